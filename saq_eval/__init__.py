@@ -1,0 +1,54 @@
+"""saq_eval: does a network still look at the right part of the image after quantization?
+
+The names below are the public Python API; each is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from saq_eval.architectures import register_architecture
+    from saq_eval.attribution import explain, register_method
+    from saq_eval.comparison import Comparison, compare
+    from saq_eval.datasets import load_dataset, register_dataset
+    from saq_eval.errors import SaqEvalError
+    from saq_eval.quantization import Bits, Scheme, freeze, quantize, register_scheme
+    from saq_eval.training.recipes import Recipe
+    from saq_eval.training.saliency_guided import SaliencyGuided
+    from saq_eval.zoo import find_models, load_model, train_model
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Bits": "quantization",
+    "Comparison": "comparison",
+    "Recipe": "training.recipes",
+    "SaliencyGuided": "training.saliency_guided",
+    "SaqEvalError": "errors",
+    "Scheme": "quantization",
+    "compare": "comparison",
+    "explain": "attribution",
+    "find_models": "zoo",
+    "freeze": "quantization",
+    "load_dataset": "datasets",
+    "load_model": "zoo",
+    "quantize": "quantization",
+    "register_architecture": "architectures",
+    "register_dataset": "datasets",
+    "register_method": "attribution",
+    "register_scheme": "quantization",
+    "train_model": "zoo",
+}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'saq_eval' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"saq_eval.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted((*globals(), *_HOME))

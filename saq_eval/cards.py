@@ -1,0 +1,144 @@
+"""The card of a zoo model: what it is, how it was made, what it scores, and the hash of its weights."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from pydantic import ConfigDict
+from torch import Tensor, nn
+
+from saq_eval.errors import SaqEvalError
+from saq_eval.quantization import Scheme
+from saq_eval.records import read_record
+from saq_eval.training.loop import Epoch
+from saq_eval.training.recipes import Recipe
+
+_STRICT = ConfigDict(extra="forbid")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class ArchitectureCard:
+    """A registered architecture and the keyword arguments that it is built with."""
+
+    __pydantic_config__ = _STRICT
+
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What is done to a pixel in [0, 1] before the network sees it: (pixel − mean) / std, per channel."""
+
+    __pydantic_config__ = _STRICT
+
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(self.std) or not self.mean or not all(s > 0 for s in self.std):
+            raise SaqEvalError("mean and std have one number per channel, and every std is above 0")
+
+    @property
+    def is_identity(self) -> bool:
+        return not any(self.mean) and all(s == 1 for s in self.std)
+
+
+class Normalize(nn.Module):
+    """(x − mean) / std per channel, float32 (n, c, h, w) -> same shape; so that maps are over pixels in [0, 1]."""
+
+    def __init__(self, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(preprocessing.mean).reshape(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(preprocessing.std).reshape(-1, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.std
+
+
+@dataclass(frozen=True)
+class Card:
+    """Everything about a zoo model but its weights; the file `card.yaml`.
+
+    Attributes:
+        name: the model's name and its folder's.
+        dataset: the dataset that it was trained on, and its parent folder's name.
+        architecture: what is built.
+        scheme: the bit widths.
+        seed: of initialisation, order, augmentation and masking.
+        parent: the full-precision model that it started from, or none.
+        recipe: how it was trained.
+        test_accuracy: share of the dataset's test set classified correctly, 0 to 1, by the stored file.
+        weights_sha256: SHA-256 of `model.safetensors`.
+        training_form_sha256: SHA-256 of `training_form.safetensors`, which quantized children start
+            from; none if the file is not kept.
+        preprocessing: what is done to the pixels.
+        history: one record per epoch.
+        versions: of the packages that trained it.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    name: str
+    dataset: str
+    architecture: ArchitectureCard
+    scheme: Scheme
+    seed: int
+    parent: str | None
+    recipe: Recipe
+    test_accuracy: float
+    weights_sha256: str
+    training_form_sha256: str | None = None
+    preprocessing: Preprocessing = Preprocessing()
+    history: tuple[Epoch, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_name("model", self.name)
+        if not 0 <= self.test_accuracy <= 1:
+            raise SaqEvalError(f"test_accuracy lies between 0 and 1, not {self.test_accuracy}")
+        for digest in (self.weights_sha256, self.training_form_sha256):
+            if digest is not None and not _SHA256.fullmatch(digest):
+                raise SaqEvalError(f"a SHA-256 is 64 lower-case hexadecimal digits, not {digest!r}")
+
+    @property
+    def training(self) -> str:
+        """ "standard" or "saliency-guided"."""
+        return "saliency-guided" if self.recipe.saliency_guided else "standard"
+
+
+def check_name(kind: str, name: str) -> None:
+    """Raise `SaqEvalError` unless `name` can be a folder's name and a word on the command line."""
+    if not _NAME.fullmatch(name):
+        raise SaqEvalError(
+            f"a {kind}'s name has up to 100 letters, digits, '.', '_' and '-', and starts with a letter or digit, not {name!r}"
+        )
+
+
+def read_card(path: Path) -> Card:
+    """Read and check a `card.yaml`; raises `SaqEvalError` that names the file and the field."""
+    card = read_record(Card, path)
+    for name, value, folder in (("name", card.name, path.parent), ("dataset", card.dataset, path.parent.parent)):
+        if value != folder.resolve().name:
+            raise SaqEvalError(f"{path}: {name}: is {value!r}, but the folder is called {folder.resolve().name!r}")
+    return card
+
+
+def write_card(card: Card, path: Path) -> None:
+    """Write a card as YAML, fields in the order of `Card`."""
+    data = asdict(card)
+    data["history"] = [{name: round(value, 5) for name, value in epoch.items()} for epoch in data["history"]]
+    path.write_text(yaml.safe_dump(_plain(data), sort_keys=False, allow_unicode=True, width=100), encoding="utf-8")
+
+
+def _plain(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _plain(value) for key, value in data.items()}
+    return [_plain(value) for value in data] if isinstance(data, (list, tuple)) else data

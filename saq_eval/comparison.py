@@ -1,0 +1,391 @@
+"""The comparison: a grid of models × methods × metrics over the same images, and its result."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shlex
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm.auto import tqdm
+
+from saq_eval import statistics
+from saq_eval.attribution import METHODS, explain
+from saq_eval.cards import Card
+from saq_eval.datasets import Dataset, load_dataset
+from saq_eval.errors import SaqEvalError, unknown_name
+from saq_eval.metrics import METRICS, Task, is_degenerate
+from saq_eval.reporting import write_report
+from saq_eval.reporting.gallery import Gallery
+from saq_eval.reporting.output import check_writable
+from saq_eval.zoo import Model, find_models, open_model, pick_device
+
+_MODEL_COLUMNS = ["dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "seed"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The result of `compare`.
+
+    Attributes:
+        scores: one row per model × method × metric × image; the score is NaN where it is undefined.
+        summary: one row per model × method × metric: mean over images, 95 % interval, and the
+            difference to the baseline model, paired by image.
+        models: one row per model: accuracy, size at its bit width.
+        run: the configuration, seeds, versions, weight hashes and wall times.
+        gallery: a few images with every model's maps.
+    """
+
+    scores: pd.DataFrame
+    summary: pd.DataFrame
+    models: pd.DataFrame
+    run: dict[str, Any]
+    gallery: Gallery
+
+    def overview(self) -> pd.DataFrame:
+        """Return a table for people: per model its accuracy, size, and each metric's mean over methods, as text."""
+        means = self.summary.pivot_table(index="model", columns="metric", values="mean", sort=False)
+        table = pd.DataFrame(
+            {
+                "model": self.models["model"],
+                "accuracy %": [f"{100 * value:.2f}" for value in self.models["accuracy"]],
+                "KiB": [f"{value:.0f}" for value in self.models["size_kib"]],
+            }
+        )
+        for metric in dict.fromkeys(self.summary["metric"]):
+            table[metric] = [f"{means.loc[model, metric]:.3f}" for model in table["model"]]
+        return table
+
+    def write(self, output: str | os.PathLike) -> list[Path]:
+        """Write `scores.csv`, `summary.csv`, `models.csv`, `report.html` and `run.json` into a folder, all or none.
+
+        Raises:
+            SaqEvalError: if the folder cannot be written.
+        """
+        return write_report(Path(output), self.scores, self.summary, self.models, self.run, self.gallery)
+
+
+def compare(
+    dataset: str,
+    *,
+    models: Sequence[str] = ("*",),
+    baseline: str | None = None,
+    methods: Sequence[str] | None = None,
+    metrics: Sequence[str] | None = None,
+    samples: int = 64,
+    seed: int = 0,
+    batch_size: int = 64,
+    device: str = "auto",
+    data_root: str | os.PathLike | None = None,
+    zoo: str | os.PathLike | None = None,
+    output: str | os.PathLike | None = None,
+    progress: bool = True,
+) -> Comparison:
+    """Compare the saliency maps of the zoo's models on one dataset.
+
+    Every model explains the same test images, stratified by class, for the same class: the label.
+
+    Args:
+        dataset: a registered name.
+        models: names or shell patterns.
+        baseline: the model that all are compared with; by default each model's full-precision
+            counterpart with the same architecture, training and seed. Baselines are always part of the comparison.
+        methods, metrics: registered names; by default all.
+        samples: test images.
+        seed: of the choice of images, of methods and metrics that draw, and of the bootstrap.
+        batch_size: images in a chunk.
+        device: "cpu", "cuda" or "auto".
+        data_root: see `saq_eval.load_dataset`.
+        zoo: a folder beside the built-in zoo.
+        output: a folder to write the result to; see `Comparison.write`.
+        progress: show a progress bar where the output is a terminal.
+
+    Raises:
+        SaqEvalError: an unknown name, a count out of range, a file that cannot be read or an output
+            folder that cannot be written; nothing has been computed or written then.
+    """
+    clock = _Clock()
+    with clock("loading"):
+        method_names = _distinct(METHODS, methods)
+        metric_names = _distinct(METRICS, metrics)
+        if batch_size < 1:
+            raise SaqEvalError(f"batch_size is at least 1, not {batch_size}")
+        if seed < 0:
+            raise SaqEvalError(f"seed is at least 0, not {seed}")
+        torch_device = pick_device(device)
+        chosen = find_models(dataset, list(models), zoo)
+        entries, baseline_of = _with_baselines(dataset, chosen, baseline, find_models(dataset, ["*"], zoo))
+        test_set = load_dataset(dataset, "test", data_root)
+        subset = test_set.sample(samples, seed)
+        loaded = {card.name: open_model(card, folder) for card, folder in entries}
+        if output is not None:
+            check_writable(Path(output))
+
+    gallery = Gallery.of(subset)
+    images, targets = subset.images.to(torch_device), subset.labels.to(torch_device)
+    shared = {
+        "images": subset.images.numpy(),
+        "targets": subset.labels.numpy(),
+        "masks": subset.masks().numpy(),
+        "indices": subset.indices.numpy(),
+        "seed": seed,
+        "batch_size": batch_size,
+        "device": torch_device.type,
+    }
+    cells: dict[tuple[str, str, str], np.ndarray] = {}
+    chances: dict[tuple[str, str, str], float] = {}
+    degenerate: dict[str, dict[str, int]] = {name: {} for name in loaded}
+    baseline_maps: dict[tuple[str, str], np.ndarray] = {}
+    predictions: dict[str, np.ndarray] = {}
+
+    baselines_first = sorted(loaded, key=lambda name: name not in baseline_of.values())
+    with tqdm(total=len(loaded) * len(method_names), unit="map set", disable=None if progress else True) as bar:
+        for name in baselines_first:
+            network = loaded[name].network.to(torch_device)
+            with clock("prediction"), torch.no_grad():
+                logits = torch.cat([network(chunk) for chunk in images.split(batch_size)])
+                predictions[name] = logits.argmax(dim=1).cpu().numpy()
+            for method in method_names:
+                bar.set_description(f"{name} {method}")
+                with clock("attribution"):
+                    maps = explain(
+                        method, network, images, targets, indices=shared["indices"], seed=seed, batch_size=batch_size
+                    ).numpy()
+                gallery.add(name, method, maps)
+                degenerate[name][method] = int(is_degenerate(maps).sum())
+                if name in baseline_of.values():
+                    baseline_maps[name, method] = maps
+                task = Task(
+                    network=network, maps=maps, baseline_maps=baseline_maps[baseline_of[name], method], **shared
+                )
+                for metric in map(METRICS.__getitem__, metric_names):
+                    with clock(metric.category):
+                        cells[name, method, metric.name] = metric.score(task)
+                        if metric.chance is not None:
+                            chances[name, method, metric.name] = float(np.nanmean([np.nan, *metric.chance(task)]))
+                bar.update()
+            network.cpu()
+
+    with clock("statistics"):
+        scores = _scores(loaded, predictions, subset, cells)
+        summary = _summary(loaded, baseline_of, cells, chances, seed)
+    run = {
+        "command": _command(dataset, models, baseline, method_names, metric_names, samples, seed, batch_size, device),
+        "dataset": dataset,
+        "samples": samples,
+        "test_images": len(test_set),
+        "seed": seed,
+        "batch_size": batch_size,
+        "device": torch_device.type,
+        "target": "label",
+        "methods": {name: METHODS[name].reference for name in method_names},
+        "metrics": {name: METRICS[name].reference for name in metric_names},
+        "statistics": {"bootstrap_resamples": statistics.RESAMPLES, "confidence": statistics.CONFIDENCE},
+        "models": {
+            name: {"weights_sha256": model.card.weights_sha256, "baseline": baseline_of[name]}
+            for name, model in loaded.items()
+        },
+        "degenerate_maps": degenerate,
+        "image_indices": shared["indices"].tolist(),
+        "versions": _versions(),
+        "threads": torch.get_num_threads(),
+        "wall_seconds": clock.seconds,
+    }
+    result = Comparison(scores, summary, _models(loaded, baseline_of), run, gallery)
+    if output is not None:
+        result.write(output)
+    return result
+
+
+@dataclass
+class _Clock:
+    """Adds up wall time by stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - start, 3)
+
+
+def _distinct(registry: Any, names: Sequence[str] | None) -> list[str]:
+    """Check names against a registry and drop repetitions; none means all."""
+    names = list(dict.fromkeys(registry if names is None else names))
+    for name in names:
+        registry[name]
+    if not names:
+        raise SaqEvalError(f"at least one {registry.kind} is needed; valid: {', '.join(registry)}")
+    return names
+
+
+def _with_baselines(
+    dataset: str, chosen: list[tuple[Card, Path]], baseline: str | None, all_models: list[tuple[Card, Path]]
+) -> tuple[list[tuple[Card, Path]], dict[str, str]]:
+    """Find each chosen model's baseline.
+
+    Returns:
+        The chosen models with all baselines, in the zoo's order, and each one's baseline by name.
+    """
+    known = {card.name: card for card, _ in all_models}
+    if baseline is not None and baseline not in known:
+        raise unknown_name(f"{dataset} model", baseline, known)
+    full_precision = {
+        (card.architecture.name, repr(card.architecture.arguments), card.training, card.seed): name
+        for name, card in known.items()
+        if card.scheme.is_full_precision
+    }
+    baseline_of = {}
+    for card, _ in chosen:
+        key = (card.architecture.name, repr(card.architecture.arguments), card.training, card.seed)
+        counterpart = baseline or (card.name if card.scheme.is_full_precision else full_precision.get(key))
+        if counterpart is None:
+            raise SaqEvalError(
+                f"the zoo has no full-precision counterpart of {dataset}/{card.name} (same architecture, "
+                f"{card.training} training, seed {card.seed}); name a baseline model"
+            )
+        baseline_of[card.name] = counterpart
+    for name in set(baseline_of.values()) - baseline_of.keys():
+        baseline_of[name] = name
+    entries = [(card, folder) for card, folder in all_models if card.name in baseline_of]
+    return entries, {card.name: baseline_of[card.name] for card, _ in entries}
+
+
+def _describe(model: Model) -> dict[str, Any]:
+    """Return the columns that say which model a row is about, `_MODEL_COLUMNS`; bit widths are the hidden layers'."""
+    card = model.card
+    values = (
+        card.dataset,
+        card.name,
+        card.scheme.name,
+        card.scheme.hidden_bits("weight_bits"),
+        card.scheme.hidden_bits("activation_bits"),
+        card.training,
+        card.seed,
+    )
+    return dict(zip(_MODEL_COLUMNS, values, strict=True))
+
+
+def _scores(
+    loaded: dict[str, Model],
+    predictions: dict[str, np.ndarray],
+    subset: Dataset,
+    cells: dict[tuple[str, str, str], np.ndarray],
+) -> pd.DataFrame:
+    blocks = []
+    for name, method, metric in _in_order(loaded, cells):
+        block = {
+            **_describe(loaded[name]),
+            "method": method,
+            "metric": metric,
+            "category": METRICS[metric].category,
+            "sample": subset.indices.numpy(),
+            "label": subset.labels.numpy(),
+            "prediction": predictions[name],
+            "score": cells[name, method, metric],
+        }
+        blocks.append(pd.DataFrame(block))
+    return pd.concat(blocks, ignore_index=True)
+
+
+def _summary(
+    loaded: dict[str, Model],
+    baseline_of: dict[str, str],
+    cells: dict[tuple[str, str, str], np.ndarray],
+    chances: dict[tuple[str, str, str], float],
+    seed: int,
+) -> pd.DataFrame:
+    rows = []
+    for name, method, metric in _in_order(loaded, cells):
+        values = cells[name, method, metric]
+        difference = values - cells[baseline_of[name], method, metric]
+        mean, low, high = statistics.mean_interval(values, seed)
+        delta, delta_low, delta_high = statistics.mean_interval(difference, seed)
+        rows.append(
+            {
+                **_describe(loaded[name]),
+                "method": method,
+                "metric": metric,
+                "category": METRICS[metric].category,
+                "higher_is_better": METRICS[metric].higher_is_better,
+                "n": int((~np.isnan(values)).sum()),
+                "mean": mean,
+                "ci_low": low,
+                "ci_high": high,
+                "baseline": baseline_of[name],
+                "delta": delta,
+                "delta_ci_low": delta_low,
+                "delta_ci_high": delta_high,
+                "chance": chances.get((name, method, metric), np.nan),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _in_order(loaded: dict[str, Model], cells: dict[tuple[str, str, str], np.ndarray]) -> list[tuple[str, str, str]]:
+    """Sort cells by the zoo's order of models; methods and metrics keep theirs."""
+    place = {name: position for position, name in enumerate(loaded)}
+    return sorted(cells, key=lambda cell: place[cell[0]])
+
+
+def _models(loaded: dict[str, Model], baseline_of: dict[str, str]) -> pd.DataFrame:
+    rows = []
+    for name, model in loaded.items():
+        reference = loaded[baseline_of[name]]
+        rows.append(
+            {
+                **_describe(model),
+                "first_last_bits": model.card.scheme.ends.weight_bits,
+                "accuracy": model.card.test_accuracy,
+                "baseline": baseline_of[name],
+                "accuracy_delta": model.card.test_accuracy - reference.card.test_accuracy,
+                "parameters": model.parameters,
+                "size_kib": model.weights_bytes / 1024,
+                "compression_ratio": 4 * model.parameters / model.weights_bytes,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _command(
+    dataset: str,
+    models: Sequence[str],
+    baseline: str | None,
+    methods: list[str],
+    metrics: list[str],
+    samples: int,
+    seed: int,
+    batch_size: int,
+    device: str,
+) -> str:
+    """Return the command line that repeats a run; where data and zoo lie is the reader's business."""
+    options = {
+        "dataset": dataset,
+        "models": ",".join(models),
+        "baseline": baseline,
+        "methods": ",".join(methods),
+        "metrics": ",".join(metrics),
+        "samples": samples,
+        "seed": seed,
+        "batch-size": batch_size,
+        "device": device,
+    }
+    parts = [part for name, value in options.items() if value is not None for part in (f"--{name}", str(value))]
+    return shlex.join(["saq-eval", "compare", *parts])
+
+
+def _versions() -> dict[str, str]:
+    packages = ("saq_eval", "torch", "torchvision", "captum", "quantus", "scikit-image", "scipy", "numpy", "pandas")
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}

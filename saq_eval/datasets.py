@@ -1,0 +1,198 @@
+"""Datasets: images in [0, 1], labels, class names and localisation masks.
+
+A dataset is one registered function, `load(split, data_root) -> Dataset`; add one with `register_dataset`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from platformdirs import user_cache_path
+from skimage.filters import threshold_otsu
+from skimage.transform import resize
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+
+from saq_eval.errors import SaqEvalError
+from saq_eval.registry import Registry
+from saq_eval.torchvision_compat import declare_missing_operators
+
+declare_missing_operators()
+from torchvision import datasets as torchvision_datasets  # noqa: E402  (needs the operators above)
+
+Split = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One labelled image.
+
+    Attributes:
+        image: float32 (channels, height, width) in [0, 1].
+        label: the class index.
+        class_name: the class's name.
+        mask: bool (1, height, width), true on the object; see `foreground_mask`.
+    """
+
+    image: Tensor
+    label: int
+    class_name: str
+    mask: Tensor
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One split of a dataset, in memory.
+
+    Attributes:
+        name: the registered name.
+        split: "train" or "test".
+        images: float32 (n, channels, height, width) in [0, 1].
+        labels: int64 (n,), class indices.
+        class_names: one name per class index.
+        indices: int64 (n,), each image's position in the full split.
+    """
+
+    name: str
+    split: Split
+    images: Tensor
+    labels: Tensor
+    class_names: tuple[str, ...]
+    indices: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, position: int) -> Item:
+        label = int(self.labels[position])
+        image = self.images[position]
+        return Item(image, label, self.class_names[label], foreground_mask(image))
+
+    def __iter__(self) -> Iterator[Item]:
+        return (self[position] for position in range(len(self)))
+
+    def masks(self) -> Tensor:
+        """Return the localisation masks of all images: bool (n, 1, height, width)."""
+        return torch.stack([foreground_mask(image) for image in self.images])
+
+    def sample(self, count: int, seed: int) -> Dataset:
+        """Return `count` images drawn without replacement, stratified by class, in the split's order.
+
+        Classes get counts that differ from their share of the split by less than one image.
+
+        Raises:
+            SaqEvalError: if `count` is below 1 or above the size of the split.
+        """
+        if not 1 <= count <= len(self):
+            raise SaqEvalError(
+                f"samples must lie between 1 and {len(self)}, the size of the {self.name} {self.split} set, not {count}"
+            )
+        rng = np.random.default_rng(seed)
+        labels = self.labels.numpy()
+        # Each class's images in random order; image k of a class of size m stands at (k + u) / m. The
+        # `count` smallest positions over all classes are then a stratified sample.
+        position = np.empty(len(labels))
+        for label in np.unique(labels):
+            members = rng.permutation(np.flatnonzero(labels == label))
+            position[members] = (np.arange(len(members)) + rng.random()) / len(members)
+        return self.subset(np.sort(np.argsort(position, kind="stable")[:count]))
+
+    def subset(self, positions: np.ndarray) -> Dataset:
+        """Return the images at `positions`, int (m,), in that order."""
+        chosen = torch.as_tensor(positions)
+        return replace(self, images=self.images[chosen], labels=self.labels[chosen], indices=self.indices[chosen])
+
+
+def foreground_mask(image: Tensor) -> Tensor:
+    """Return where the object is: the pixels brighter than Otsu's threshold (Otsu 1979; scikit-image).
+
+    Args:
+        image: float (channels, height, width), a bright object on a dark ground; channels are averaged.
+
+    Returns:
+        bool (1, height, width); all false for a constant image, which shows no object.
+    """
+    grey = image.mean(dim=0).numpy()
+    return torch.from_numpy(grey > threshold_otsu(grey)).unsqueeze(0)
+
+
+DATASETS: Registry[Callable[[Split, Path], Dataset]] = Registry("dataset")
+
+
+def register_dataset(name: str) -> Callable[[Callable], Callable]:
+    """Register the decorated function `(split, data_root) -> Dataset` under `name`."""
+    return lambda load: DATASETS.add(name, load)
+
+
+def load_dataset(name: str, split: Split = "test", data_root: str | os.PathLike | None = None) -> Dataset:
+    """Load one split of a dataset.
+
+    Args:
+        name: a registered name (`saq-eval datasets` lists them).
+        split: "train" or "test".
+        data_root: folder of the dataset files, laid out as torchvision does
+            (`<root>/FashionMNIST/raw/...`); else the environment variable `SAQ_EVAL_DATA_ROOT`, else
+            the user's cache folder. Missing files are downloaded into it.
+
+    Raises:
+        SaqEvalError: unknown name, or files that are neither there nor to be had.
+    """
+    load = DATASETS[name]
+    if split not in ("train", "test"):
+        raise SaqEvalError(f"a dataset's split is 'train' or 'test', not {split!r}")
+    root = data_root or os.environ.get("SAQ_EVAL_DATA_ROOT") or user_cache_path("saq_eval") / "datasets"
+    return load(split, Path(root).expanduser())
+
+
+def _from_bytes(name: str, split: Split, images: Tensor, labels: Tensor, class_names: tuple[str, ...]) -> Dataset:
+    """Make a dataset of 8-bit grey images, uint8 (n, height, width)."""
+    pixels = images.to(torch.float32).div(255).unsqueeze(1)
+    return Dataset(name, split, pixels, labels.to(torch.int64), class_names, torch.arange(len(labels)))
+
+
+@register_dataset("digits")
+def _digits(split: Split, data_root: Path) -> Dataset:
+    """scikit-learn's 1,797 scanned 8x8 digits, resized to 28x28 (bilinear, 8 bits); 360 of them are the test set."""
+    bunch = load_digits()
+    train, test = train_test_split(np.arange(len(bunch.target)), test_size=360, stratify=bunch.target, random_state=0)
+    chosen = np.sort(train if split == "train" else test)
+    small = bunch.images[chosen] / 16.0
+    large = resize(small, (len(chosen), 28, 28), order=1)
+    images = torch.from_numpy(np.rint(large * 255).astype(np.uint8))
+    labels = torch.from_numpy(bunch.target[chosen])
+    return _from_bytes("digits", split, images, labels, tuple(str(name) for name in bunch.target_names))
+
+
+def _register_torchvision(name: str, source: type[torchvision_datasets.MNIST], class_names: tuple[str, ...]) -> None:
+    @register_dataset(name)
+    def load(split: Split, data_root: Path) -> Dataset:
+        folder = data_root / source.__name__ / "raw"
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):  # torchvision prints each mirror it tries
+                raw = source(data_root, train=split == "train", download=True)
+        except (OSError, RuntimeError, ValueError, AssertionError, EOFError) as error:
+            files = ", ".join(Path(archive).stem for archive, _ in source.resources)
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise SaqEvalError(
+                f"{name}: could not read or download its files ({reason}): looked for {files} in {folder}; "
+                "set --data-root or SAQ_EVAL_DATA_ROOT to a folder that holds them, "
+                "or use --dataset digits, which needs none"
+            ) from error
+        return _from_bytes(name, split, raw.data, raw.targets, class_names)
+
+
+_register_torchvision("mnist", torchvision_datasets.MNIST, tuple("0123456789"))
+_register_torchvision(
+    "fashionmnist",
+    torchvision_datasets.FashionMNIST,
+    ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)

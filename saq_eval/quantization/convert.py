@@ -1,0 +1,244 @@
+"""From a full-precision network to its quantized twin (`quantize`), and on to the form that is evaluated (`freeze`)."""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Iterator
+
+import torch
+from torch import fx, nn
+from torch.nn import functional as F
+
+from saq_eval.errors import SaqEvalError
+from saq_eval.quantization.pact import PACTActivation
+from saq_eval.quantization.schemes import FULL_PRECISION, Scheme, load_scheme
+from saq_eval.quantization.weights import QuantConv2d, QuantLinear, dequantize
+
+_LAYERS = (nn.Conv2d, nn.Linear, QuantConv2d, QuantLinear)
+_RECTIFIERS = (nn.ReLU, nn.ReLU6, PACTActivation)
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+_ONLY_IN_TRAINING = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Identity)
+# What stands between a rectifier and the layer that reads it, and leaves bit widths alone.
+_PASSING = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten, *_ONLY_IN_TRAINING)
+_SUMS = (operator.add, operator.iadd, torch.add)
+
+_MODULE_FOR = {F.relu: nn.ReLU, torch.relu: nn.ReLU, F.relu6: nn.ReLU6, "relu": nn.ReLU}
+
+
+def quantize(model: nn.Module, scheme: str | Scheme) -> fx.GraphModule:
+    """Return the quantized twin of a full-precision network, in its training form.
+
+    Convolution and linear layers become `QuantConv2d` and `QuantLinear`, which start from the
+    network's own weights; rectifiers become `PACTActivation`, at the activation bits of the layer
+    that reads them (the largest, where several do). Layers keep their names. Full-precision layers
+    (32 bits) stay what they are. `model` itself is left untouched.
+
+    Args:
+        model: made of convolution, linear, batch norm, ReLU/ReLU6, max and average pooling, flatten,
+            dropout and residual sums.
+        scheme: the bit widths, or the name of a registered scheme.
+
+    Raises:
+        SaqEvalError: names every layer that cannot be quantized.
+    """
+    scheme = load_scheme(scheme)
+    network = _trace(model)
+    layers = [node for node in network.graph.nodes if _is(network, node, _LAYERS)]
+    already = [
+        node.target for node in layers if isinstance(network.get_submodule(node.target), (QuantConv2d, QuantLinear))
+    ]
+    if already:
+        raise SaqEvalError(
+            f"the network is quantized already, in {', '.join(already)}; quantize its full-precision parent"
+        )
+    if not layers:
+        raise SaqEvalError("the network has no convolution or linear layer to quantize")
+    bits = scheme.assign([node.target for node in layers])
+
+    for node in list(network.graph.nodes):
+        if not _is(network, node, _RECTIFIERS):
+            continue
+        width = max((bits[reader].activation_bits for reader in _readers(network, node)), default=FULL_PRECISION)
+        if width != FULL_PRECISION:
+            alpha = 6.0 if isinstance(network.get_submodule(node.target), nn.ReLU6) else 10.0
+            network.set_submodule(node.target, PACTActivation(width, alpha))
+    unquantized = [
+        node.target
+        for node in layers[1:]
+        if bits[node.target].activation_bits != FULL_PRECISION and not _reads_quantized(network, node)
+    ]
+    if unquantized:
+        raise SaqEvalError(
+            f"scheme {scheme.name!r} wants quantized activations where no ReLU stands before "
+            f"{', '.join(unquantized)}; give these layers 32 activation bits in the scheme's overrides"
+        )
+    for node in layers:
+        width = bits[node.target].weight_bits
+        if width != FULL_PRECISION:
+            layer = network.get_submodule(node.target)
+            twin = QuantConv2d if isinstance(layer, nn.Conv2d) else QuantLinear
+            network.set_submodule(node.target, twin(layer, width).train(layer.training))
+    return network
+
+
+def freeze(model: nn.Module) -> fx.GraphModule:
+    """Return the frozen form of a network: what the zoo stores and every evaluation uses.
+
+    Plain `nn.Conv2d` and `nn.Linear` hold the quantized weights; batch norm that follows a layer is
+    folded into it, which changes the scale of each output channel and leaves the integer codes as
+    they are; dropout is gone. A quantized layer carries, besides `weight`, the buffers
+    `weight_code` (int32, in `weight`'s shape), `weight_scale` (float32, (out,)) and `weight_bits`
+    (int32, ()), with weight = `dequantize(weight_code, weight_scale, weight_bits)` exactly. The
+    result is in eval mode, and its parameters need no gradient. `model` is left untouched.
+
+    Args:
+        model: a network in training form (see `quantize`), or a full-precision one.
+
+    Raises:
+        SaqEvalError: names every layer of an unsupported kind.
+    """
+    network = _trace(model).eval()
+    for node in list(network.graph.nodes):
+        if not _is(network, node, _LAYERS):
+            continue
+        users = list(node.users)
+        norm = users[0] if len(users) == 1 and _is(network, users[0], _NORMS) else None
+        layer = network.get_submodule(node.target)
+        network.set_submodule(node.target, _frozen(layer, network.get_submodule(norm.target) if norm else None))
+        if norm:
+            norm.replace_all_uses_with(node)
+            network.graph.erase_node(norm)
+    for node in list(network.graph.nodes):
+        if _is(network, node, _ONLY_IN_TRAINING):
+            node.replace_all_uses_with(node.args[0])
+            network.graph.erase_node(node)
+    network.delete_all_unused_submodules()
+    network.recompile()
+    return network.requires_grad_(False).eval()
+
+
+@torch.no_grad()
+def _frozen(layer: nn.Module, norm: nn.Module | None) -> nn.Conv2d | nn.Linear:
+    outputs = layer.weight.shape[0]
+    factor, shift = torch.ones(outputs), torch.zeros(outputs)
+    if norm is not None:
+        factor = torch.rsqrt(norm.running_var + norm.eps)
+        if norm.affine:
+            factor = factor * norm.weight
+        shift = (norm.bias if norm.affine else 0) - norm.running_mean * factor
+    has_bias = layer.bias is not None or norm is not None
+
+    if isinstance(layer, nn.Conv2d):
+        plain = nn.Conv2d(
+            layer.in_channels,
+            layer.out_channels,
+            layer.kernel_size,
+            layer.stride,
+            layer.padding,
+            layer.dilation,
+            layer.groups,
+            has_bias,
+            layer.padding_mode,
+        )
+    else:
+        plain = nn.Linear(layer.in_features, layer.out_features, has_bias)
+    if isinstance(layer, (QuantConv2d, QuantLinear)):
+        plain.register_buffer("weight_code", layer.weight_codes().to(torch.int32))
+        plain.register_buffer("weight_scale", layer.weight_scale * factor)
+        plain.register_buffer("weight_bits", torch.tensor(layer.bits, dtype=torch.int32))
+        restore_weight(plain)
+    else:
+        plain.weight.copy_(layer.weight * factor.reshape(-1, *(1,) * (layer.weight.dim() - 1)))
+    if has_bias:
+        plain.bias.copy_(shift if layer.bias is None else layer.bias * factor + shift)
+    return plain
+
+
+@torch.no_grad()
+def restore_weight(layer: nn.Conv2d | nn.Linear) -> None:
+    """Set a frozen quantized layer's `weight` from its codes and scales."""
+    layer.weight.copy_(dequantize(layer.weight_code, layer.weight_scale, int(layer.weight_bits)))
+
+
+def _trace(model: nn.Module) -> fx.GraphModule:
+    """Copy a network into a graph in which every rectifier, pooling and flatten is a module of its own, used once.
+
+    Raises:
+        SaqEvalError: names every part that is of no supported kind, or layers whose weights are shared.
+    """
+
+    # Not `fx.symbolic_trace`: custom layers are leaves, as torch's own are.
+    class Tracer(fx.Tracer):
+        def is_leaf_module(self, module: nn.Module, name: str) -> bool:
+            return isinstance(module, (*_LAYERS, *_RECTIFIERS)) or super().is_leaf_module(module, name)
+
+    model = copy.deepcopy(model)
+    try:
+        network = fx.GraphModule(model, Tracer().trace(model))
+    except (fx.proxy.TraceError, TypeError, RuntimeError) as error:
+        raise SaqEvalError(
+            f"the network's forward pass depends on its input's values or shape and cannot be converted: {error}"
+        ) from error
+    network.train(model.training)
+
+    unsupported, used = [], set()
+    for node in list(network.graph.nodes):
+        if node.op in ("call_function", "call_method"):
+            if node.target in _MODULE_FOR:
+                _insert(network, node, _MODULE_FOR[node.target]())
+            elif node.target in (torch.flatten, "flatten"):
+                start, end, *_ = (*node.args[1:], *(0, -1)[len(node.args) - 1 :])
+                _insert(network, node, nn.Flatten(node.kwargs.get("start_dim", start), node.kwargs.get("end_dim", end)))
+            elif node.target not in _SUMS:
+                unsupported.append(f"{node.name} ({getattr(node.target, '__name__', node.target)})")
+        elif node.op == "call_module":
+            module = network.get_submodule(node.target)
+            if type(module) not in (*_LAYERS, *_RECTIFIERS, *_NORMS, *_PASSING):
+                unsupported.append(f"{node.target} ({type(module).__name__})")
+            elif node.target in used and isinstance(module, (*_LAYERS, *_NORMS)):
+                unsupported.append(f"{node.target} (used more than once)")
+            elif node.target in used:
+                _insert(network, node, copy.deepcopy(module))
+            used.add(node.target)
+        elif node.op == "get_attr":
+            unsupported.append(f"{node.target} (a tensor used outside a layer)")
+    if unsupported:
+        raise SaqEvalError(f"cannot convert these parts of the network: {', '.join(unsupported)}")
+    network.delete_all_unused_submodules()
+    network.recompile()
+    return network
+
+
+def _insert(network: fx.GraphModule, node: fx.Node, module: nn.Module) -> None:
+    """Replace a node by a call of `module`, added under the node's own unique name."""
+    name = node.name
+    network.add_submodule(name, module.train(network.training))
+    with network.graph.inserting_before(node):
+        call = network.graph.call_module(name, (node.args[0],))
+    node.replace_all_uses_with(call)
+    network.graph.erase_node(node)
+
+
+def _is(network: fx.GraphModule, node: fx.Node, kinds: tuple[type[nn.Module], ...]) -> bool:
+    return node.op == "call_module" and isinstance(network.get_submodule(node.target), kinds)
+
+
+def _readers(network: fx.GraphModule, node: fx.Node) -> Iterator[str]:
+    """Yield the names of the layers that read a node's value, directly or through pooling and the like."""
+    for user in node.users:
+        if _is(network, user, _LAYERS):
+            yield user.target
+        elif _is(network, user, _PASSING) or user.target in _SUMS:
+            yield from _readers(network, user)
+
+
+def _reads_quantized(network: fx.GraphModule, node: fx.Node) -> bool:
+    """Tell whether everything that a layer reads comes from a `PACTActivation`."""
+
+    def quantized(source: fx.Node) -> bool:
+        if _is(network, source, _PASSING) or source.target in _SUMS:
+            return all(quantized(operand) for operand in source.all_input_nodes)
+        return _is(network, source, (PACTActivation,))
+
+    return all(quantized(source) for source in node.all_input_nodes)

@@ -1,0 +1,84 @@
+"""Integer codes at their bit width: what a zoo file holds of a frozen network."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from saq_eval.errors import SaqEvalError
+from saq_eval.quantization.convert import restore_weight
+
+
+def pack_codes(codes: Tensor, bits: int) -> Tensor:
+    """Pack codes without gaps, the lowest bit first (2 bits: four codes to a byte).
+
+    Args:
+        codes: integers from 0 to 2^bits − 1, any shape.
+        bits: 1 to 16.
+
+    Returns:
+        uint8 (ceil(count · bits / 8),); the last byte is filled up with zeros.
+    """
+    flat = codes.reshape(-1).to(torch.int64).numpy()
+    planes = (flat[:, None] >> np.arange(bits)) & 1
+    return torch.from_numpy(np.packbits(planes.astype(np.uint8), bitorder="little"))
+
+
+def unpack_codes(packed: Tensor, bits: int, shape: torch.Size) -> Tensor:
+    """Return the int32 codes of the given shape, the inverse of `pack_codes`.
+
+    Raises:
+        SaqEvalError: if `packed` has not the length that so many codes take.
+    """
+    count = shape.numel()
+    if packed.dtype != torch.uint8 or packed.shape != (-(-count * bits // 8),):
+        raise SaqEvalError(
+            f"{count} codes of {bits} bits take {-(-count * bits // 8)} bytes, not {tuple(packed.shape)} of {packed.dtype}"
+        )
+    planes = np.unpackbits(packed.numpy(), count=count * bits, bitorder="little").reshape(count, bits)
+    codes = (planes.astype(np.int32) << np.arange(bits, dtype=np.int32)).sum(axis=1, dtype=np.int32)
+    return torch.from_numpy(codes).reshape(shape)
+
+
+def pack(network: nn.Module) -> dict[str, Tensor]:
+    """Return a frozen network's tensors: its state dict, with packed codes in place of quantized weights."""
+    tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in network.state_dict().items()}
+    for name, layer in _quantized_layers(network):
+        del tensors[f"{name}.weight"], tensors[f"{name}.weight_bits"]
+        tensors[f"{name}.weight_code"] = pack_codes(layer.weight_code.cpu(), int(layer.weight_bits))
+    return tensors
+
+
+def unpack(network: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Load what `pack` returned into a frozen network of the same architecture and scheme.
+
+    Afterwards the network computes with the very weights, bit for bit, that it was packed with.
+
+    Raises:
+        SaqEvalError: names the tensors that are missing, unexpected, or of the wrong shape or type.
+    """
+    state = dict(tensors)
+    current = network.state_dict()
+    for name, layer in _quantized_layers(network):
+        state[f"{name}.weight"], state[f"{name}.weight_bits"] = current[f"{name}.weight"], layer.weight_bits
+        if f"{name}.weight_code" in state:
+            state[f"{name}.weight_code"] = unpack_codes(
+                state[f"{name}.weight_code"], int(layer.weight_bits), layer.weight_code.shape
+            )
+    wrong = [f"{name} is missing" for name in current.keys() - state.keys()]
+    wrong += [f"{name} is not the network's" for name in state.keys() - current.keys()]
+    wrong += [
+        f"{name} is {state[name].dtype} {tuple(state[name].shape)} instead of {tensor.dtype} {tuple(tensor.shape)}"
+        for name, tensor in current.items()
+        if name in state and (state[name].shape != tensor.shape or state[name].dtype != tensor.dtype)
+    ]
+    if wrong:
+        raise SaqEvalError(f"the weights do not fit the network: {'; '.join(sorted(wrong))}")
+    network.load_state_dict(state)
+    for _, layer in _quantized_layers(network):
+        restore_weight(layer)
+
+
+def _quantized_layers(network: nn.Module) -> list[tuple[str, nn.Module]]:
+    return [(name, module) for name, module in network.named_modules() if hasattr(module, "weight_code")]

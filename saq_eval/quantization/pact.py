@@ -1,0 +1,49 @@
+"""PACT: activations with a learned clip (Choi et al. 2018, arXiv 1805.06085)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+
+class _PACT(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, alpha: Tensor, levels: int) -> Tensor:
+        ctx.save_for_backward(x, alpha)
+        return (x * (levels / alpha)).clamp_(0, levels).round_().mul_(alpha / levels)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, alpha = ctx.saved_tensors
+        # torch's own kernels for the two regions, several times faster than masks: they compare
+        # strictly, so "x >= alpha" is "x > the number before alpha".
+        below = torch.nextafter(alpha, torch.zeros_like(alpha)).item()
+        inside = torch.ops.aten.hardtanh_backward(grad, x, 0.0, alpha.item())
+        clipped = torch.ops.aten.threshold_backward(grad, x, below)
+        return inside, clipped.sum().reshape(alpha.shape), None
+
+
+class PACTActivation(nn.ReLU):
+    """y = round(clip(x, 0, α) · (2^k − 1) / α) · α / (2^k − 1), with learned α (PACT, equations 1–2).
+
+    Gradients are straight-through (equation 3): dy/dx is 1 on 0 < x < α and 0 elsewhere; dy/dα is 1
+    where x ≥ α and 0 elsewhere. At x = 0 the slope is 0, as `nn.ReLU`'s is. A subclass of `nn.ReLU`,
+    so that attribution libraries treat it as the rectifier it is.
+
+    Attributes:
+        bits: k, the bit width of the output, which takes at most 2^k distinct values.
+        alpha: float32 (), the clip; the paper starts it at 10.
+    """
+
+    def __init__(self, bits: int, alpha: float = 10.0) -> None:
+        super().__init__()
+        self.bits = bits
+        self.alpha = nn.Parameter(torch.tensor(float(alpha)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _PACT.apply(x, self.alpha, 2**self.bits - 1)
+
+    def extra_repr(self) -> str:
+        return f"bits={self.bits}, alpha={self.alpha.item():.4g}"

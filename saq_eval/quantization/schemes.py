@@ -1,0 +1,120 @@
+"""Quantization schemes: which layer computes at which bit widths, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ConfigDict
+
+from saq_eval.errors import SaqEvalError
+from saq_eval.records import read_record
+from saq_eval.registry import Registry
+
+FULL_PRECISION = 32
+
+
+@dataclass(frozen=True)
+class Bits:
+    """Bit widths of a layer's two operands: its weights and the activations that it reads.
+
+    Each is 2 to 16, or 32 for floating point.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    weight_bits: int
+    activation_bits: int
+
+    def __post_init__(self) -> None:
+        for width in (self.weight_bits, self.activation_bits):
+            if type(width) is not int or not (2 <= width <= 16 or width == FULL_PRECISION):
+                raise SaqEvalError(
+                    f"a bit width is a whole number from 2 to 16, or 32 for full precision, not {width!r}"
+                )
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """The bit widths of a whole network.
+
+    A layer takes the bits of the first of these that speaks of it: `overrides`, `ends` (the first
+    and the last layer), `later`, `default`.
+
+    Attributes:
+        name: how cards and reports call it.
+        default: hidden layers.
+        ends: first and last layer. The first layer reads the image itself, which no activation quantizes.
+        later: the later half of the hidden layers, in order of execution (of 5 hidden layers, the last
+            2), where it differs from the default.
+        overrides: by layer name; shell patterns such as `conv*` are allowed, the first match counts.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    name: str
+    default: Bits
+    ends: Bits
+    later: Bits | None = None
+    overrides: Mapping[str, Bits] = field(default_factory=dict)
+
+    @property
+    def is_full_precision(self) -> bool:
+        """Whether every layer computes in floating point."""
+        parts = (self.default, self.ends, self.later or self.default, *self.overrides.values())
+        return all(bits == Bits(FULL_PRECISION, FULL_PRECISION) for bits in parts)
+
+    def hidden_bits(self, operand: Literal["weight_bits", "activation_bits"]) -> str:
+        """Return the hidden layers' bit width for people: "4", or "4/2" where earlier and later layers differ."""
+        widths = [getattr(bits, operand) for bits in (self.default, self.later or self.default)]
+        return "/".join(str(width) for width in dict.fromkeys(widths))
+
+    def assign(self, layers: Sequence[str]) -> dict[str, Bits]:
+        """Return each layer's bits, given the names of all layers with weights in order of execution.
+
+        Raises:
+            SaqEvalError: if an override matches no layer.
+        """
+        for pattern in self.overrides:
+            if not any(fnmatchcase(layer, pattern) for layer in layers):
+                raise SaqEvalError(
+                    f"scheme {self.name!r} overrides {pattern!r}, which matches none of the layers {', '.join(layers)}"
+                )
+        hidden = list(layers[1:-1])
+        later = set(hidden[(len(hidden) + 1) // 2 :]) if self.later else set()
+
+        def bits(layer: str) -> Bits:
+            for pattern, override in self.overrides.items():
+                if fnmatchcase(layer, pattern):
+                    return override
+            if layer in (layers[0], layers[-1]):
+                return self.ends
+            return self.later if self.later and layer in later else self.default
+
+        return {layer: bits(layer) for layer in layers}
+
+
+SCHEMES: Registry[Scheme] = Registry("scheme")
+
+
+def register_scheme(scheme: Scheme) -> Scheme:
+    """Make a scheme known by its name."""
+    return SCHEMES.add(scheme.name, scheme)
+
+
+def load_scheme(source: str | Path | Scheme) -> Scheme:
+    """Return a scheme by its registered name, or read one from a `.yaml` file with the fields of `Scheme`."""
+    if isinstance(source, Scheme):
+        return source
+    path = Path(source)
+    return read_record(Scheme, path) if path.suffix in (".yaml", ".yml") else SCHEMES[str(source)]
+
+
+# First and last layers at 8 bits: with 2-bit ends PACT's own 2-bit network loses twice as much (arXiv 1805.06085, table 4).
+register_scheme(Scheme("fp32", default=Bits(32, 32), ends=Bits(32, 32)))
+register_scheme(Scheme("w4a4", default=Bits(4, 4), ends=Bits(8, 8)))
+register_scheme(Scheme("w2a2", default=Bits(2, 2), ends=Bits(8, 8)))
+register_scheme(Scheme("mixed", default=Bits(4, 4), later=Bits(2, 2), ends=Bits(8, 8)))

@@ -1,0 +1,59 @@
+"""Writing a result to a folder, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from saq_eval.errors import SaqEvalError
+from saq_eval.reporting.gallery import Gallery
+from saq_eval.reporting.html import render
+
+
+def check_writable(folder: Path) -> None:
+    """Raise `SaqEvalError` unless files can be written to a folder, which need not exist yet; leaves no trace."""
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    try:
+        with tempfile.TemporaryDirectory(dir=existing, prefix=".partial-"):
+            pass
+    except OSError as error:
+        raise SaqEvalError(f"the output folder {folder} cannot be written: {error.strerror}") from error
+
+
+def write_report(
+    folder: Path,
+    scores: pd.DataFrame,
+    summary: pd.DataFrame,
+    models: pd.DataFrame,
+    run: dict[str, Any],
+    gallery: Gallery,
+) -> list[Path]:
+    """Write the five files of a comparison; the arguments are the fields of `saq_eval.Comparison`.
+
+    All files are complete before the first one appears under its name, so that an interruption
+    leaves what was there before.
+
+    Returns:
+        The files' paths.
+
+    Raises:
+        SaqEvalError: if the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
+            fresh = Path(partial)
+            for name, table in (("scores", scores), ("summary", summary), ("models", models)):
+                table.to_csv(fresh / f"{name}.csv", index=False, float_format="%.7g", lineterminator="\n")
+            page = render(scores, summary, models, run, gallery)
+            (fresh / "report.html").write_text(page, encoding="utf-8")
+            (fresh / "run.json").write_text(json.dumps(run, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            return [file.replace(folder / file.name) for file in sorted(fresh.iterdir())]
+    except OSError as error:
+        raise SaqEvalError(f"the output folder {folder} cannot be written: {error.strerror}") from error

@@ -1,0 +1,33 @@
+"""Intervals for means over images."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import bootstrap
+
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+
+
+def mean_interval(values: np.ndarray, seed: int) -> tuple[float, float, float]:
+    """Return the mean of the values that are defined and its 95 % interval (percentile bootstrap over images).
+
+    Args:
+        values: float (n,); NaN marks an undefined value and is left out.
+        seed: of the 2,000 resamples.
+
+    Returns:
+        Mean, lower and upper end; the ends are NaN for fewer than two values, the mean too for none.
+    """
+    defined = values[~np.isnan(values)]
+    if len(defined) < 2:
+        return (float(defined[0]) if len(defined) else np.nan), np.nan, np.nan
+    interval = bootstrap(
+        (defined,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(defined.mean()), float(interval.low), float(interval.high)

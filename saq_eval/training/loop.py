@@ -1,0 +1,164 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from saq_eval.datasets import Dataset
+from saq_eval.errors import SaqEvalError
+from saq_eval.quantization import PACTActivation
+from saq_eval.training.recipes import Recipe
+from saq_eval.training.saliency_guided import saliency_guided_loss
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One finished pass over the training set: mean loss, and accuracy (0 to 1) on the augmented training images."""
+
+    loss: float
+    accuracy: float
+
+
+def fit(
+    network: nn.Module,
+    dataset: Dataset,
+    recipe: Recipe,
+    seed: int,
+    device: torch.device,
+    on_step: Callable[[], None] = lambda: None,
+) -> list[Epoch]:
+    """Train a network in place and leave it in eval mode.
+
+    Order of the images, augmentation and masking noise are drawn from `seed` and the epoch's number
+    alone. Raises `SaqEvalError` if the loss stops being finite.
+
+    Args:
+        network: in training form.
+        dataset: the training split.
+        on_step: called after each batch, `steps_per_epoch(dataset, recipe) · recipe.epochs` times.
+
+    Returns:
+        One record per epoch.
+    """
+    network.to(device, memory_format=torch.channels_last)
+    if recipe.alpha_init == "quantile":
+        start_clips_at_quantile(network, dataset.images[:1024].to(device))
+    else:
+        for activation in _clips(network):
+            torch.nn.init.constant_(activation.alpha, recipe.alpha_init)
+    optimizer = torch.optim.SGD(
+        _parameter_groups(network, recipe), lr=recipe.learning_rate, momentum=0.9, nesterov=True
+    )
+    steps = steps_per_epoch(dataset, recipe)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=recipe.learning_rate, total_steps=steps * recipe.epochs, pct_start=0.2
+    )
+    history = []
+    for epoch in range(recipe.epochs):
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+        network.train()
+        total_loss, correct = 0.0, 0
+        for images, labels in _batches(dataset, recipe, generator):
+            images, labels = images.to(device), labels.to(device)
+            if recipe.saliency_guided:
+                loss, logits = saliency_guided_loss(network, images, labels, recipe.saliency_guided, generator)
+            else:
+                logits = network(images)
+                loss = F.cross_entropy(logits, labels)
+            if not torch.isfinite(loss):
+                raise SaqEvalError(
+                    f"the training loss became {loss.item()} in epoch {epoch + 1}; try a lower learning rate"
+                )
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            total_loss += loss.item()
+            correct += int((logits.argmax(dim=1) == labels).sum())
+            on_step()
+        history.append(Epoch(total_loss / steps, correct / (steps * recipe.batch_size)))
+    network.eval()
+    return history
+
+
+def steps_per_epoch(dataset: Dataset, recipe: Recipe) -> int:
+    """Return the number of whole batches in the dataset; raises `SaqEvalError` where there is none."""
+    steps = len(dataset) // recipe.batch_size
+    if not steps:
+        raise SaqEvalError(f"the batch size {recipe.batch_size} is above the training set's {len(dataset)} images")
+    return steps
+
+
+@torch.no_grad()
+def predict(network: nn.Module, images: Tensor, batch_size: int = 1000) -> Tensor:
+    """Return the logits of all images: float32 (n, classes), on the CPU; the network must be in eval mode."""
+    device = next((tensor.device for tensor in network.state_dict().values()), torch.device("cpu"))
+    return torch.cat([network(batch.to(device)).cpu() for batch in images.split(batch_size)])
+
+
+def accuracy(network: nn.Module, dataset: Dataset) -> float:
+    """Return the share of images whose predicted class is the label, 0 to 1."""
+    correct = (predict(network, dataset.images).argmax(dim=1) == dataset.labels).sum().item()
+    return round(correct / len(dataset), 6)
+
+
+@torch.no_grad()
+def start_clips_at_quantile(network: nn.Module, images: Tensor, quantile: float = 0.99) -> None:
+    """Set each PACT clip to a quantile of its rectified input over `images`, in order of execution (in place)."""
+
+    def set_clip(activation: PACTActivation, inputs: tuple[Tensor]) -> None:
+        # Not `torch.quantile`, which refuses more than 2^24 values.
+        rectified = inputs[0].clamp(min=0).flatten()
+        kth = max(1, round(quantile * rectified.numel()))
+        activation.alpha.copy_(rectified.kthvalue(kth).values.clamp(min=1e-3))
+
+    was_training = network.training
+    network.eval()
+    hooks = [activation.register_forward_pre_hook(set_clip) for activation in _clips(network)]
+    try:
+        network(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        network.train(was_training)
+
+
+def _clips(network: nn.Module) -> list[PACTActivation]:
+    return [module for module in network.modules() if isinstance(module, PACTActivation)]
+
+
+def _parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict]:
+    clips = [activation.alpha for activation in _clips(network)]
+    others = [p for p in network.parameters() if not any(p is clip for clip in clips)]
+    groups = [
+        {"params": [p for p in others if p.dim() > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in others if p.dim() <= 1], "weight_decay": 0.0},
+        {"params": clips, "weight_decay": recipe.alpha_decay},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def _batches(dataset: Dataset, recipe: Recipe, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    order = torch.randperm(len(dataset), generator=generator)
+    for chosen in order[: steps_per_epoch(dataset, recipe) * recipe.batch_size].split(recipe.batch_size):
+        yield _augment(dataset.images[chosen], recipe, generator), dataset.labels[chosen]
+
+
+def _augment(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+    count, _, height, width = images.shape
+    if recipe.flip:
+        flipped = torch.rand(count, generator=generator) < 0.5
+        images = torch.where(flipped[:, None, None, None], images.flip(3), images)
+    if recipe.shift:
+        padded = F.pad(images, (recipe.shift,) * 4)
+        down, right = torch.randint(0, 2 * recipe.shift + 1, (2, count, 1), generator=generator)
+        rows = (down + torch.arange(height))[:, None, :, None]
+        columns = (right + torch.arange(width))[:, None, None, :]
+        channel = torch.arange(images.shape[1])[None, :, None, None]
+        images = padded[torch.arange(count)[:, None, None, None], channel, rows, columns]
+    return images

@@ -1,0 +1,68 @@
+"""Training recipes: everything that a training run depends on besides data, network and seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ConfigDict
+
+from saq_eval.errors import SaqEvalError
+from saq_eval.records import read_record
+from saq_eval.training.saliency_guided import SaliencyGuided
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Stochastic gradient descent with Nesterov momentum 0.9 and a one-cycle learning rate; the last epoch counts.
+
+    Attributes:
+        epochs: passes over the training set.
+        batch_size: images in a step; a last, smaller batch is left out.
+        learning_rate: the peak of the cycle.
+        weight_decay: L2 penalty on weights (not on biases and batch norm).
+        alpha_decay: L2 penalty on PACT's clips (section 3 of the PACT paper).
+        alpha_init: where clips start: a number for all (the paper: 10), or "quantile", each at the 99 %
+            quantile of what its rectifier sees in the full-precision parent.
+        shift: augmentation: random shift by up to so many pixels in each direction, filled with 0.
+        flip: augmentation: random left-right flip.
+        saliency_guided: settings of saliency-guided training, or none for standard training.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    alpha_decay: float = 0.0
+    alpha_init: float | Literal["quantile"] = 10.0
+    shift: int = 0
+    flip: bool = False
+    saliency_guided: SaliencyGuided | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise SaqEvalError(f"a recipe's {name} is at least 1, not {getattr(self, name)}")
+        for name in ("weight_decay", "alpha_decay", "shift"):
+            if not getattr(self, name) >= 0:
+                raise SaqEvalError(f"a recipe's {name} is at least 0, not {getattr(self, name)}")
+        if not self.learning_rate > 0 or (self.alpha_init != "quantile" and not self.alpha_init > 0):
+            raise SaqEvalError("a recipe's learning_rate and alpha_init are above 0")
+
+
+@dataclass(frozen=True)
+class _Recipes:
+    """The shape of `recipes.yaml`."""
+
+    full_precision: dict[str, Recipe]
+    quantized: dict[str, Recipe]
+
+
+def default_recipe(dataset: str, *, quantized: bool) -> Recipe:
+    """Return the recipe of `recipes.yaml` for a dataset; one that the file does not name gets `default`."""
+    recipes = read_record(_Recipes, Path(__file__).with_name("recipes.yaml"))
+    group = recipes.quantized if quantized else recipes.full_precision
+    return group.get(dataset, group["default"])

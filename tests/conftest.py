@@ -1,0 +1,77 @@
+"""Shared fixtures: data, and small networks with batch norm statistics that are not trivial."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from saq_eval.architectures import ARCHITECTURES
+from saq_eval.datasets import Dataset, load_dataset
+from saq_eval.metrics import Task
+
+
+@pytest.fixture(scope="session")
+def digits() -> Dataset:
+    return load_dataset("digits", "test")
+
+
+@pytest.fixture(scope="session")
+def data_root() -> str:
+    root = os.environ.get("SAQ_EVAL_DATA_ROOT")
+    if not root:
+        pytest.skip("SAQ_EVAL_DATA_ROOT is not set: no folder with MNIST and FashionMNIST")
+    return root
+
+
+@pytest.fixture
+def cnn(digits: Dataset) -> nn.Module:
+    """An untrained cnn whose batch norm layers have seen digits, in eval mode."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = ARCHITECTURES["cnn"](channels=(8, 8, 12, 12, 16), hidden=24)
+    return settle(network, digits.images[:128])
+
+
+def settle(network: nn.Module, images: torch.Tensor) -> nn.Module:
+    """Give batch norm layers running statistics and affine parameters as training would."""
+    generator = torch.Generator().manual_seed(1)
+    for module in network.modules():
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            nn.init.uniform_(module.weight, 0.5, 1.5, generator=generator)
+            nn.init.uniform_(module.bias, -0.3, 0.3, generator=generator)
+    network.train()
+    with torch.no_grad():
+        for _ in range(30):
+            network(images)
+    return network.eval()
+
+
+@pytest.fixture
+def make_task(digits: Dataset) -> Callable[..., Task]:
+    """Build a metric's input for the first test digits; keyword arguments replace fields."""
+
+    def make(network: nn.Module, maps: np.ndarray, **fields) -> Task:
+        count = len(maps)
+        sample = digits.subset(np.arange(count))
+        return Task(
+            **{
+                "network": network,
+                "images": sample.images.numpy(),
+                "targets": sample.labels.numpy(),
+                "masks": sample.masks().numpy(),
+                "maps": maps,
+                "baseline_maps": maps,
+                "indices": sample.indices.numpy(),
+                "seed": 0,
+                "batch_size": 64,
+                "device": "cpu",
+            }
+            | fields
+        )
+
+    return make

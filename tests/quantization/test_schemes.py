@@ -1,0 +1,84 @@
+import pytest
+
+from saq_eval import Bits, SaqEvalError, Scheme
+from saq_eval.quantization import SCHEMES, load_scheme
+
+LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc1", "fc2"]
+
+
+def widths(scheme, layers=LAYERS):
+    return [(b.weight_bits, b.activation_bits) for b in scheme.assign(layers).values()]
+
+
+def test_named_schemes_keep_first_and_last_layer_at_8_bits():
+    assert widths(SCHEMES["fp32"]) == [(32, 32)] * 7
+    assert widths(SCHEMES["w4a4"]) == [(8, 8)] + [(4, 4)] * 5 + [(8, 8)]
+    assert widths(SCHEMES["w2a2"]) == [(8, 8)] + [(2, 2)] * 5 + [(8, 8)]
+
+
+def test_mixed_gives_the_later_half_of_the_hidden_layers_2_bits():
+    assert widths(SCHEMES["mixed"]) == [(8, 8)] + [(4, 4)] * 3 + [(2, 2)] * 2 + [(8, 8)]
+    assert widths(SCHEMES["mixed"], ["a", "b", "c", "d"]) == [(8, 8), (4, 4), (2, 2), (8, 8)]
+
+
+def test_overrides_come_first():
+    scheme = Scheme(
+        "x", Bits(4, 4), Bits(8, 8), later=Bits(2, 2), overrides={"fc1": Bits(3, 5), "conv[12]": Bits(6, 6)}
+    )
+    assert widths(scheme) == [(6, 6), (6, 6), (4, 4), (4, 4), (2, 2), (3, 5), (8, 8)]
+
+
+def test_an_override_that_matches_nothing_is_an_error():
+    scheme = Scheme("x", Bits(4, 4), Bits(8, 8), overrides={"conv9": Bits(2, 2)})
+    with pytest.raises(SaqEvalError, match=r"'conv9'.* none of the layers conv1, conv2"):
+        scheme.assign(LAYERS)
+
+
+@pytest.mark.parametrize("width", [0, 1, 17, 31, 64, 4.5, "4", True])
+def test_a_bit_width_out_of_range(width):
+    with pytest.raises(SaqEvalError, match="a bit width is"):
+        Bits(width, 4)
+
+
+def test_a_scheme_from_a_file(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "name: mine\n"
+        "default: {weight_bits: 3, activation_bits: 4}\n"
+        "ends: {weight_bits: 8, activation_bits: 8}\n"
+        "overrides: {conv2: {weight_bits: 2, activation_bits: 2}}\n"
+    )
+    assert load_scheme(str(file)) == Scheme("mine", Bits(3, 4), Bits(8, 8), overrides={"conv2": Bits(2, 2)})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: x\ndefault: {weight_bits: 3, activation_bits: 4}\n", "ends: field required"),
+        ("name: x\nbits: 3\n", "default: field required"),
+        ("[1, 2", "cannot be read as YAML"),
+        (
+            "name: x\ndefault: {weight_bits: 1, activation_bits: 4}\nends: {weight_bits: 8, activation_bits: 8}\n",
+            "default: a bit width is .* not 1",
+        ),
+    ],
+)
+def test_a_malformed_scheme_file_is_named(tmp_path, text, message):
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    with pytest.raises(SaqEvalError, match=rf"bad\.yaml: {message}"):
+        load_scheme(file)
+
+
+def test_unknown_scheme():
+    with pytest.raises(SaqEvalError, match="unknown scheme 'w4a5'; did you mean 'w4a4'"):
+        load_scheme("w4a5")
+
+
+def test_full_precision():
+    assert [scheme.is_full_precision for scheme in SCHEMES.values()] == [True, False, False, False]
+    assert not Scheme("x", Bits(32, 32), Bits(32, 8)).is_full_precision
+
+
+def test_hidden_bits_for_people():
+    assert [scheme.hidden_bits("weight_bits") for scheme in SCHEMES.values()] == ["32", "4", "2", "4/2"]

@@ -1,0 +1,32 @@
+import pytest
+
+from saq_eval import Recipe, SaqEvalError
+from saq_eval.records import parse
+from saq_eval.training.recipes import default_recipe
+
+
+def test_each_dataset_has_a_recipe_and_others_get_the_default():
+    assert default_recipe("fashionmnist", quantized=False).flip
+    assert not default_recipe("mnist", quantized=False).flip
+    assert default_recipe("digits", quantized=True).alpha_init == "quantile"
+    assert default_recipe("my-own", quantized=True).epochs > 0
+
+
+GOOD = {"epochs": 1, "batch_size": 32, "learning_rate": 0.1, "weight_decay": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epochs": 0}, "epochs is at least 1"),
+        ({"learning_rate": 0}, "above 0"),
+        ({"weight_decay": -1}, "weight_decay is at least 0"),
+        ({"alpha_init": -2.0}, "above 0"),
+        ({"epochs": "many"}, "epochs: input should be a valid integer"),
+        ({"momentum": 0.9}, "momentum: unexpected keyword argument"),
+        ({"saliency_guided": {"masked_fraction": 7}}, "saliency_guided: masked_fraction lies between"),
+    ],
+)
+def test_a_wrong_field_is_named(change, message):
+    with pytest.raises(SaqEvalError, match=message):
+        parse(Recipe, GOOD | change, "recipe.yaml")
