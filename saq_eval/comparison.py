@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import os
 import platform
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 from tqdm.auto import tqdm
 
 from saq_eval import statistics
@@ -27,6 +29,7 @@ from saq_eval.metrics import METRICS, Task, is_degenerate
 from saq_eval.reporting import write_report
 from saq_eval.reporting.gallery import Gallery
 from saq_eval.reporting.output import check_writable
+from saq_eval.training.loop import predict
 from saq_eval.zoo import Model, find_models, open_model, pick_device
 
 _MODEL_COLUMNS = ["dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "seed"]
@@ -130,63 +133,26 @@ def compare(
         if output is not None:
             check_writable(Path(output))
 
-    gallery = Gallery.of(subset)
-    images, targets = subset.images.to(torch_device), subset.labels.to(torch_device)
-    shared = {
-        "images": subset.images.numpy(),
-        "targets": subset.labels.numpy(),
-        "masks": subset.masks().numpy(),
-        "indices": subset.indices.numpy(),
-        "seed": seed,
-        "batch_size": batch_size,
-        "device": torch_device.type,
-    }
-    cells: dict[tuple[str, str, str], np.ndarray] = {}
-    chances: dict[tuple[str, str, str], float] = {}
-    degenerate: dict[str, dict[str, int]] = {name: {} for name in loaded}
-    baseline_maps: dict[tuple[str, str], np.ndarray] = {}
-    predictions: dict[str, np.ndarray] = {}
-
+    grid = _Grid(subset, method_names, metric_names, seed, batch_size, torch_device)
     baselines_first = sorted(loaded, key=lambda name: name not in baseline_of.values())
     with tqdm(total=len(loaded) * len(method_names), unit="map set", disable=None if progress else True) as bar:
         for name in baselines_first:
-            network = loaded[name].network.to(torch_device)
-            with clock("prediction"), torch.no_grad():
-                logits = torch.cat([network(chunk) for chunk in images.split(batch_size)])
-                predictions[name] = logits.argmax(dim=1).cpu().numpy()
-            for method in method_names:
-                bar.set_description(f"{name} {method}")
-                with clock("attribution"):
-                    maps = explain(
-                        method, network, images, targets, indices=shared["indices"], seed=seed, batch_size=batch_size
-                    ).numpy()
-                gallery.add(name, method, maps)
-                degenerate[name][method] = int(is_degenerate(maps).sum())
-                if name in baseline_of.values():
-                    baseline_maps[name, method] = maps
-                task = Task(
-                    network=network, maps=maps, baseline_maps=baseline_maps[baseline_of[name], method], **shared
-                )
-                for metric in map(METRICS.__getitem__, metric_names):
-                    with clock(metric.category):
-                        cells[name, method, metric.name] = metric.score(task)
-                        if metric.chance is not None:
-                            chances[name, method, metric.name] = float(np.nanmean([np.nan, *metric.chance(task)]))
-                bar.update()
-            network.cpu()
+            grid.evaluate(name, loaded[name].network, baseline_of[name], clock, bar)
 
     with clock("statistics"):
-        scores = _scores(loaded, predictions, subset, cells)
-        summary = _summary(loaded, baseline_of, cells, chances, seed)
+        scores = _scores(loaded, grid)
+        summary = _summary(loaded, baseline_of, grid)
     run = {
         "command": _command(dataset, models, baseline, method_names, metric_names, samples, seed, batch_size, device),
         "dataset": dataset,
         "samples": samples,
         "test_images": len(test_set),
+        "image_indices": subset.indices.tolist(),
+        "target": "label",
         "seed": seed,
         "batch_size": batch_size,
         "device": torch_device.type,
-        "target": "label",
+        "threads": torch.get_num_threads(),
         "methods": {name: METHODS[name].reference for name in method_names},
         "metrics": {name: METRICS[name].reference for name in metric_names},
         "statistics": {"bootstrap_resamples": statistics.RESAMPLES, "confidence": statistics.CONFIDENCE},
@@ -194,16 +160,89 @@ def compare(
             name: {"weights_sha256": model.card.weights_sha256, "baseline": baseline_of[name]}
             for name, model in loaded.items()
         },
-        "degenerate_maps": degenerate,
-        "image_indices": shared["indices"].tolist(),
+        "degenerate_maps": {name: grid.degenerate[name] for name in loaded},
         "versions": _versions(),
-        "threads": torch.get_num_threads(),
         "wall_seconds": clock.seconds,
     }
-    result = Comparison(scores, summary, _models(loaded, baseline_of), run, gallery)
+    result = Comparison(scores, summary, _models(loaded, baseline_of), run, grid.gallery)
     if output is not None:
         result.write(output)
     return result
+
+
+class _Grid:
+    """The cells of a comparison, filled model by model.
+
+    Attributes:
+        cells: by (model, method, metric), the images' scores, float64 (n,).
+        chances: by (model, method, metric), the mean chance level, where the metric has one.
+        predictions: by model, the predicted classes, int64 (n,).
+        degenerate: by model and method, the number of degenerate maps.
+        gallery: the maps to show.
+    """
+
+    def __init__(
+        self,
+        sample: Dataset,
+        methods: list[str],
+        metrics: list[str],
+        seed: int,
+        batch_size: int,
+        device: torch.device,
+    ) -> None:
+        self.sample, self.methods, self.metrics = sample, methods, metrics
+        self.seed, self.batch_size, self.device = seed, batch_size, device
+        self.cells: dict[tuple[str, str, str], np.ndarray] = {}
+        self.chances: dict[tuple[str, str, str], float] = {}
+        self.predictions: dict[str, np.ndarray] = {}
+        self.degenerate: dict[str, dict[str, int]] = {}
+        self.gallery = Gallery.of(sample)
+        self._masks = sample.masks().numpy()
+        self._baseline_maps: dict[tuple[str, str], np.ndarray] = {}
+
+    def evaluate(self, model: str, network: nn.Module, baseline: str, clock: _Clock, bar: tqdm) -> None:
+        """Fill a model's cells; its baseline, unless it is its own, comes first."""
+        network = network.to(self.device)
+        images, targets = self.sample.images.to(self.device), self.sample.labels.to(self.device)
+        indices = self.sample.indices.numpy()
+        self.degenerate[model] = {}
+        with clock("prediction"):
+            self.predictions[model] = predict(network, self.sample.images, self.batch_size).argmax(dim=1).numpy()
+        for method in self.methods:
+            bar.set_description(f"{model} {method}")
+            with clock("attribution"):
+                maps = explain(
+                    method, network, images, targets, indices=indices, seed=self.seed, batch_size=self.batch_size
+                ).numpy()
+            self.gallery.add(model, method, maps)
+            self.degenerate[model][method] = int(is_degenerate(maps).sum())
+            if model == baseline:
+                self._baseline_maps[model, method] = maps
+            task = Task(
+                network=network,
+                images=self.sample.images.numpy(),
+                targets=self.sample.labels.numpy(),
+                masks=self._masks,
+                maps=maps,
+                baseline_maps=self._baseline_maps[baseline, method],
+                indices=indices,
+                seed=self.seed,
+                batch_size=self.batch_size,
+                device=self.device.type,
+            )
+            for metric in self.metrics:
+                with clock(METRICS[metric].category):
+                    self.cells[model, method, metric] = METRICS[metric].score(task)
+                    if METRICS[metric].chance is not None:
+                        chance = METRICS[metric].chance(task)
+                        self.chances[model, method, metric] = statistics.defined_mean(chance)
+            bar.update()
+        network.cpu()
+
+    def in_order_of(self, models: Iterable[str]) -> Iterator[tuple[tuple[str, str, str], np.ndarray]]:
+        """Yield the cells, models in the given order, methods and metrics in theirs."""
+        for cell in itertools.product(models, self.methods, self.metrics):
+            yield cell, self.cells[cell]
 
 
 @dataclass
@@ -257,7 +296,7 @@ def _with_baselines(
                 f"{card.training} training, seed {card.seed}); name a baseline model"
             )
         baseline_of[card.name] = counterpart
-    for name in set(baseline_of.values()) - baseline_of.keys():
+    for name in set(baseline_of.values()):
         baseline_of[name] = name
     entries = [(card, folder) for card, folder in all_models if card.name in baseline_of]
     return entries, {card.name: baseline_of[card.name] for card, _ in entries}
@@ -278,41 +317,29 @@ def _describe(model: Model) -> dict[str, Any]:
     return dict(zip(_MODEL_COLUMNS, values, strict=True))
 
 
-def _scores(
-    loaded: dict[str, Model],
-    predictions: dict[str, np.ndarray],
-    subset: Dataset,
-    cells: dict[tuple[str, str, str], np.ndarray],
-) -> pd.DataFrame:
+def _scores(loaded: dict[str, Model], grid: _Grid) -> pd.DataFrame:
     blocks = []
-    for name, method, metric in _in_order(loaded, cells):
+    for (name, method, metric), values in grid.in_order_of(loaded):
         block = {
             **_describe(loaded[name]),
             "method": method,
             "metric": metric,
             "category": METRICS[metric].category,
-            "sample": subset.indices.numpy(),
-            "label": subset.labels.numpy(),
-            "prediction": predictions[name],
-            "score": cells[name, method, metric],
+            "sample": grid.sample.indices.numpy(),
+            "label": grid.sample.labels.numpy(),
+            "prediction": grid.predictions[name],
+            "score": values,
         }
         blocks.append(pd.DataFrame(block))
     return pd.concat(blocks, ignore_index=True)
 
 
-def _summary(
-    loaded: dict[str, Model],
-    baseline_of: dict[str, str],
-    cells: dict[tuple[str, str, str], np.ndarray],
-    chances: dict[tuple[str, str, str], float],
-    seed: int,
-) -> pd.DataFrame:
+def _summary(loaded: dict[str, Model], baseline_of: dict[str, str], grid: _Grid) -> pd.DataFrame:
     rows = []
-    for name, method, metric in _in_order(loaded, cells):
-        values = cells[name, method, metric]
-        difference = values - cells[baseline_of[name], method, metric]
-        mean, low, high = statistics.mean_interval(values, seed)
-        delta, delta_low, delta_high = statistics.mean_interval(difference, seed)
+    for (name, method, metric), values in grid.in_order_of(loaded):
+        difference = values - grid.cells[baseline_of[name], method, metric]
+        mean, low, high = statistics.mean_interval(values, grid.seed)
+        delta, delta_low, delta_high = statistics.mean_interval(difference, grid.seed)
         rows.append(
             {
                 **_describe(loaded[name]),
@@ -328,16 +355,10 @@ def _summary(
                 "delta": delta,
                 "delta_ci_low": delta_low,
                 "delta_ci_high": delta_high,
-                "chance": chances.get((name, method, metric), np.nan),
+                "chance": grid.chances.get((name, method, metric), np.nan),
             }
         )
     return pd.DataFrame(rows)
-
-
-def _in_order(loaded: dict[str, Model], cells: dict[tuple[str, str, str], np.ndarray]) -> list[tuple[str, str, str]]:
-    """Sort cells by the zoo's order of models; methods and metrics keep theirs."""
-    place = {name: position for position, name in enumerate(loaded)}
-    return sorted(cells, key=lambda cell: place[cell[0]])
 
 
 def _models(loaded: dict[str, Model], baseline_of: dict[str, str]) -> pd.DataFrame:

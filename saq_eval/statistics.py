@@ -9,6 +9,12 @@ RESAMPLES = 2000
 CONFIDENCE = 0.95
 
 
+def defined_mean(values: np.ndarray) -> float:
+    """Return the mean of the values that are not NaN; NaN if there is none."""
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else np.nan
+
+
 def mean_interval(values: np.ndarray, seed: int) -> tuple[float, float, float]:
     """Return the mean of the values that are defined and its 95 % interval (percentile bootstrap over images).
 
@@ -21,7 +27,7 @@ def mean_interval(values: np.ndarray, seed: int) -> tuple[float, float, float]:
     """
     defined = values[~np.isnan(values)]
     if len(defined) < 2:
-        return (float(defined[0]) if len(defined) else np.nan), np.nan, np.nan
+        return defined_mean(values), np.nan, np.nan
     interval = bootstrap(
         (defined,),
         np.mean,
@@ -30,4 +36,4 @@ def mean_interval(values: np.ndarray, seed: int) -> tuple[float, float, float]:
         method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    return float(defined.mean()), float(interval.low), float(interval.high)
+    return defined_mean(values), float(interval.low), float(interval.high)

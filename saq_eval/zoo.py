@@ -92,7 +92,8 @@ def find_models(
         zoo: a folder beside the built-in zoo; see `zoo_folders`.
 
     Raises:
-        SaqEvalError: a malformed card, an unknown dataset, a pattern that matches nothing, or one name in two zoos.
+        SaqEvalError: a malformed card, an unknown dataset, a pattern that matches nothing, an empty zoo, or one
+            name in two zoos.
     """
     if dataset is not None:
         DATASETS[dataset]
@@ -104,6 +105,9 @@ def find_models(
             if key in found:
                 raise SaqEvalError(f"{card.dataset}/{card.name} is in two zoos: {found[key][1]} and {path.parent}")
             found[key] = (card, path.parent)
+    if not found:
+        folders = ", ".join(str(folder) for folder in zoo_folders(zoo))
+        raise SaqEvalError(f"the zoo holds no {dataset + ' ' if dataset else ''}model; looked in {folders}")
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for _, name in found):
             raise unknown_name(f"{dataset} model" if dataset else "model", pattern, [name for _, name in found])

@@ -188,8 +188,9 @@ def _trace(model: nn.Module) -> fx.GraphModule:
             if node.target in _MODULE_FOR:
                 _insert(network, node, _MODULE_FOR[node.target]())
             elif node.target in (torch.flatten, "flatten"):
-                start, end, *_ = (*node.args[1:], *(0, -1)[len(node.args) - 1 :])
-                _insert(network, node, nn.Flatten(node.kwargs.get("start_dim", start), node.kwargs.get("end_dim", end)))
+                _insert(
+                    network, node, nn.Flatten(_argument(node, 1, "start_dim", 0), _argument(node, 2, "end_dim", -1))
+                )
             elif node.target not in _SUMS:
                 unsupported.append(f"{node.name} ({getattr(node.target, '__name__', node.target)})")
         elif node.op == "call_module":
@@ -208,6 +209,10 @@ def _trace(model: nn.Module) -> fx.GraphModule:
     network.delete_all_unused_submodules()
     network.recompile()
     return network
+
+
+def _argument(node: fx.Node, position: int, name: str, default: int) -> int:
+    return node.args[position] if len(node.args) > position else node.kwargs.get(name, default)
 
 
 def _insert(network: fx.GraphModule, node: fx.Node, module: nn.Module) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ def write_report(
     Raises:
         SaqEvalError: if the folder cannot be written.
     """
+    start = time.perf_counter()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
@@ -53,6 +55,8 @@ def write_report(
                 table.to_csv(fresh / f"{name}.csv", index=False, float_format="%.7g", lineterminator="\n")
             page = render(scores, summary, models, run, gallery)
             (fresh / "report.html").write_text(page, encoding="utf-8")
+            seconds = run["wall_seconds"] | {"reporting": round(time.perf_counter() - start, 3)}
+            run = run | {"wall_seconds": seconds}
             (fresh / "run.json").write_text(json.dumps(run, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
             return [file.replace(folder / file.name) for file in sorted(fresh.iterdir())]
     except OSError as error:

@@ -1,0 +1,125 @@
+"""The command line as a user runs it: a process of its own."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def saq_eval(*arguments, cwd, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "saq_eval.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+    )
+
+
+def test_compare_writes_the_report_to_the_default_folder(tmp_path):
+    done = saq_eval(
+        "compare", "--dataset", "digits", "--models", "cnn-w*,cnn-mixed", "--methods", "saliency,occlusion",
+        "--metrics", "PixelFlipping,SSIM", "--samples", 8, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""  # no progress bar where the output is no terminal, and no warning
+    files = {file.name for file in (tmp_path / "reports" / "digits").iterdir()}
+    assert files == {"scores.csv", "summary.csv", "models.csv", "report.html", "run.json"}
+    assert re.search(r"cnn-w2a2-sgt +99\.17 +40 +0\.\d{3} +0\.\d{3}", done.stdout)
+    assert "\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", "--dataset", "digit"], "unknown dataset 'digit'; did you mean 'digits'?"),
+        (["compare", "--dataset", "digits", "--models", "cnn-w3a3"], "unknown digits model 'cnn-w3a3'"),
+        (["compare", "--dataset", "digits", "--methods", "salience"], "did you mean 'saliency'?"),
+        (["compare", "--dataset", "digits", "--metrics", "Pointing"], "did you mean 'PointingGame'?"),
+        (["compare", "--dataset", "digits", "--metrics", ","], "at least one metric is needed"),
+        (["compare", "--dataset", "digits", "--samples", "0"], "samples must lie between 1 and 360"),
+        (["compare", "--dataset", "digits", "--samples", "many"], "Invalid value for '--samples'"),
+        (["compare", "--dataset", "digits", "--zoo", "nowhere"], "zoo folder nowhere does not exist"),
+        (
+            ["compare", "--dataset", "digits", "--output", "/proc/report"],
+            "output folder /proc/report cannot be written",
+        ),
+        (["compare"], "--dataset"),
+        (["compare", "--dataset", "mnist", "--data-root", "nowhere"], "the zoo holds no mnist model"),
+        (["train", "--dataset", "digits", "--scheme", "w5a5"], "unknown scheme 'w5a5'"),
+        (["train", "--dataset", "digits", "--scheme", "fp32"], "cnn-fp32 exists already"),
+        (["train", "--dataset", "digits", "--scheme", "no.yaml"], "no.yaml: cannot be read"),
+        (["zoo", "list", "--dataset", "cifar"], "unknown dataset 'cifar'"),
+        (["zoo", "verify", "resnet"], "unknown model 'resnet'"),
+        (["explain-all"], "explain-all"),
+    ],
+)
+def test_bad_input_gets_one_line_and_exit_code_2(arguments, message, tmp_path):
+    done = saq_eval(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr and done.stderr.count("\n") == 1 and done.stderr.startswith("saq-eval: ")
+    assert done.stdout == "" and list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_leaves_no_file(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "saq_eval.cli", "compare", "--dataset", "digits", "--output", "report"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(15)
+    process.send_signal(signal.SIGINT)
+    output, complaint = process.communicate(timeout=60)
+    assert (process.returncode, output, complaint) == (130, "", "saq-eval: interrupted; nothing was written\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_train_and_list(tmp_path):
+    zoo = tmp_path / "zoo"
+    recipe = tmp_path / "quick.yaml"
+    recipe.write_text("{epochs: 1, batch_size: 128, learning_rate: 0.05, weight_decay: 0, alpha_init: quantile}")
+    done = saq_eval(
+        "train", "--dataset", "digits", "--scheme", "w4a4", "--saliency-guided", "--ranking", "signed",
+        "--masked-fraction", 0.3, "--name", "mine", "--recipe", recipe, "--zoo", zoo, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"digits/mine: test accuracy \d+\.\d\d %\n", done.stdout)
+    listed = json.loads(saq_eval("zoo", "list", "--json", "--zoo", zoo, cwd=tmp_path).stdout)
+    (mine,) = [card for card in listed if card["name"] == "mine"]
+    assert mine["parent"] == "cnn-fp32-sgt"
+    assert mine["recipe"]["saliency_guided"] == {"masked_fraction": 0.3, "weight": 1.0, "ranking": "signed"}
+    assert saq_eval("zoo", "verify", "mine", "--zoo", zoo, cwd=tmp_path).stdout.endswith("1 of 1 models verified\n")
+
+    weights = zoo / "digits" / "mine" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    done = saq_eval("zoo", "verify", "mine", "--dataset", "digits", "--zoo", zoo, cwd=tmp_path)
+    assert done.returncode == 2 and str(weights) in done.stderr and "0 of 1 models verified" in done.stdout
+
+
+@pytest.mark.parametrize("what", ["datasets", "architectures", "schemes", "methods", "metrics"])
+def test_lists(what, tmp_path):
+    import importlib
+
+    modules = {"schemes": "quantization", "methods": "attribution"}
+    registry = getattr(importlib.import_module(f"saq_eval.{modules.get(what, what)}"), what.upper())
+    done = saq_eval(what, cwd=tmp_path)
+    assert done.returncode == 0
+    assert [line.split()[0] for line in done.stdout.splitlines()][-len(registry) :] == list(registry)
+
+
+def test_help_is_quick_and_complete(tmp_path):
+    start = time.perf_counter()
+    done = saq_eval("--help", cwd=tmp_path)
+    assert time.perf_counter() - start < 5
+    assert all(command in done.stdout for command in ("compare", "train", "zoo", "methods", "metrics"))
