@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -237,13 +239,17 @@ def _names(given: Iterable[str] | None) -> list[str]:
 
 
 def _print_table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    # A terminal gets narrow columns, RelevanceMassAccuracy in three lines, but no broken word; a pipe gets whole lines.
+    terminal = sys.stdout.isatty()
     table = Table(box=None, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(re.sub(r"(?<=[a-z])(?=[A-Z][a-z])| (?=%)", "\n", column) if terminal else column)
     for row in rows:
         table.add_row(*map(str, row))
-    # A pipe gets whole lines, whatever the width.
-    Console(width=None if sys.stdout.isatty() else 10_000, highlight=False, markup=False).print(table)
+    console = Console(width=10_000, highlight=False, markup=False)
+    needed = console.measure(table)
+    console.width = max(shutil.get_terminal_size().columns, needed.minimum) if terminal else needed.maximum
+    console.print(table)
 
 
 def _complain(error: Exception | str) -> None:

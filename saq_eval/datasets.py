@@ -18,16 +18,11 @@ import torch
 from platformdirs import user_cache_path
 from skimage.filters import threshold_otsu
 from skimage.transform import resize
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from saq_eval.errors import SaqEvalError
 from saq_eval.registry import Registry
 from saq_eval.torchvision_compat import declare_missing_operators
-
-declare_missing_operators()
-from torchvision import datasets as torchvision_datasets  # noqa: E402  (needs the operators above)
 
 Split = Literal["train", "test"]
 
@@ -162,6 +157,10 @@ def _from_bytes(name: str, split: Split, images: Tensor, labels: Tensor, class_n
 @register_dataset("digits")
 def _digits(split: Split, data_root: Path) -> Dataset:
     """scikit-learn's 1,797 scanned 8x8 digits, resized to 28x28 (bilinear, 8 bits); 360 of them are the test set."""
+    # Imported here, as torchvision is below: either takes a second that a command line can do without.
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
     bunch = load_digits()
     train, test = train_test_split(np.arange(len(bunch.target)), test_size=360, stratify=bunch.target, random_state=0)
     chosen = np.sort(train if split == "train" else test)
@@ -172,16 +171,20 @@ def _digits(split: Split, data_root: Path) -> Dataset:
     return _from_bytes("digits", split, images, labels, tuple(str(name) for name in bunch.target_names))
 
 
-def _register_torchvision(name: str, source: type[torchvision_datasets.MNIST], class_names: tuple[str, ...]) -> None:
+def _register_torchvision(name: str, class_in_torchvision: str, class_names: tuple[str, ...]) -> None:
     @register_dataset(name)
     def load(split: Split, data_root: Path) -> Dataset:
+        declare_missing_operators()
+        from torchvision import datasets
+
+        source = getattr(datasets, class_in_torchvision)
         folder = data_root / source.__name__ / "raw"
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # torchvision prints each mirror it tries
                 raw = source(data_root, train=split == "train", download=True)
         except (OSError, RuntimeError, ValueError, AssertionError, EOFError) as error:
             files = ", ".join(Path(archive).stem for archive, _ in source.resources)
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            reason = str(error).strip().partition("\n")[0].rstrip(":") or type(error).__name__
             raise SaqEvalError(
                 f"{name}: could not read or download its files ({reason}): looked for {files} in {folder}; "
                 "set --data-root or SAQ_EVAL_DATA_ROOT to a folder that holds them, "
@@ -190,9 +193,9 @@ def _register_torchvision(name: str, source: type[torchvision_datasets.MNIST], c
         return _from_bytes(name, split, raw.data, raw.targets, class_names)
 
 
-_register_torchvision("mnist", torchvision_datasets.MNIST, tuple("0123456789"))
+_register_torchvision("mnist", "MNIST", tuple("0123456789"))
 _register_torchvision(
     "fashionmnist",
-    torchvision_datasets.FashionMNIST,
+    "FashionMNIST",
     ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
 )
