@@ -56,7 +56,7 @@ class Comparison:
 
     def overview(self) -> pd.DataFrame:
         """Return a table for people: per model its accuracy, size, and each metric's mean over methods, as text."""
-        means = self.summary.pivot_table(index="model", columns="metric", values="mean", sort=False)
+        means = self.summary.groupby(["model", "metric"])["mean"].mean()
         table = pd.DataFrame(
             {
                 "model": self.models["model"],
@@ -65,7 +65,7 @@ class Comparison:
             }
         )
         for metric in dict.fromkeys(self.summary["metric"]):
-            table[metric] = [f"{means.loc[model, metric]:.3f}" for model in table["model"]]
+            table[metric] = [f"{means[model, metric]:.3f}" for model in table["model"]]
         return table
 
     def write(self, output: str | os.PathLike) -> list[Path]:
@@ -153,8 +153,17 @@ def compare(
         "batch_size": batch_size,
         "device": torch_device.type,
         "threads": torch.get_num_threads(),
-        "methods": {name: METHODS[name].reference for name in method_names},
-        "metrics": {name: METRICS[name].reference for name in metric_names},
+        "methods": {
+            name: {"reference": METHODS[name].reference, "description": METHODS[name].description}
+            for name in method_names
+        },
+        "metrics": {
+            name: {
+                "reference": METRICS[name].reference,
+                "settings": METRICS[name].settings(tuple(subset.images.shape[1:])),
+            }
+            for name in metric_names
+        },
         "statistics": {"bootstrap_resamples": statistics.RESAMPLES, "confidence": statistics.CONFIDENCE},
         "models": {
             name: {"weights_sha256": model.card.weights_sha256, "baseline": baseline_of[name]}

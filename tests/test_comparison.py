@@ -6,7 +6,7 @@ import pytest
 
 import saq_eval
 from saq_eval import SaqEvalError
-from saq_eval.metrics.similarity import ssim
+from saq_eval.metrics import METRICS
 
 SCORES = ["dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "seed", "method", "metric", "category", "sample", "label", "prediction", "score"]  # fmt: skip  # noqa: E501
 SUMMARY = ["dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "seed", "method", "metric", "category", "higher_is_better", "n", "mean", "ci_low", "ci_high", "baseline", "delta", "delta_ci_low", "delta_ci_high", "chance"]  # fmt: skip  # noqa: E501
@@ -54,7 +54,7 @@ def test_summary_agrees_with_scores(result):
             assert row.metric != "SSIM" or row.mean == 1
 
 
-def test_similarity_is_to_the_baselines_map_of_the_same_image(result):
+def test_similarity_is_to_the_baselines_map_of_the_same_image(result, make_task):
     test_set = saq_eval.load_dataset("digits")
     cell = result.scores.query("model == 'cnn-w2a2' and method == 'saliency' and metric == 'SSIM'")
     chosen = test_set.subset(cell["sample"].to_numpy().copy())
@@ -62,7 +62,7 @@ def test_similarity_is_to_the_baselines_map_of_the_same_image(result):
         saq_eval.explain("saliency", saq_eval.load_model("digits", name).network, chosen.images, chosen.labels).numpy()
         for name in ("cnn-w2a2", "cnn-fp32")
     ]
-    expected = [ssim(a / a.max(), b / b.max()) for a, b in zip(*maps, strict=True)]
+    expected = METRICS["SSIM"].score(make_task(None, maps[0], baseline_maps=maps[1]))
     np.testing.assert_allclose(cell["score"], expected, atol=1e-4)
 
 
@@ -131,6 +131,9 @@ def test_run_json_is_the_whole_record(result, tmp_path):
     run = json.loads((tmp_path / "run.json").read_text())
     assert run["seed"] == 0 and run["samples"] == 20 and len(run["image_indices"]) == 20
     assert set(run["methods"]) == set(QUICK["methods"]) and set(run["metrics"]) == set(QUICK["metrics"])
+    assert run["metrics"]["FaithfulnessCorrelation"]["settings"]["subset_size"] == 56
+    assert run["metrics"]["SSIM"]["settings"]["sigma"] == 1.5
+    assert "25 copies" in run["methods"]["smoothgrad"]["description"]
     card = saq_eval.load_model("digits", "cnn-w2a2").card
     assert run["models"]["cnn-w2a2"] == {"weights_sha256": card.weights_sha256, "baseline": "cnn-fp32"}
     assert {"torch", "captum", "quantus", "python", "saq_eval"} <= run["versions"].keys()

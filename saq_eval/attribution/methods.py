@@ -6,6 +6,7 @@ compares with an image that shows nothing, that image is black (0).
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -40,6 +41,11 @@ class Method:
     random: bool
     attribute: Attribute
 
+    @property
+    def description(self) -> str:
+        """What it computes, with its parameters: the first line of the function's docstring."""
+        return inspect.getdoc(self.attribute).partition("\n")[0]
+
 
 METHODS: Registry[Method] = Registry("method")
 
@@ -47,7 +53,10 @@ METHODS: Registry[Method] = Registry("method")
 def register_method(
     name: str, *, family: str, reference: str, passes: int, random: bool = False
 ) -> Callable[[Attribute], Attribute]:
-    """Register the decorated function as an attribution method; see `Method` for the arguments."""
+    """Register the decorated function as an attribution method; see `Method` for the arguments.
+
+    The first line of its docstring, which reports print, says what it computes and with which parameters.
+    """
 
     def register(attribute: Attribute) -> Attribute:
         METHODS.add(name, Method(name, family, reference, passes, random, attribute))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from torch import nn
 
 from saq_eval.registry import Registry
 
+Shape = tuple[int, int, int]
 Category = Literal["faithfulness", "localisation", "similarity"]
 
 
@@ -54,6 +55,7 @@ class Metric:
         range: lowest and highest possible score.
         reference: the paper.
         score: Task -> float64 (n,); NaN where the score is undefined, above all for degenerate maps.
+        settings: from an image's shape (c, h, w) to the parameters that reports print.
         chance: Task -> float64 (n,), what unrelated maps would score; none where that is not known.
     """
 
@@ -63,6 +65,7 @@ class Metric:
     range: tuple[float, float]
     reference: str
     score: Callable[[Task], np.ndarray]
+    settings: Callable[[Shape], dict[str, Any]] = lambda shape: {}
     chance: Callable[[Task], np.ndarray] | None = None
 
 

@@ -23,14 +23,12 @@ from typing import Any
 
 import numpy as np
 
-from saq_eval.metrics.base import METRICS, Metric, Task, is_degenerate
+from saq_eval.metrics.base import METRICS, Metric, Shape, Task, is_degenerate
 from saq_eval.randomness import derived_seed
 from saq_eval.torchvision_compat import declare_missing_operators
 
 declare_missing_operators()
 import quantus  # noqa: E402  (needs the operators above)
-
-Shape = tuple[int, int, int]
 
 _ALWAYS = {"normalise": False, "abs": False, "return_aggregate": False, "disable_warnings": True}
 
@@ -54,6 +52,7 @@ def register_quantus(
         postprocess: from Quantus' scores, float64 (n,), and an image's shape to the scores reported.
     """
     kind = getattr(quantus, name)
+    reads = "magnitudes" if magnitude else f"signed maps and {'probabilities' if softmax else 'logits'}"
 
     def score(task: Task) -> np.ndarray:
         shape = task.images.shape[1:]
@@ -88,6 +87,7 @@ def register_quantus(
             range=range,
             reference=reference,
             score=score,
+            settings=lambda shape: settings(shape) | {"reads": reads},
         ),
     )
 

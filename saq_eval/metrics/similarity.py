@@ -7,6 +7,8 @@ scale nor a method's sign convention counts.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
@@ -14,13 +16,19 @@ from skimage.metrics import structural_similarity
 
 from saq_eval.metrics.base import METRICS, Metric, is_degenerate
 
-Similarity = Callable[[np.ndarray, np.ndarray], float]
+Similarity = Callable[..., float]
 
 
-def register_similarity(name: str, *, reference: str, range: tuple[float, float]) -> Callable[[Similarity], Similarity]:
-    """Register the decorated function: two normalised maps, float64 (h, w) in [0, 1], to one number."""
+def register_similarity(
+    name: str, *, reference: str, range: tuple[float, float], **settings: Any
+) -> Callable[[Similarity], Similarity]:
+    """Register the decorated function: two normalised maps, float64 (h, w) in [0, 1], to one number.
 
-    def register(similarity: Similarity) -> Similarity:
+    `settings` are handed to it with every call.
+    """
+
+    def register(function: Similarity) -> Similarity:
+        similarity = partial(function, **settings)
         METRICS.add(
             name,
             Metric(
@@ -29,11 +37,12 @@ def register_similarity(name: str, *, reference: str, range: tuple[float, float]
                 higher_is_better=True,
                 range=range,
                 reference=reference,
+                settings=lambda shape: settings | {"reads": "magnitudes over each map's maximum"},
                 score=lambda task: pairwise(similarity, task.maps, task.baseline_maps),
                 chance=lambda task: chance_level(similarity, task.maps, task.baseline_maps),
             ),
         )
-        return similarity
+        return function
 
     return register
 
@@ -76,12 +85,18 @@ def normalise(maps: np.ndarray) -> np.ndarray:
         return magnitude / magnitude.max(axis=(1, 2), keepdims=True)
 
 
-@register_similarity("SSIM", reference="Wang et al. 2004, doi 10.1109/TIP.2003.819861", range=(-1.0, 1.0))
-def ssim(a: np.ndarray, b: np.ndarray) -> float:
-    """Structural similarity with the paper's Gaussian window (σ = 1.5, 11x11), data range 1, K1 = 0.01, K2 = 0.03."""
-    return float(
-        structural_similarity(a, b, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
-    )
+@register_similarity(
+    "SSIM",
+    reference="Wang et al. 2004, doi 10.1109/TIP.2003.819861",
+    range=(-1.0, 1.0),
+    gaussian_weights=True,
+    sigma=1.5,
+    data_range=1.0,
+    use_sample_covariance=False,
+)
+def ssim(a: np.ndarray, b: np.ndarray, **settings: Any) -> float:
+    """Structural similarity, with the Gaussian window of the paper (11x11 at σ = 1.5), K1 = 0.01 and K2 = 0.03."""
+    return float(structural_similarity(a, b, **settings))
 
 
 @register_similarity("Spearman", reference="Adebayo et al. 2018, arXiv 1810.03292", range=(-1.0, 1.0))
@@ -90,9 +105,9 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])
 
 
-@register_similarity("TopKIoU", reference="Ghorbani et al. 2019, arXiv 1710.10547", range=(0.0, 1.0))
-def top_k_iou(a: np.ndarray, b: np.ndarray, fraction: float = 0.1) -> float:
-    """Intersection over union of the 10 % most relevant pixels; ties are broken by position."""
+@register_similarity("TopKIoU", reference="Ghorbani et al. 2019, arXiv 1710.10547", range=(0.0, 1.0), fraction=0.1)
+def top_k_iou(a: np.ndarray, b: np.ndarray, fraction: float) -> float:
+    """Intersection over union of the given fraction of most relevant pixels; ties are broken by position."""
     count = max(1, round(fraction * a.size))
     top_a, top_b = (set(np.argsort(-m, axis=None, kind="stable")[:count].tolist()) for m in (a, b))
     return len(top_a & top_b) / len(top_a | top_b)

@@ -4,7 +4,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import spearmanr
 
 from saq_eval.metrics import METRICS, is_degenerate
-from saq_eval.metrics.similarity import normalise, spearman, ssim, top_k_iou
+from saq_eval.metrics.similarity import normalise, spearman, top_k_iou
 
 NAMES = ["SSIM", "Spearman", "TopKIoU"]
 
@@ -46,10 +46,10 @@ def test_chance_pairs_each_map_with_another_images(name, maps, make_task):
     assert np.isnan(METRICS[name].chance(make_task(None, maps[:1]))).all()
 
 
-def test_ssim_is_the_papers_formula():
+def test_ssim_is_the_papers_formula(make_task):
     """Wang et al. 2004, equation 13, with the Gaussian window of section III.C, averaged where the window fits."""
-    rng = np.random.default_rng(0)
-    a, b = rng.random((28, 28)), rng.random((28, 28))
+    a, b = np.random.default_rng(0).random((2, 28, 28))
+    a[0, 0] = b[0, 0] = 1.0  # so that normalisation leaves them as they are
     c1, c2 = 0.01**2, 0.03**2
 
     def local(x):
@@ -60,7 +60,8 @@ def test_ssim_is_the_papers_formula():
     covariance = local(a * b) - mean_a * mean_b
     index = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
     index /= (mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2)
-    assert ssim(a, b) == pytest.approx(index[5:-5, 5:-5].mean(), abs=1e-10)
+    (ours,) = METRICS["SSIM"].score(make_task(None, a[None], baseline_maps=b[None]))
+    assert ours == pytest.approx(index[5:-5, 5:-5].mean(), abs=1e-10)
 
 
 def test_spearman_with_ties():
@@ -72,8 +73,8 @@ def test_spearman_with_ties():
 def test_top_tenth_intersection_over_union():
     a = np.arange(100, dtype=float).reshape(10, 10)
     b = np.roll(a.ravel(), 5).reshape(10, 10)  # its largest ten are 5 of a's and the first five
-    assert top_k_iou(a, b) == pytest.approx(5 / 15)
-    assert top_k_iou(a, a) == 1 and top_k_iou(a, -a) == 0
+    assert top_k_iou(a, b, fraction=0.1) == pytest.approx(5 / 15)
+    assert top_k_iou(a, a, fraction=0.1) == 1 and top_k_iou(a, -a, fraction=0.1) == 0
 
 
 def test_normalise():
