@@ -9,6 +9,7 @@ import yaml
 from saq_eval import Recipe, SaqEvalError, find_models, load_model, train_model
 from saq_eval.cards import Normalize, Preprocessing, read_card, write_card
 from saq_eval.training.loop import accuracy
+from saq_eval.training.recipes import default_recipe
 from saq_eval.zoo import TRAINING_FORM, WEIGHTS, build_network, load_training_form, verify_model, zoo_folders
 
 NAMES = [f"cnn-{scheme}{suffix}" for suffix in ("", "-sgt") for scheme in ("fp32", "w4a4", "mixed", "w2a2")]
@@ -236,3 +237,11 @@ def test_a_child_needs_its_parent(zoo):
 def test_a_name_that_is_no_folder(zoo):
     with pytest.raises(SaqEvalError, match="name has up to 100 letters.*not '../x'"):
         train_model("digits", "fp32", name="../x", zoo=zoo, progress=False)
+
+
+@pytest.mark.parametrize("dataset", ["digits", "fashionmnist"])
+def test_cards_record_the_recipes_of_the_repository(dataset):
+    for card, _ in find_models(dataset):
+        recipe = default_recipe(dataset, quantized=not card.scheme.is_full_precision)
+        assert replace(card.recipe, saliency_guided=None) == recipe
+        assert len(card.history) == recipe.epochs
