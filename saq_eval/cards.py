@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,13 +14,14 @@ from pydantic import ConfigDict
 from torch import Tensor, nn
 
 from saq_eval.errors import SaqEvalError
+from saq_eval.paths import check_name
 from saq_eval.quantization import Scheme
+from saq_eval.randomness import check_seed
 from saq_eval.records import read_record
 from saq_eval.training.loop import Epoch
 from saq_eval.training.recipes import Recipe
 
 _STRICT = ConfigDict(extra="forbid")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -43,8 +45,9 @@ class Preprocessing:
     std: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
-        if len(self.mean) != len(self.std) or not self.mean or not all(s > 0 for s in self.std):
-            raise SaqEvalError("mean and std have one number per channel, and every std is above 0")
+        finite = all(math.isfinite(number) for number in (*self.mean, *self.std))
+        if len(self.mean) != len(self.std) or not self.mean or not finite or not all(s > 0 for s in self.std):
+            raise SaqEvalError("mean and std have one finite number per channel, and every std is above 0")
 
     @property
     def is_identity(self) -> bool:
@@ -102,6 +105,7 @@ class Card:
 
     def __post_init__(self) -> None:
         check_name("model", self.name)
+        check_seed(self.seed)
         if not 0 <= self.test_accuracy <= 1:
             raise SaqEvalError(f"test_accuracy lies between 0 and 1, not {self.test_accuracy}")
         for digest in (self.weights_sha256, self.training_form_sha256):
@@ -112,14 +116,6 @@ class Card:
     def training(self) -> str:
         """ "standard" or "saliency-guided"."""
         return "saliency-guided" if self.recipe.saliency_guided else "standard"
-
-
-def check_name(kind: str, name: str) -> None:
-    """Raise `SaqEvalError` unless `name` can be a folder's name and a word on the command line."""
-    if not _NAME.fullmatch(name):
-        raise SaqEvalError(
-            f"a {kind}'s name has up to 100 letters, digits, '.', '_' and '-', and starts with a letter or digit, not {name!r}"
-        )
 
 
 def read_card(path: Path) -> Card:
@@ -133,9 +129,9 @@ def read_card(path: Path) -> Card:
 
 def write_card(card: Card, path: Path) -> None:
     """Write a card as YAML, fields in the order of `Card`."""
-    data = asdict(card)
-    data["history"] = [{name: round(value, 5) for name, value in epoch.items()} for epoch in data["history"]]
-    path.write_text(yaml.safe_dump(_plain(data), sort_keys=False, allow_unicode=True, width=100), encoding="utf-8")
+    path.write_text(
+        yaml.safe_dump(_plain(asdict(card)), sort_keys=False, allow_unicode=True, width=100), encoding="utf-8"
+    )
 
 
 def _plain(data: Any) -> Any:

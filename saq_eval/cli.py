@@ -58,7 +58,7 @@ def compare(
     output = output or Path("reports") / dataset
     result = saq_eval.compare(
         dataset,
-        models=_names(models) or ["*"],
+        models=_names(models) if models is not None else ["*"],
         baseline=baseline,
         methods=_names([methods]) if methods is not None else None,
         metrics=_names([metrics]) if metrics is not None else None,
@@ -264,10 +264,11 @@ def main() -> None:
         _complain(error)
         code = 2
     except typer.TyperException as error:
-        _complain(error.format_message())
+        if error.format_message():  # empty where the help was asked for by giving no command
+            _complain(error.format_message())
         code = 2
     if code == 130:
-        _complain("interrupted; nothing was written")
+        _complain("interrupted")
     sys.exit(code)
 
 

@@ -26,11 +26,13 @@ from saq_eval.cards import Card
 from saq_eval.datasets import Dataset, load_dataset
 from saq_eval.errors import SaqEvalError, unknown_name
 from saq_eval.metrics import METRICS, Task, is_degenerate
+from saq_eval.paths import user_path
+from saq_eval.randomness import check_seed, deterministic
 from saq_eval.reporting import write_report
 from saq_eval.reporting.gallery import Gallery
 from saq_eval.reporting.output import check_writable
-from saq_eval.training.loop import predict
-from saq_eval.zoo import Model, find_models, open_model, pick_device
+from saq_eval.training.loop import accuracy, predict
+from saq_eval.zoo import Model, check_reads, find_models, open_model, pick_device
 
 _MODEL_COLUMNS = ["dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "seed"]
 
@@ -69,12 +71,12 @@ class Comparison:
         return table
 
     def write(self, output: str | os.PathLike) -> list[Path]:
-        """Write `scores.csv`, `summary.csv`, `models.csv`, `report.html` and `run.json` into a folder, all or none.
+        """Write `scores.csv`, `summary.csv`, `models.csv`, `report.html` and `run.json` into a folder, each of them whole.
 
         Raises:
             SaqEvalError: if the folder cannot be written.
         """
-        return write_report(Path(output), self.scores, self.summary, self.models, self.run, self.gallery)
+        return write_report(user_path(output), self.scores, self.summary, self.models, self.run, self.gallery)
 
 
 def compare(
@@ -101,7 +103,7 @@ def compare(
         dataset: a registered name.
         models: names or shell patterns.
         baseline: the model that all are compared with; by default each model's full-precision
-            counterpart with the same architecture, training and seed. Baselines are always part of the comparison.
+            parent, which has the same architecture, training and seed. Baselines are always part of the comparison.
         methods, metrics: registered names; by default all.
         samples: test images.
         seed: of the choice of images, of methods and metrics that draw, and of the bootstrap.
@@ -122,22 +124,26 @@ def compare(
         metric_names = _distinct(METRICS, metrics)
         if batch_size < 1:
             raise SaqEvalError(f"batch_size is at least 1, not {batch_size}")
-        if seed < 0:
-            raise SaqEvalError(f"seed is at least 0, not {seed}")
+        check_seed(seed)
         torch_device = pick_device(device)
+        if not models:
+            raise SaqEvalError("at least one model is needed")
         chosen = find_models(dataset, list(models), zoo)
         entries, baseline_of = _with_baselines(dataset, chosen, baseline, find_models(dataset, ["*"], zoo))
         test_set = load_dataset(dataset, "test", data_root)
         subset = test_set.sample(samples, seed)
         loaded = {card.name: open_model(card, folder) for card, folder in entries}
+        for model in loaded.values():
+            check_reads(model, test_set)
         if output is not None:
-            check_writable(Path(output))
+            check_writable(user_path(output))
 
     grid = _Grid(subset, method_names, metric_names, seed, batch_size, torch_device)
     baselines_first = sorted(loaded, key=lambda name: name not in baseline_of.values())
-    with tqdm(total=len(loaded) * len(method_names), unit="map set", disable=None if progress else True) as bar:
+    bar = tqdm(total=len(loaded) * len(method_names), unit="map set", disable=None if progress else True)
+    with bar, deterministic():
         for name in baselines_first:
-            grid.evaluate(name, loaded[name].network, baseline_of[name], clock, bar)
+            grid.evaluate(name, loaded[name].network, baseline_of[name], test_set, clock, bar)
 
     with clock("statistics"):
         scores = _scores(loaded, grid)
@@ -173,7 +179,7 @@ def compare(
         "versions": _versions(),
         "wall_seconds": clock.seconds,
     }
-    result = Comparison(scores, summary, _models(loaded, baseline_of), run, grid.gallery)
+    result = Comparison(scores, summary, _models(loaded, baseline_of, grid), run, grid.gallery)
     if output is not None:
         result.write(output)
     return result
@@ -186,6 +192,7 @@ class _Grid:
         cells: by (model, method, metric), the images' scores, float64 (n,).
         chances: by (model, method, metric), the mean chance level, where the metric has one.
         predictions: by model, the predicted classes, int64 (n,).
+        accuracies: by model, on the whole test set, 0 to 1.
         degenerate: by model and method, the number of degenerate maps.
         gallery: the maps to show.
     """
@@ -204,18 +211,22 @@ class _Grid:
         self.cells: dict[tuple[str, str, str], np.ndarray] = {}
         self.chances: dict[tuple[str, str, str], float] = {}
         self.predictions: dict[str, np.ndarray] = {}
+        self.accuracies: dict[str, float] = {}
         self.degenerate: dict[str, dict[str, int]] = {}
         self.gallery = Gallery.of(sample)
         self._masks = sample.masks().numpy()
         self._baseline_maps: dict[tuple[str, str], np.ndarray] = {}
 
-    def evaluate(self, model: str, network: nn.Module, baseline: str, clock: _Clock, bar: tqdm) -> None:
+    def evaluate(
+        self, model: str, network: nn.Module, baseline: str, test_set: Dataset, clock: _Clock, bar: tqdm
+    ) -> None:
         """Fill a model's cells; its baseline, unless it is its own, comes first."""
         network = network.to(self.device)
         images, targets = self.sample.images.to(self.device), self.sample.labels.to(self.device)
         indices = self.sample.indices.numpy()
         self.degenerate[model] = {}
         with clock("prediction"):
+            self.accuracies[model] = accuracy(network, test_set)
             self.predictions[model] = predict(network, self.sample.images, self.batch_size).argmax(dim=1).numpy()
         for method in self.methods:
             bar.set_description(f"{model} {method}")
@@ -290,19 +301,13 @@ def _with_baselines(
     known = {card.name: card for card, _ in all_models}
     if baseline is not None and baseline not in known:
         raise unknown_name(f"{dataset} model", baseline, known)
-    full_precision = {
-        (card.architecture.name, repr(card.architecture.arguments), card.training, card.seed): name
-        for name, card in known.items()
-        if card.scheme.is_full_precision
-    }
     baseline_of = {}
     for card, _ in chosen:
-        key = (card.architecture.name, repr(card.architecture.arguments), card.training, card.seed)
-        counterpart = baseline or (card.name if card.scheme.is_full_precision else full_precision.get(key))
-        if counterpart is None:
+        counterpart = baseline or (card.name if card.scheme.is_full_precision else card.parent)
+        if counterpart not in known:
             raise SaqEvalError(
-                f"the zoo has no full-precision counterpart of {dataset}/{card.name} (same architecture, "
-                f"{card.training} training, seed {card.seed}); name a baseline model"
+                f"the zoo has no full-precision parent {counterpart!r} of {dataset}/{card.name} to compare it with; "
+                "name a baseline model"
             )
         baseline_of[card.name] = counterpart
     for name in set(baseline_of.values()):
@@ -370,17 +375,16 @@ def _summary(loaded: dict[str, Model], baseline_of: dict[str, str], grid: _Grid)
     return pd.DataFrame(rows)
 
 
-def _models(loaded: dict[str, Model], baseline_of: dict[str, str]) -> pd.DataFrame:
+def _models(loaded: dict[str, Model], baseline_of: dict[str, str], grid: _Grid) -> pd.DataFrame:
     rows = []
     for name, model in loaded.items():
-        reference = loaded[baseline_of[name]]
         rows.append(
             {
                 **_describe(model),
                 "first_last_bits": model.card.scheme.ends.weight_bits,
-                "accuracy": model.card.test_accuracy,
+                "accuracy": grid.accuracies[name],
                 "baseline": baseline_of[name],
-                "accuracy_delta": model.card.test_accuracy - reference.card.test_accuracy,
+                "accuracy_delta": grid.accuracies[name] - grid.accuracies[baseline_of[name]],
                 "parameters": model.parameters,
                 "size_kib": model.weights_bytes / 1024,
                 "compression_ratio": 4 * model.parameters / model.weights_bytes,

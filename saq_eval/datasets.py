@@ -21,6 +21,7 @@ from skimage.transform import resize
 from torch import Tensor
 
 from saq_eval.errors import SaqEvalError
+from saq_eval.paths import user_path
 from saq_eval.registry import Registry
 from saq_eval.torchvision_compat import declare_missing_operators
 
@@ -92,14 +93,16 @@ class Dataset:
                 f"samples must lie between 1 and {len(self)}, the size of the {self.name} {self.split} set, not {count}"
             )
         rng = np.random.default_rng(seed)
-        labels = self.labels.numpy()
-        # Each class's images in random order; image k of a class of size m stands at (k + u) / m. The
-        # `count` smallest positions over all classes are then a stratified sample.
-        position = np.empty(len(labels))
-        for label in np.unique(labels):
-            members = rng.permutation(np.flatnonzero(labels == label))
-            position[members] = (np.arange(len(members)) + rng.random()) / len(members)
-        return self.subset(np.sort(np.argsort(position, kind="stable")[:count]))
+        # Each class gets the whole part of its share;
+        # what is left goes to the classes with the largest remainders.
+        classes, sizes = np.unique(self.labels.numpy(), return_counts=True)
+        shares = sizes * count / len(self)
+        counts = np.floor(shares).astype(int)
+        counts[np.argsort(counts - shares, kind="stable")[: count - counts.sum()]] += 1
+        rng = np.random.default_rng(seed)
+        members = (np.flatnonzero(self.labels.numpy() == label) for label in classes)
+        chosen = [rng.choice(m, size, replace=False) for m, size in zip(members, counts, strict=True)]
+        return self.subset(np.sort(np.concatenate(chosen)))
 
     def subset(self, positions: np.ndarray) -> Dataset:
         """Return the images at `positions`, int (m,), in that order."""
@@ -145,7 +148,7 @@ def load_dataset(name: str, split: Split = "test", data_root: str | os.PathLike 
     if split not in ("train", "test"):
         raise SaqEvalError(f"a dataset's split is 'train' or 'test', not {split!r}")
     root = data_root or os.environ.get("SAQ_EVAL_DATA_ROOT") or user_cache_path("saq_eval") / "datasets"
-    return load(split, Path(root).expanduser())
+    return load(split, user_path(root))
 
 
 def _from_bytes(name: str, split: Split, images: Tensor, labels: Tensor, class_names: tuple[str, ...]) -> Dataset:
@@ -179,10 +182,14 @@ def _register_torchvision(name: str, class_in_torchvision: str, class_names: tup
 
         source = getattr(datasets, class_in_torchvision)
         folder = data_root / source.__name__ / "raw"
+        missing = [path for path in (folder, folder.parent, data_root) if not os.path.exists(path)]
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # torchvision prints each mirror it tries
                 raw = source(data_root, train=split == "train", download=True)
         except (OSError, RuntimeError, ValueError, AssertionError, EOFError) as error:
+            for path in missing:  # what a failed download has created, if it is empty
+                with contextlib.suppress(OSError):
+                    path.rmdir()
             files = ", ".join(Path(archive).stem for archive, _ in source.resources)
             reason = str(error).strip().partition("\n")[0].rstrip(":") or type(error).__name__
             raise SaqEvalError(

@@ -9,6 +9,21 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from saq_eval.errors import SaqEvalError
+
+
+def check_seed(seed: int) -> None:
+    """Raise `SaqEvalError` unless a seed is a whole number from 0 to 2^32 − 1, which all generators take."""
+    if type(seed) is not int or not 0 <= seed < 2**32:
+        raise SaqEvalError(f"a seed is a whole number from 0 to {2**32 - 1}, not {seed!r}")
+
+
+@contextlib.contextmanager
+def deterministic() -> Iterator[None]:
+    """Let cuDNN choose algorithms that give the same result every time, in full single precision (no TF32)."""
+    with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
+        yield
+
 
 def derived_seed(seed: int, *purpose: str | int) -> int:
     """Return a seed, 0 to 2^32 − 1, for one purpose: the same for the same arguments, unrelated for others.

@@ -40,9 +40,9 @@ def parse(kind: type[T], data: Any, source: str | Path) -> T:
         return TypeAdapter(kind).validate_python(data)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        field = ".".join(str(part) for part in first["loc"])
         reason = first["msg"].removeprefix("Value error, ")
-        raise SaqEvalError(f"{source}: {field}: {reason[:1].lower()}{reason[1:]}") from error
+        raise SaqEvalError(f"{source}: {field}{': ' if field else ''}{reason[:1].lower()}{reason[1:]}") from error
 
 
 def read_record(kind: type[T], path: Path) -> T:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,11 +25,13 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from saq_eval.architectures import ARCHITECTURES
-from saq_eval.cards import ArchitectureCard, Card, Normalize, check_name, read_card, write_card
+from saq_eval.cards import ArchitectureCard, Card, Normalize, read_card, write_card
 from saq_eval.datasets import DATASETS, Dataset, load_dataset
 from saq_eval.errors import SaqEvalError, unknown_name
+from saq_eval.paths import check_name, user_path
 from saq_eval.quantization import Scheme, freeze, load_scheme, quantize
 from saq_eval.quantization.packing import pack, unpack
+from saq_eval.randomness import check_seed, deterministic
 from saq_eval.training.loop import accuracy, fit, steps_per_epoch
 from saq_eval.training.recipes import Recipe, default_recipe
 from saq_eval.training.saliency_guided import SaliencyGuided
@@ -67,8 +68,12 @@ def zoo_folders(zoo: str | os.PathLike | None = None) -> list[Path]:
     given = zoo or os.environ.get("SAQ_EVAL_ZOO")
     folders = [_builtin_zoo()]
     if given:
-        folder = Path(given).expanduser()
-        if not folder.is_dir():
+        folder = user_path(given)
+        try:
+            exists = folder.is_dir()
+        except OSError as error:
+            raise SaqEvalError(f"the zoo folder {folder} cannot be read: {error.strerror}") from error
+        if not exists:
             raise SaqEvalError(f"the zoo folder {folder} does not exist")
         if folder.resolve() != folders[0].resolve():
             folders.append(folder)
@@ -157,7 +162,7 @@ def build_network(architecture: ArchitectureCard, seed: int) -> nn.Module:
         SaqEvalError: an unknown architecture, or arguments that it does not take.
     """
     build = ARCHITECTURES[architecture.name]
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng():
         torch.manual_seed(seed)
         try:
             return build(**architecture.arguments)
@@ -177,7 +182,7 @@ def _read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
         raise SaqEvalError(f"{path}: the weights were changed: SHA-256 is {actual}, the card says {sha256}")
     try:
         return load_tensors(content)
-    except safetensors.SafetensorError as error:
+    except (safetensors.SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise SaqEvalError(f"{path}: no valid safetensors file: {error}") from error
 
 
@@ -186,20 +191,38 @@ def _sha256(content: bytes) -> str:
 
 
 def verify_model(card: Card, folder: Path, test_set: Dataset) -> float:
-    """Recompute a model's hash and test accuracy.
+    """Recompute the hashes of a model's files and its test accuracy.
 
     Returns:
         The accuracy, 0 to 1.
 
     Raises:
-        SaqEvalError: if the hash differs, or the accuracy by more than 0.05 points (rounding of another processor).
+        SaqEvalError: if a hash differs, or the accuracy by more than 0.05 points (rounding of another processor).
     """
-    measured = accuracy(open_model(card, folder).network, test_set)
+    if card.training_form_sha256 is not None:
+        _read_weights(folder / TRAINING_FORM, card.training_form_sha256)
+    model = open_model(card, folder)
+    check_reads(model, test_set)
+    measured = accuracy(model.network, test_set)
     if abs(measured - card.test_accuracy) > 5e-4:
         raise SaqEvalError(
             f"{folder / CARD}: test_accuracy: is {card.test_accuracy:.4f}, but the model reaches {measured:.4f}"
         )
     return measured
+
+
+def check_reads(model: Model, dataset: Dataset) -> None:
+    """Raise `SaqEvalError` unless a model reads a dataset's images and has an output for each of its classes."""
+    shape = tuple(dataset.images.shape[1:])
+    try:
+        outputs = model.network(dataset.images[:1]).shape
+    except RuntimeError as error:
+        raise SaqEvalError(f"{model.card.name} cannot read images of shape {shape}: {error}") from error
+    if len(outputs) != 2 or outputs[1] < len(dataset.class_names):
+        raise SaqEvalError(
+            f"{model.card.name} has outputs of shape {tuple(outputs)} for an image; {dataset.name} has "
+            f"{len(dataset.class_names)} classes"
+        )
 
 
 def train_model(
@@ -244,10 +267,12 @@ def train_model(
     check_name("model", name)
     if scheme.is_full_precision and parent:
         raise SaqEvalError(f"a full-precision network has no parent, but {parent!r} was given")
+    check_seed(seed)
+    DATASETS[dataset], ARCHITECTURES[architecture]
     target = _writable_zoo(zoo)
     for folder in {target, *zoo_folders(zoo)}:
-        if (folder / dataset / name).exists() and not overwrite:
-            raise SaqEvalError(f"{folder / dataset / name} exists already; choose another name, or overwrite it")
+        if (folder / dataset / name).exists() and not (overwrite and folder == target):
+            raise SaqEvalError(f"{folder / dataset / name} exists already; choose another name, or overwrite it there")
     recipe = recipe or default_recipe(dataset, quantized=not scheme.is_full_precision)
     recipe = replace(recipe, saliency_guided=saliency_guided or None)
     torch_device = pick_device(device)
@@ -261,7 +286,7 @@ def train_model(
     train_set, test_set = (load_dataset(dataset, split, data_root) for split in ("train", "test"))
     steps = steps_per_epoch(train_set, recipe) * recipe.epochs
     bar = tqdm(total=steps, desc=f"{dataset}/{name}", unit="step", disable=None if progress else True)
-    with torch.random.fork_rng(), bar:
+    with torch.random.fork_rng(), deterministic(), bar:
         torch.manual_seed(seed)
         history = fit(network, train_set, recipe, seed, torch_device, bar.update)
 
@@ -306,7 +331,7 @@ def load_training_form(network: nn.Module, dataset: str, name: str, zoo: str | o
 
 
 def write_model(zoo: Path, card: Card, files: Mapping[str, bytes]) -> None:
-    """Write a model's folder, its card and the files of weights, whole or not at all; replaces one of that name."""
+    """Write a model's folder, its card and the files of weights, whole or not at all; one of that name is replaced."""
     folder = zoo / card.dataset / card.name
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".partial-") as partial:
@@ -316,7 +341,7 @@ def write_model(zoo: Path, card: Card, files: Mapping[str, bytes]) -> None:
             (fresh / file).write_bytes(content)
         write_card(card, fresh / CARD)
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.rename(Path(partial) / "replaced")
         fresh.rename(folder)
 
 
@@ -333,7 +358,7 @@ def _writable_zoo(zoo: str | os.PathLike | None) -> Path:
     given = zoo or os.environ.get("SAQ_EVAL_ZOO")
     if not given and not (Path(__file__).parent.parent / "pyproject.toml").is_file():
         raise SaqEvalError("say with --zoo or SAQ_EVAL_ZOO which folder the model is to be written to")
-    folder = Path(given).expanduser() if given else _builtin_zoo()
+    folder = user_path(given) if given else _builtin_zoo()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder):

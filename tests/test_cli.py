@@ -47,6 +47,9 @@ def test_compare_writes_the_report_to_the_default_folder(tmp_path):
         (["compare", "--dataset", "digits", "--metrics", ","], "at least one metric is needed"),
         (["compare", "--dataset", "digits", "--samples", "0"], "samples must lie between 1 and 360"),
         (["compare", "--dataset", "digits", "--samples", "many"], "Invalid value for '--samples'"),
+        (["compare", "--dataset", "digits", "--models", ""], "at least one model is needed"),
+        (["compare", "--dataset", "digits", "--zoo", "~nosuchuser/zoo"], "home"),
+        (["compare", "--dataset", "digits", "--zoo", "x" * 300], "cannot be read: File name too long"),
         (["compare", "--dataset", "digits", "--zoo", "nowhere"], "zoo folder nowhere does not exist"),
         (
             ["compare", "--dataset", "digits", "--output", "/proc/report"],
@@ -71,7 +74,18 @@ def test_bad_input_gets_one_line_and_exit_code_2(arguments, message, tmp_path):
 
 def test_ctrl_c_leaves_no_file(tmp_path):
     process = subprocess.Popen(
-        [sys.executable, "-m", "saq_eval.cli", "compare", "--dataset", "digits", "--output", "report"],
+        [
+            sys.executable,
+            "-m",
+            "saq_eval.cli",
+            "compare",
+            "--dataset",
+            "digits",
+            "--output",
+            "report",
+            "--samples",
+            "360",
+        ],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
@@ -81,7 +95,7 @@ def test_ctrl_c_leaves_no_file(tmp_path):
     time.sleep(15)
     process.send_signal(signal.SIGINT)
     output, complaint = process.communicate(timeout=60)
-    assert (process.returncode, output, complaint) == (130, "", "saq-eval: interrupted; nothing was written\n")
+    assert (process.returncode, output, complaint) == (130, "", "saq-eval: interrupted\n")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -118,8 +132,8 @@ def test_lists(what, tmp_path):
     assert [line.split()[0] for line in done.stdout.splitlines()][-len(registry) :] == list(registry)
 
 
-def test_help_is_quick_and_complete(tmp_path):
-    start = time.perf_counter()
+def test_help_does_not_wait_for_torch(tmp_path):
     done = saq_eval("--help", cwd=tmp_path)
-    assert time.perf_counter() - start < 5
+    code = "import saq_eval.cli, sys; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
     assert all(command in done.stdout for command in ("compare", "train", "zoo", "methods", "metrics"))

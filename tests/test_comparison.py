@@ -1,4 +1,6 @@
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -112,6 +114,16 @@ def test_one_baseline_for_all():
     assert set(result.summary["baseline"]) == {"cnn-w4a4"}
 
 
+def test_another_full_precision_model_does_not_become_the_baseline(tmp_path):
+    builtin = Path(saq_eval.__file__).parent.parent / "model_zoo" / "digits" / "cnn-fp32"
+    shutil.copytree(builtin, tmp_path / "digits" / "my-fp32")
+    card = tmp_path / "digits" / "my-fp32" / "card.yaml"
+    card.write_text(card.read_text().replace("name: cnn-fp32", "name: my-fp32"))
+    arguments = {"samples": 2, "methods": ["saliency"], "metrics": ["SSIM"], "zoo": tmp_path, "progress": False}
+    models = saq_eval.compare("digits", models=["cnn-w2a2", "my-fp32"], **arguments).models.set_index("model")
+    assert models["baseline"].to_dict() == {"cnn-fp32": "cnn-fp32", "cnn-w2a2": "cnn-fp32", "my-fp32": "my-fp32"}
+
+
 def test_one_sample_has_no_interval_but_a_mean():
     result = saq_eval.compare(
         "digits", models=["cnn-w2a2"], samples=1, methods=["saliency"], metrics=["SSIM"], progress=False
@@ -163,7 +175,8 @@ def test_run_json_is_the_whole_record(result, tmp_path):
         ({"samples": 0}, "samples must lie between 1 and 360"),
         ({"samples": 361}, "samples must lie between 1 and 360"),
         ({"batch_size": 0}, "batch_size is at least 1"),
-        ({"seed": -1}, "seed is at least 0"),
+        ({"seed": -1}, "a seed is a whole number from 0"),
+        ({"models": []}, "at least one model is needed"),
         ({"device": "tpu"}, "unknown device 'tpu'"),
     ],
 )
@@ -175,6 +188,11 @@ def test_bad_input_is_refused_before_anything_is_written(arguments, message, tmp
 
 
 def test_an_output_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "taken" / "scores.csv").mkdir(parents=True)
+    for output in (tmp_path / "taken", tmp_path / ("x" * 300), "~nosuchuser/report"):
+        with pytest.raises(SaqEvalError, match="cannot be written|home"):
+            saq_eval.compare("digits", samples=1, output=output, progress=False)
+    assert [path.name for path in (tmp_path / "taken").iterdir()] == ["scores.csv"]
     (tmp_path / "file").write_text("")
     with pytest.raises(SaqEvalError, match=r"output folder .*file/report cannot be written: Not a directory"):
         saq_eval.compare("digits", samples=1, output=tmp_path / "file" / "report", progress=False)

@@ -66,14 +66,25 @@ def test_a_constant_image_has_no_foreground():
     assert not foreground_mask(torch.full((1, 8, 8), 0.5)).any()
 
 
-@pytest.mark.parametrize("count", [1, 7, 64, 360])
-def test_a_sample_is_stratified_and_reproducible(digits, count):
-    sample = digits.sample(count, seed=3)
+@pytest.mark.parametrize("count", [1, 7, 64, 313, 360])
+@pytest.mark.parametrize("seed", [3, 22])
+def test_a_sample_is_stratified_and_reproducible(digits, count, seed):
+    sample = digits.sample(count, seed)
     assert len(sample) == len(set(sample.indices.tolist())) == count
     share = torch.bincount(digits.labels) * count / len(digits)
     assert (torch.bincount(sample.labels, minlength=10) - share).abs().max() < 1
     assert torch.equal(sample.images, digits.images[sample.indices])
-    assert torch.equal(sample.indices, digits.sample(count, seed=3).indices)
+    assert torch.equal(sample.indices, digits.sample(count, seed).indices)
+
+
+def test_a_sample_of_unbalanced_classes(digits):
+    sizes = {0: 30, 1: 17, 2: 7, 3: 3, 4: 1}
+    chosen = np.concatenate([np.flatnonzero(digits.labels.numpy() == label)[:size] for label, size in sizes.items()])
+    unbalanced = digits.subset(chosen)
+    for count in range(1, 59):
+        counts = torch.bincount(unbalanced.sample(count, seed=count).labels, minlength=5)
+        assert counts.sum() == count
+        assert all(abs(counts[label] - size * count / 58) < 1 for label, size in sizes.items())
 
 
 def test_samples_differ_by_seed(digits):
@@ -121,6 +132,7 @@ def test_without_files_and_network_the_message_helps(tmp_path, monkeypatch):
     message = str(error.value)
     assert "t10k-images-idx3-ubyte" in message
     assert str(tmp_path / "FashionMNIST" / "raw") in message
+    assert not (tmp_path / "FashionMNIST").exists()
     assert "--data-root" in message and "SAQ_EVAL_DATA_ROOT" in message and "--dataset digits" in message
 
 

@@ -10,7 +10,15 @@ from saq_eval import Recipe, SaqEvalError, find_models, load_model, train_model
 from saq_eval.cards import Normalize, Preprocessing, read_card, write_card
 from saq_eval.training.loop import accuracy
 from saq_eval.training.recipes import default_recipe
-from saq_eval.zoo import TRAINING_FORM, WEIGHTS, build_network, load_training_form, verify_model, zoo_folders
+from saq_eval.zoo import (
+    TRAINING_FORM,
+    WEIGHTS,
+    build_network,
+    check_reads,
+    load_training_form,
+    verify_model,
+    zoo_folders,
+)
 
 NAMES = [f"cnn-{scheme}{suffix}" for suffix in ("", "-sgt") for scheme in ("fp32", "w4a4", "mixed", "w2a2")]
 BUILTIN = Path(__file__).parent.parent / "model_zoo"
@@ -101,6 +109,14 @@ def test_weights_of_another_network_are_refused(zoo):
         load_model("digits", "cnn-w2a2")
 
 
+@pytest.mark.parametrize("spoil", [lambda f: f.unlink(), lambda f: f.write_bytes(f.read_bytes() + b"x")])
+def test_the_training_form_is_verified_too(zoo, digits, spoil):
+    spoil(zoo / "digits" / "cnn-fp32" / TRAINING_FORM)
+    ((card, folder),) = find_models("digits", ["cnn-fp32"])
+    with pytest.raises(SaqEvalError, match=TRAINING_FORM):
+        verify_model(card, folder, digits)
+
+
 def test_a_wrong_accuracy_fails_verification(zoo, digits):
     edit(zoo / "digits" / "cnn-w2a2" / "card.yaml", test_accuracy=0.9)
     ((card, folder),) = find_models("digits", ["cnn-w2a2"])
@@ -114,6 +130,10 @@ def test_a_wrong_accuracy_fails_verification(zoo, digits):
         ({"name": "other"}, "name: is 'other', but the folder is called 'cnn-w2a2'"),
         ({"dataset": "mnist"}, "dataset: is 'mnist', but the folder is called 'digits'"),
         ({"seed": "zero"}, "seed: input should be a valid integer"),
+        ({"seed": -5}, "a seed is a whole number from 0 to 4294967295, not -5"),
+        ({"seed": 10**30}, "a seed is a whole number"),
+        ({"preprocessing": {"mean": [float("nan")], "std": [1]}}, "preprocessing: mean and std"),
+        ({"scheme": {"name": "=1+1"}}, "scheme.default: field required"),
         ({"scheme": {"name": "x"}}, "scheme.default: field required"),
         ({"scheme": None}, "scheme: "),
         ({"test_accuracy": 99.4}, "test_accuracy lies between 0 and 1, not 99.4"),
@@ -184,6 +204,15 @@ def test_preprocessing_is_part_of_the_network(zoo, digits):
     assert per_channel(torch.ones(1, 2, 1, 1)).flatten().tolist() == [1.0, 0.0]
 
 
+def test_a_network_for_other_images_or_classes_is_refused(zoo, digits):
+    edit(zoo / "digits" / "cnn-w2a2" / "card.yaml", preprocessing={"mean": [0.5] * 3, "std": [0.2] * 3})
+    with pytest.raises(SaqEvalError, match=r"cnn-w2a2 cannot read images of shape \(1, 28, 28\)"):
+        check_reads(load_model("digits", "cnn-w2a2"), digits)
+    more_classes = replace(digits, class_names=tuple("abcdefghijk"))
+    with pytest.raises(SaqEvalError, match="digits has 11 classes"):
+        check_reads(load_model("digits", "cnn-fp32"), more_classes)
+
+
 RECIPE = Recipe(epochs=3, batch_size=64, learning_rate=0.1, weight_decay=0.0, alpha_init="quantile")
 SMALL = {"channels": [8, 8], "pool_after": [1, 2], "hidden": 16}
 
@@ -212,6 +241,20 @@ def test_training_writes_an_entry_that_children_start_from(zoo, digits):
     assert child.test_accuracy > 0.6
     assert not list(zoo.rglob(".partial*"))
 
+    other = zoo.parent / "other"
+    with pytest.raises(SaqEvalError, match="small-w2a2 exists already"):  # overwriting is for the zoo written to
+        train_model("digits", "w2a2", name="small-w2a2", zoo=other, recipe=RECIPE, overwrite=True, progress=False)
+    again = train_model(
+        "digits",
+        "fp32",
+        arguments=SMALL,
+        name="small-fp32",
+        recipe=replace(RECIPE, epochs=1),
+        zoo=zoo,
+        overwrite=True,
+        progress=False,
+    )
+    assert len(again.history) == 1 and read_card(zoo / "digits" / "small-fp32" / "card.yaml") == again
     with pytest.raises(SaqEvalError, match="small-w2a2 exists already"):
         train_model("digits", "w2a2", name="small-w2a2", zoo=zoo, recipe=RECIPE, progress=False)
 
@@ -245,3 +288,14 @@ def test_cards_record_the_recipes_of_the_repository(dataset):
         recipe = default_recipe(dataset, quantized=not card.scheme.is_full_precision)
         assert replace(card.recipe, saliency_guided=None) == recipe
         assert len(card.history) == recipe.epochs
+
+
+def test_nothing_is_written_before_the_input_is_checked(tmp_path):
+    for arguments in (("nope", "fp32"), ("digits", "w9")):
+        with pytest.raises(SaqEvalError, match="unknown"):
+            train_model(*arguments, zoo=tmp_path / "new", progress=False)
+    with pytest.raises(SaqEvalError, match="a seed is a whole number"):
+        train_model("digits", "fp32", seed=-1, zoo=tmp_path / "new", progress=False)
+    with pytest.raises(SaqEvalError, match="unknown architecture"):
+        train_model("digits", "fp32", architecture="nope", zoo=tmp_path / "new", progress=False)
+    assert not (tmp_path / "new").exists()

@@ -14,6 +14,7 @@ import torch
 from captum.attr import GradientShap, InputXGradient, IntegratedGradients, NoiseTunnel, Occlusion, Saliency
 from torch import Tensor, nn
 
+from saq_eval.errors import SaqEvalError
 from saq_eval.randomness import derived_seed, global_seed
 from saq_eval.registry import Registry
 
@@ -31,7 +32,7 @@ class Method:
         passes: forward or forward-and-backward passes of the network for one image.
         random: whether it draws noise; such a method gets one image at a time, with the image's own seed.
         attribute: (network, images (n, c, h, w), targets (n,), batch_size) -> attributions (n, c, h, w);
-            it should keep at most about `batch_size` images in flight.
+            it should keep at most about `batch_size` images, or one image's samples, in flight.
     """
 
     name: str
@@ -93,10 +94,12 @@ def explain(
         float32 (n, h, w), on the CPU.
 
     Raises:
-        SaqEvalError: an unknown method.
+        SaqEvalError: an unknown method, or counts that differ.
     """
     chosen = METHODS[method]
     indices = range(len(images)) if indices is None else indices
+    if not len(images) == len(targets) == len(indices):
+        raise SaqEvalError(f"{len(images)} images go with {len(targets)} targets and {len(indices)} indices")
     images = images.detach().clone().requires_grad_()
     maps = []
     if chosen.random:
@@ -141,7 +144,7 @@ def smoothgrad(network: nn.Module, images: Tensor, targets: Tensor, batch_size: 
         images,
         nt_type="smoothgrad",
         nt_samples=25,
-        nt_samples_batch_size=min(25, batch_size),
+        nt_samples_batch_size=25,  # fixed: on a GPU, noise depends on how many copies are drawn at once
         stdevs=0.15,
         target=targets,
         abs=False,

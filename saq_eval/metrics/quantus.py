@@ -7,7 +7,8 @@ What Quantus leaves to its caller, or would leave to chance, is settled here and
   each image draws from its own generator. So an image's score is what Quantus gives for that image
   alone after `numpy.random.seed(derived_seed(seed, metric, index))`.
 - Degenerate maps are not scored (NaN): Quantus would count an all-zero map as a hit of the
-  pointing game, and fail altogether on a batch that holds nothing else.
+  pointing game, and fail altogether on a batch that holds nothing else. Nor is localisation where
+  the image shows no object.
 - The occluding value is the number 0, black, since the words "black" and "mean" mean the batch's
   minimum and mean.
 - Localisation asks where the relevance is, of either sign: it gets magnitudes.
@@ -56,7 +57,10 @@ def register_quantus(
 
     def score(task: Task) -> np.ndarray:
         shape = task.images.shape[1:]
-        usable = np.flatnonzero(~is_degenerate(task.maps))
+        usable = ~is_degenerate(task.maps)
+        if kind.evaluation_category is quantus.helpers.enums.EvaluationCategory.LOCALISATION:
+            usable &= task.masks.any(axis=(1, 2, 3))
+        usable = np.flatnonzero(usable)
         scores = np.full(len(task.maps), np.nan)
         maps = np.abs(task.maps) if magnitude else task.maps
         largest = np.abs(maps).max(axis=(1, 2), keepdims=True)
@@ -94,7 +98,10 @@ def register_quantus(
 
 @contextlib.contextmanager
 def _draws_per_image(seeds: list[int]) -> Iterator[None]:
-    """Let `numpy.random.choice`, called for each image in turn again and again, draw from that image's own generator."""
+    """Let `numpy.random.choice`, called for each image in turn again and again, draw from that image's own generator.
+
+    It is replaced for the whole process meanwhile: one comparison at a time per process.
+    """
     generators = [np.random.RandomState(seed) for seed in seeds]
     calls = 0
 

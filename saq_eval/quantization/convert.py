@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import functools
+import itertools
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import fx, nn
@@ -19,13 +22,26 @@ _LAYERS = (nn.Conv2d, nn.Linear, QuantConv2d, QuantLinear)
 _RECTIFIERS = (nn.ReLU, nn.ReLU6, PACTActivation)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 _ONLY_IN_TRAINING = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Identity)
-# What stands between a rectifier and the layer that reads it, and leaves bit widths alone.
+# What may stand between a rectifier and the layer that reads it. Averages and sums of quantized activations lie
+# between their codes: the layer then reads a few more values than its activation bits say.
 _PASSING = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten, *_ONLY_IN_TRAINING)
 _SUMS = (operator.add, operator.iadd, torch.add)
 
 _MODULE_FOR = {F.relu: nn.ReLU, torch.relu: nn.ReLU, F.relu6: nn.ReLU6, "relu": nn.ReLU}
 
 
+def _without_drawing(convert: Callable) -> Callable:
+    """Let a function that builds layers leave torch's global generator alone: layers draw weights when they are built."""
+
+    @functools.wraps(convert)
+    def wrapped(*args: Any, **kwargs: Any) -> fx.GraphModule:
+        with torch.random.fork_rng(devices=[]):
+            return convert(*args, **kwargs)
+
+    return wrapped
+
+
+@_without_drawing
 def quantize(model: nn.Module, scheme: str | Scheme) -> fx.GraphModule:
     """Return the quantized twin of a full-precision network, in its training form.
 
@@ -55,6 +71,7 @@ def quantize(model: nn.Module, scheme: str | Scheme) -> fx.GraphModule:
     if not layers:
         raise SaqEvalError("the network has no convolution or linear layer to quantize")
     bits = scheme.assign([node.target for node in layers])
+    device = network.get_submodule(layers[0].target).weight.device
 
     for node in list(network.graph.nodes):
         if not _is(network, node, _RECTIFIERS):
@@ -62,7 +79,7 @@ def quantize(model: nn.Module, scheme: str | Scheme) -> fx.GraphModule:
         width = max((bits[reader].activation_bits for reader in _readers(network, node)), default=FULL_PRECISION)
         if width != FULL_PRECISION:
             alpha = 6.0 if isinstance(network.get_submodule(node.target), nn.ReLU6) else 10.0
-            network.set_submodule(node.target, PACTActivation(width, alpha))
+            network.set_submodule(node.target, PACTActivation(width, alpha).to(device))
     unquantized = [
         node.target
         for node in layers[1:]
@@ -78,10 +95,11 @@ def quantize(model: nn.Module, scheme: str | Scheme) -> fx.GraphModule:
         if width != FULL_PRECISION:
             layer = network.get_submodule(node.target)
             twin = QuantConv2d if isinstance(layer, nn.Conv2d) else QuantLinear
-            network.set_submodule(node.target, twin(layer, width).train(layer.training))
+            network.set_submodule(node.target, twin(layer, width).to(device).train(layer.training))
     return network
 
 
+@_without_drawing
 def freeze(model: nn.Module) -> fx.GraphModule:
     """Return the frozen form of a network: what the zoo stores and every evaluation uses.
 
@@ -120,8 +138,8 @@ def freeze(model: nn.Module) -> fx.GraphModule:
 
 @torch.no_grad()
 def _frozen(layer: nn.Module, norm: nn.Module | None) -> nn.Conv2d | nn.Linear:
-    outputs = layer.weight.shape[0]
-    factor, shift = torch.ones(outputs), torch.zeros(outputs)
+    factor = layer.weight.new_ones(layer.weight.shape[0])
+    shift = torch.zeros_like(factor)
     if norm is not None:
         factor = torch.rsqrt(norm.running_var + norm.eps)
         if norm.affine:
@@ -143,10 +161,11 @@ def _frozen(layer: nn.Module, norm: nn.Module | None) -> nn.Conv2d | nn.Linear:
         )
     else:
         plain = nn.Linear(layer.in_features, layer.out_features, has_bias)
+    plain = plain.to(layer.weight.device)
     if isinstance(layer, (QuantConv2d, QuantLinear)):
         plain.register_buffer("weight_code", layer.weight_codes().to(torch.int32))
         plain.register_buffer("weight_scale", layer.weight_scale * factor)
-        plain.register_buffer("weight_bits", torch.tensor(layer.bits, dtype=torch.int32))
+        plain.register_buffer("weight_bits", torch.tensor(layer.bits, dtype=torch.int32, device=layer.weight.device))
         restore_weight(plain)
     else:
         plain.weight.copy_(layer.weight * factor.reshape(-1, *(1,) * (layer.weight.dim() - 1)))
@@ -176,7 +195,7 @@ def _trace(model: nn.Module) -> fx.GraphModule:
     model = copy.deepcopy(model)
     try:
         network = fx.GraphModule(model, Tracer().trace(model))
-    except (fx.proxy.TraceError, TypeError, RuntimeError) as error:
+    except Exception as error:  # whatever the network's own code raises when it meets a symbolic input
         raise SaqEvalError(
             f"the network's forward pass depends on its input's values or shape and cannot be converted: {error}"
         ) from error
@@ -197,6 +216,8 @@ def _trace(model: nn.Module) -> fx.GraphModule:
             module = network.get_submodule(node.target)
             if type(module) not in (*_LAYERS, *_RECTIFIERS, *_NORMS, *_PASSING):
                 unsupported.append(f"{node.target} ({type(module).__name__})")
+            elif isinstance(module, _NORMS) and module.running_mean is None:
+                unsupported.append(f"{node.target} ({type(module).__name__} without running statistics)")
             elif node.target in used and isinstance(module, (*_LAYERS, *_NORMS)):
                 unsupported.append(f"{node.target} (used more than once)")
             elif node.target in used:
@@ -216,8 +237,10 @@ def _argument(node: fx.Node, position: int, name: str, default: int) -> int:
 
 
 def _insert(network: fx.GraphModule, node: fx.Node, module: nn.Module) -> None:
-    """Replace a node by a call of `module`, added under the node's own unique name."""
-    name = node.name
+    """Replace a node by a call of `module`, added under the node's name, or with a number behind it if that is taken."""
+    taken = {name for name, _ in network.named_modules()}
+    candidates = itertools.chain([node.name], (f"{node.name}_{number}" for number in itertools.count(1)))
+    name = next(name for name in candidates if name not in taken)
     network.add_submodule(name, module.train(network.training))
     with network.graph.inserting_before(node):
         call = network.graph.call_module(name, (node.args[0],))
@@ -239,7 +262,7 @@ def _readers(network: fx.GraphModule, node: fx.Node) -> Iterator[str]:
 
 
 def _reads_quantized(network: fx.GraphModule, node: fx.Node) -> bool:
-    """Tell whether everything that a layer reads comes from a `PACTActivation`."""
+    """Tell whether everything that a layer reads comes from a `PACTActivation`, directly or as averages and sums."""
 
     def quantized(source: fx.Node) -> bool:
         if _is(network, source, _PASSING) or source.target in _SUMS:

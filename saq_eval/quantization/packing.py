@@ -56,7 +56,7 @@ def unpack(network: nn.Module, tensors: dict[str, Tensor]) -> None:
     Afterwards the network computes with the very weights, bit for bit, that it was packed with.
 
     Raises:
-        SaqEvalError: names the tensors that are missing, unexpected, or of the wrong shape or type.
+        SaqEvalError: names the tensors that are missing, unexpected, of the wrong shape or type, or clips that are not above 0.
     """
     state = dict(tensors)
     current = network.state_dict()
@@ -72,6 +72,11 @@ def unpack(network: nn.Module, tensors: dict[str, Tensor]) -> None:
         f"{name} is {state[name].dtype} {tuple(state[name].shape)} instead of {tensor.dtype} {tuple(tensor.shape)}"
         for name, tensor in current.items()
         if name in state and (state[name].shape != tensor.shape or state[name].dtype != tensor.dtype)
+    ]
+    wrong += [
+        f"{name} is {tensor.item()}, not above 0"
+        for name, tensor in state.items()
+        if name.endswith("alpha") and tensor.numel() == 1 and not 0 < tensor.item() < float("inf")
     ]
     if wrong:
         raise SaqEvalError(f"the weights do not fit the network: {'; '.join(sorted(wrong))}")

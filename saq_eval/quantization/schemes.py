@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import ConfigDict
 
 from saq_eval.errors import SaqEvalError
+from saq_eval.paths import check_name
 from saq_eval.records import read_record
 from saq_eval.registry import Registry
 
@@ -61,6 +62,9 @@ class Scheme:
     later: Bits | None = None
     overrides: Mapping[str, Bits] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        check_name("scheme", self.name)
+
     @property
     def is_full_precision(self) -> bool:
         """Whether every layer computes in floating point."""
@@ -68,9 +72,12 @@ class Scheme:
         return all(bits == Bits(FULL_PRECISION, FULL_PRECISION) for bits in parts)
 
     def hidden_bits(self, operand: Literal["weight_bits", "activation_bits"]) -> str:
-        """Return the hidden layers' bit width for people: "4", or "4/2" where earlier and later layers differ."""
+        """Return the hidden layers' bit width for people: "4"; "4/2" where earlier and later layers differ.
+
+        A "*" is added where overrides give some layers others.
+        """
         widths = [getattr(bits, operand) for bits in (self.default, self.later or self.default)]
-        return "/".join(str(width) for width in dict.fromkeys(widths))
+        return "/".join(str(width) for width in dict.fromkeys(widths)) + ("*" if self.overrides else "")
 
     def assign(self, layers: Sequence[str]) -> dict[str, Bits]:
         """Return each layer's bits, given the names of all layers with weights in order of execution.

@@ -68,7 +68,10 @@ class _QuantizedWeight:
         return dorefa_codes(self.weight.detach(), self.bits)
 
     def quantized_weight(self) -> Tensor:
-        """Return the weights that the layer computes with; their gradient reaches `weight` as if unrounded."""
+        """Return the weights that the layer computes with.
+
+        Their gradient reaches `weight` as if nothing were rounded and the maximum were a constant.
+        """
         quantized = dequantize(self.weight_codes(), self.weight_scale, self.bits)
         squashed = torch.tanh(self.weight)
         surrogate = self.weight_range * squashed / squashed.detach().abs().max().clamp(min=1e-12)

@@ -14,13 +14,18 @@ from saq_eval.errors import SaqEvalError
 from saq_eval.reporting.gallery import Gallery
 from saq_eval.reporting.html import render
 
+FILES = ("scores.csv", "summary.csv", "models.csv", "report.html", "run.json")
+
 
 def check_writable(folder: Path) -> None:
     """Raise `SaqEvalError` unless files can be written to a folder, which need not exist yet; leaves no trace."""
     existing = folder
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
     try:
+        while not existing.exists() and existing != existing.parent:
+            existing = existing.parent
+        for name in FILES:
+            if (folder / name).is_dir():
+                raise IsADirectoryError(None, f"its {name} is a folder")
         with tempfile.TemporaryDirectory(dir=existing, prefix=".partial-"):
             pass
     except OSError as error:
@@ -37,8 +42,8 @@ def write_report(
 ) -> list[Path]:
     """Write the five files of a comparison; the arguments are the fields of `saq_eval.Comparison`.
 
-    All files are complete before the first one appears under its name, so that an interruption
-    leaves what was there before.
+    All files are complete before the first one appears under its name, so that none is ever half
+    written.
 
     Returns:
         The files' paths.

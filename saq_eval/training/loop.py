@@ -55,6 +55,10 @@ def fit(
         _parameter_groups(network, recipe), lr=recipe.learning_rate, momentum=0.9, nesterov=True
     )
     steps = steps_per_epoch(dataset, recipe)
+    if steps * recipe.epochs < 10:
+        raise SaqEvalError(
+            f"the recipe makes {steps * recipe.epochs} steps on {len(dataset)} images; at least 10 are needed"
+        )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=recipe.learning_rate, total_steps=steps * recipe.epochs, pct_start=0.2
     )
@@ -81,7 +85,7 @@ def fit(
             total_loss += loss.item()
             correct += int((logits.argmax(dim=1) == labels).sum())
             on_step()
-        history.append(Epoch(total_loss / steps, correct / (steps * recipe.batch_size)))
+        history.append(Epoch(round(total_loss / steps, 5), round(correct / (steps * recipe.batch_size), 5)))
     network.eval()
     return history
 

@@ -24,7 +24,7 @@ class Recipe:
         weight_decay: L2 penalty on weights (not on biases and batch norm).
         alpha_decay: L2 penalty on PACT's clips (section 3 of the PACT paper).
         alpha_init: where clips start: a number for all (the paper: 10), or "quantile", each at the 99 %
-            quantile of what its rectifier sees in the full-precision parent.
+            quantile of what its rectifier sees in the quantized network at the start.
         shift: augmentation: random shift by up to so many pixels in each direction, filled with 0.
         flip: augmentation: random left-right flip.
         saliency_guided: settings of saliency-guided training, or none for standard training.
@@ -43,9 +43,9 @@ class Recipe:
     saliency_guided: SaliencyGuided | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise SaqEvalError(f"a recipe's {name} is at least 1, not {getattr(self, name)}")
+        for name, least in (("epochs", 1), ("batch_size", 2)):  # batch norm needs two images
+            if getattr(self, name) < least:
+                raise SaqEvalError(f"a recipe's {name} is at least {least}, not {getattr(self, name)}")
         for name in ("weight_decay", "alpha_decay", "shift"):
             if not getattr(self, name) >= 0:
                 raise SaqEvalError(f"a recipe's {name} is at least 0, not {getattr(self, name)}")

@@ -114,6 +114,17 @@ def test_localisation_of_known_maps(network, make_task, digits):
     np.testing.assert_array_equal(METRICS["RelevanceRankAccuracy"].score(make_task(network, inside)), 1.0)
 
 
+def test_localisation_is_undefined_where_there_is_no_object(task, network, make_task):
+    masks = task.masks.copy()
+    masks[3] = False
+    emptied = make_task(network, task.maps, masks=masks)
+    for name in NAMES[3:]:
+        expected = METRICS[name].score(task)
+        expected[3] = np.nan
+        np.testing.assert_array_equal(METRICS[name].score(emptied), expected)
+    assert np.isfinite(METRICS["PixelFlipping"].score(emptied)).all()
+
+
 def test_directions():
     assert [METRICS[name].higher_is_better for name in NAMES] == [True, True, False, True, True, True]
     assert [METRICS[name].category for name in NAMES] == ["faithfulness"] * 3 + ["localisation"] * 3

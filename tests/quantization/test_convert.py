@@ -131,6 +131,36 @@ def test_residual_network_converts(digits):
     assert all(p.grad is not None for p in twin.parameters())
 
 
+def test_functions_and_modules_of_one_name_stay_apart(digits):
+    class Colliding(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second, self.last = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3), nn.Linear(4 * 24 * 24, 10)
+            self.relu, self.flatten = nn.ReLU6(), nn.Flatten()
+
+        def forward(self, x):
+            x = F.relu(self.first(x))
+            return self.last(torch.flatten(self.relu(self.second(x)), 1))
+
+    images = digits.images[:8] * 30  # so that ReLU6 clips
+    network = Colliding().eval()
+    torch.testing.assert_close(freeze(network)(images), network(images), atol=1e-4, rtol=1e-4)
+    rectifiers = [m for m in quantize(network, "w4a4").modules() if isinstance(m, PACTActivation)]
+    assert sorted((m.bits, m.alpha.item()) for m in rectifiers) == [(4, 10.0), (8, 6.0)]
+
+
+def test_converting_leaves_the_global_generator_alone(cnn):
+    before = torch.random.get_rng_state()
+    freeze(quantize(cnn, "w2a2"))
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_batch_norm_without_running_statistics_is_named():
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4, track_running_stats=False), nn.ReLU(), nn.Flatten())
+    with pytest.raises(SaqEvalError, match=r"1 \(BatchNorm2d without running statistics\)"):
+        freeze(network)
+
+
 def test_everything_unsupported_is_named_at_once():
     network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.GELU(), nn.Flatten(), nn.LSTM(3, 3), nn.Linear(4, 2))
     with pytest.raises(SaqEvalError, match=r"cannot convert .*1 \(GELU\), 3 \(LSTM\)"):

@@ -82,3 +82,10 @@ def test_full_precision():
 
 def test_hidden_bits_for_people():
     assert [scheme.hidden_bits("weight_bits") for scheme in SCHEMES.values()] == ["32", "4", "2", "4/2"]
+    assert Scheme("x", Bits(4, 4), Bits(8, 8), overrides={"fc1": Bits(3, 5)}).hidden_bits("weight_bits") == "4*"
+
+
+@pytest.mark.parametrize("name", ["", "=1+1", "a b", "<b>", "x" * 101])
+def test_a_name_that_is_no_name(name):
+    with pytest.raises(SaqEvalError, match="a scheme's name has up to 100 letters"):
+        Scheme(name, Bits(4, 4), Bits(8, 8))

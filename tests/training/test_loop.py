@@ -43,7 +43,7 @@ def test_a_network_and_its_2_bit_twin_learn(train_set, digits, saliency_guided):
 def test_the_seed_decides(train_set):
     def final_weights(seed):
         network = small()
-        fit(network, train_set, Recipe(1, 32, 0.1, 0.0, shift=2, flip=True), seed, CPU)
+        fit(network, train_set, Recipe(2, 32, 0.1, 0.0, shift=2, flip=True), seed, CPU)
         return network.fc2.weight.detach()
 
     assert torch.equal(final_weights(0), final_weights(0))
@@ -83,7 +83,7 @@ def test_clips_start_at_the_quantile_of_the_rectified_input():
 def test_shift_moves_the_whole_image_and_fills_with_zeros():
     images = torch.rand(200, 2, 9, 9) + 1
     generator = torch.Generator().manual_seed(0)
-    shifted = _augment(images, Recipe(1, 1, 0.1, 0.0, shift=2), generator)
+    shifted = _augment(images, Recipe(1, 2, 0.1, 0.0, shift=2), generator)
     seen = set()
     for image, result in zip(images, shifted, strict=True):
         padded = nn.functional.pad(image, (2, 2, 2, 2))
@@ -95,7 +95,12 @@ def test_shift_moves_the_whole_image_and_fills_with_zeros():
 
 def test_flip_mirrors_about_half_of_the_images():
     images = torch.rand(400, 1, 5, 5)
-    flipped = _augment(images, Recipe(1, 1, 0.1, 0.0, flip=True), torch.Generator().manual_seed(0))
+    flipped = _augment(images, Recipe(1, 2, 0.1, 0.0, flip=True), torch.Generator().manual_seed(0))
     mirrored = [torch.equal(f, i.flip(2)) for f, i in zip(flipped, images, strict=True)]
     kept = [torch.equal(f, i) for f, i in zip(flipped, images, strict=True)]
     assert all(m != k for m, k in zip(mirrored, kept, strict=True)) and 150 < sum(mirrored) < 250
+
+
+def test_too_few_steps(train_set):
+    with pytest.raises(SaqEvalError, match="the recipe makes 4 steps on 256 images; at least 10 are needed"):
+        fit(small(), train_set, Recipe(1, 64, 0.1, 0.0), 0, CPU)

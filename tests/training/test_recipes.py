@@ -19,6 +19,7 @@ GOOD = {"epochs": 1, "batch_size": 32, "learning_rate": 0.1, "weight_decay": 0.0
     ("change", "message"),
     [
         ({"epochs": 0}, "epochs is at least 1"),
+        ({"batch_size": 1}, "batch_size is at least 2"),
         ({"learning_rate": 0}, "above 0"),
         ({"weight_decay": -1}, "weight_decay is at least 0"),
         ({"alpha_init": -2.0}, "above 0"),
