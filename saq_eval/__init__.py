@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from saq_eval.datasets import load_dataset, register_dataset
     from saq_eval.errors import SaqEvalError
     from saq_eval.quantization import Bits, Scheme, freeze, quantize, register_scheme
+    from saq_eval.studies import train_model, train_study
     from saq_eval.training.recipes import Recipe
     from saq_eval.training.saliency_guided import SaliencyGuided
-    from saq_eval.zoo import find_models, load_model, train_model
+    from saq_eval.zoo import add_model, find_models, load_model, register_zoo
 
 __version__ = "0.1.0"
 
@@ -28,6 +29,7 @@ _HOME = {
     "SaliencyGuided": "training.saliency_guided",
     "SaqEvalError": "errors",
     "Scheme": "quantization",
+    "add_model": "zoo",
     "compare": "comparison",
     "explain": "attribution",
     "find_models": "zoo",
@@ -39,7 +41,9 @@ _HOME = {
     "register_dataset": "datasets",
     "register_method": "attribution",
     "register_scheme": "quantization",
-    "train_model": "zoo",
+    "register_zoo": "zoo",
+    "train_model": "studies",
+    "train_study": "studies",
 }
 __all__ = sorted(_HOME)
 

@@ -18,7 +18,7 @@ from saq_eval.paths import check_name
 from saq_eval.quantization import Scheme
 from saq_eval.randomness import check_seed
 from saq_eval.records import read_record
-from saq_eval.training.loop import Epoch
+from saq_eval.training.checkpoints import Epoch
 from saq_eval.training.recipes import Recipe
 
 _STRICT = ConfigDict(extra="forbid")
@@ -27,7 +27,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class ArchitectureCard:
-    """A registered architecture and the keyword arguments that it is built with."""
+    """An architecture, registered or as "module:function", and the keyword arguments that it is built with."""
 
     __pydantic_config__ = _STRICT
 
@@ -77,8 +77,13 @@ class Card:
         scheme: the bit widths.
         seed: of initialisation, order, augmentation and masking.
         parent: the full-precision model that it started from, or none.
-        recipe: how it was trained.
+        parent_sha256: SHA-256 of the parent's training form at that time, or none if that is not known.
+        recipe: how it was trained; none for a network trained elsewhere.
+        image_shape: (channels, height, width) of the images that it reads.
         test_accuracy: share of the dataset's test set classified correctly, 0 to 1, by the stored file.
+        ideal_bytes: its size at its bit widths: weights packed, scales, biases and clips as float32; the
+            stored file adds a header of names and shapes.
+        bops: bit operations of one inference (see `LayerCost.bops`).
         weights_sha256: SHA-256 of `model.safetensors`.
         training_form_sha256: SHA-256 of `training_form.safetensors`, which quantized children start
             from; none if the file is not kept.
@@ -95,10 +100,14 @@ class Card:
     scheme: Scheme
     seed: int
     parent: str | None
-    recipe: Recipe
+    recipe: Recipe | None
+    image_shape: tuple[int, int, int]
     test_accuracy: float
+    ideal_bytes: int
+    bops: int
     weights_sha256: str
     training_form_sha256: str | None = None
+    parent_sha256: str | None = None
     preprocessing: Preprocessing = Preprocessing()
     history: tuple[Epoch, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
@@ -106,15 +115,19 @@ class Card:
     def __post_init__(self) -> None:
         check_name("model", self.name)
         check_seed(self.seed)
+        if not all(1 <= size <= 4096 for size in self.image_shape):
+            raise SaqEvalError(f"image_shape is channels, height and width from 1 to 4096, not {self.image_shape}")
         if not 0 <= self.test_accuracy <= 1:
             raise SaqEvalError(f"test_accuracy lies between 0 and 1, not {self.test_accuracy}")
-        for digest in (self.weights_sha256, self.training_form_sha256):
+        for digest in (self.weights_sha256, self.training_form_sha256, self.parent_sha256):
             if digest is not None and not _SHA256.fullmatch(digest):
                 raise SaqEvalError(f"a SHA-256 is 64 lower-case hexadecimal digits, not {digest!r}")
 
     @property
     def training(self) -> str:
-        """ "standard" or "saliency-guided"."""
+        """ "standard", "saliency-guided", or "external" for a network trained elsewhere."""
+        if self.recipe is None:
+            return "external"
         return "saliency-guided" if self.recipe.saliency_guided else "standard"
 
 

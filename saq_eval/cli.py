@@ -22,13 +22,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Does a network still look at the right part of the image after quantization?",
 )
-zoo_app = typer.Typer(no_args_is_help=True, help="List and verify the models of the zoo.")
+zoo_app = typer.Typer(no_args_is_help=True, help="List, show, verify, add and remove the models of the zoo.")
 app.add_typer(zoo_app, name="zoo")
 
 DatasetOption = Annotated[str, typer.Option(help="digits, mnist or fashionmnist.")]
 ZooOption = Annotated[Path | None, typer.Option(help="A zoo folder beside the built-in one; else SAQ_EVAL_ZOO.")]
 DataRootOption = Annotated[
     Path | None, typer.Option(help="Folder of the dataset files; else SAQ_EVAL_DATA_ROOT, else the user cache.")
+]
+ArgumentsOption = Annotated[
+    str, typer.Option(help="Keyword arguments of the architecture, as JSON or YAML: '{width: 16}'.")
+]
+TrustOption = Annotated[
+    bool, typer.Option("--trust-code", help="Run code outside saq_eval that a card names to build its network.")
 ]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or auto.")]
 
@@ -37,7 +43,8 @@ DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or auto.")]
 def compare(
     dataset: DatasetOption,
     models: Annotated[
-        list[str] | None, typer.Option(help="Names or patterns, comma-separated; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Names or patterns, comma-separated; may be repeated; by default all of seed 0."),
     ] = None,
     baseline: Annotated[
         str | None, typer.Option(help="Compare all with this model instead of each one's fp32 counterpart.")
@@ -50,6 +57,7 @@ def compare(
     device: DeviceOption = "auto",
     data_root: DataRootOption = None,
     zoo: ZooOption = None,
+    trust_code: TrustOption = False,
     output: Annotated[Path | None, typer.Option(help="Folder of the report; by default reports/<dataset>.")] = None,
 ) -> None:
     """Compare accuracy and saliency maps of full-precision and quantized models; write CSV and HTML reports."""
@@ -58,7 +66,7 @@ def compare(
     output = output or Path("reports") / dataset
     result = saq_eval.compare(
         dataset,
-        models=_names(models) if models is not None else ["*"],
+        models=_names(models) if models is not None else None,
         baseline=baseline,
         methods=_names([methods]) if methods is not None else None,
         metrics=_names([metrics]) if metrics is not None else None,
@@ -68,6 +76,7 @@ def compare(
         device=device,
         data_root=data_root,
         zoo=zoo,
+        trust_code=trust_code,
         output=output,
     )
     table = result.overview()
@@ -78,10 +87,20 @@ def compare(
 @app.command()
 def train(
     dataset: DatasetOption,
-    scheme: Annotated[str, typer.Option(help="A scheme's name (see `saq-eval schemes`) or a .yaml file.")],
+    scheme: Annotated[
+        str | None, typer.Option(help="A scheme's name (see `saq-eval schemes`) or a .yaml file.")
+    ] = None,
+    study: Annotated[
+        str | None, typer.Option(help="Train all models of a study, `paper` or a .yaml file, instead of one.")
+    ] = None,
+    only: Annotated[str, typer.Option(help="With --study: names or patterns of its models, comma-separated.")] = "*",
     architecture: Annotated[str, typer.Option(help="See `saq-eval architectures`.")] = "cnn",
+    arguments: ArgumentsOption = "{}",
     saliency_guided: Annotated[bool, typer.Option("--saliency-guided", help="Train with saliency guidance.")] = False,
     masked_fraction: Annotated[float, typer.Option(help="Saliency guidance: the share of features to replace.")] = 0.5,
+    divergence_weight: Annotated[
+        float, typer.Option(help="Saliency guidance: λ, of the divergence in the loss.")
+    ] = 0.5,
     ranking: Annotated[
         str, typer.Option(help="Saliency guidance: rank gradients by magnitude or signed.")
     ] = "magnitude",
@@ -89,22 +108,40 @@ def train(
     parent: Annotated[str | None, typer.Option(help="The full-precision model to start from.")] = None,
     name: Annotated[str | None, typer.Option(help="By default <architecture>-<scheme>[-sgt][-s<seed>].")] = None,
     recipe: Annotated[Path | None, typer.Option(help="A .yaml file with the fields of saq_eval.Recipe.")] = None,
+    keep_training_form: Annotated[
+        bool, typer.Option("--keep-training-form", help="Keep the latent weights too, to go on training from.")
+    ] = False,
     zoo: Annotated[Path | None, typer.Option(help="The zoo folder to write to; else SAQ_EVAL_ZOO.")] = None,
     data_root: DataRootOption = None,
     device: DeviceOption = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model of that name.")] = False,
 ) -> None:
-    """Train one network and write it to the zoo."""
+    """Train one network, or all that a study names, and write them to the zoo; goes on where it was stopped."""
     from saq_eval.records import read_record
+    from saq_eval.studies import train_model, train_study
     from saq_eval.training.recipes import Recipe
     from saq_eval.training.saliency_guided import SaliencyGuided
-    from saq_eval.zoo import train_model
 
+    if (scheme is None) == (study is None):
+        raise SaqEvalError("say what to train: either --scheme (one network) or --study (all networks of one)")
+    if study is not None:
+        train_study(
+            study,
+            dataset,
+            only=_names([only]),
+            zoo=zoo,
+            data_root=data_root,
+            device=device,
+            overwrite=overwrite,
+            report=typer.echo,
+        )
+        return
     card = train_model(
         dataset,
         scheme,
         architecture=architecture,
-        saliency_guided=saliency_guided and SaliencyGuided(masked_fraction, ranking=ranking),
+        arguments=_arguments(arguments),
+        saliency_guided=saliency_guided and SaliencyGuided(masked_fraction, divergence_weight, ranking),
         seed=seed,
         parent=parent,
         name=name,
@@ -112,6 +149,7 @@ def train(
         zoo=zoo,
         data_root=data_root,
         device=device,
+        keep_training_form=keep_training_form,
         overwrite=overwrite,
     )
     typer.echo(f"{card.dataset}/{card.name}: test accuracy {100 * card.test_accuracy:.2f} %")
@@ -143,11 +181,66 @@ def zoo_list(
             card.seed,
             f"{100 * card.test_accuracy:.2f}",
             f"{(folder / WEIGHTS).stat().st_size / 1024:.1f}" if (folder / WEIGHTS).is_file() else "missing",
+            f"{card.ideal_bytes / 1024:.1f}",
+            f"{card.bops / 1e6:.0f}",
         )
         for card, folder in found
     ]
-    columns = ("dataset", "model", "weights", "activations", "first/last", "training", "seed", "accuracy %", "file KiB")
+    columns = (
+        *("dataset", "model", "weights", "activations", "first/last", "training", "seed"),
+        *("accuracy %", "file KiB", "ideal KiB", "MBOPs"),
+    )
     _print_table(columns, rows)
+
+
+@zoo_app.command("show")
+def zoo_show(
+    name: Annotated[str, typer.Argument(help="A model's name, or a pattern.")],
+    dataset: Annotated[str | None, typer.Option(help="Only models of this dataset.")] = None,
+    zoo: ZooOption = None,
+    trust_code: TrustOption = False,
+) -> None:
+    """Show a model: how it was made, its layers with bit widths, clips and costs, and its training curve."""
+    import torch
+
+    from saq_eval.quantization.costs import layer_costs
+    from saq_eval.zoo import find_models, open_model
+
+    for place, (card, folder) in enumerate(find_models(dataset, [name], zoo)):
+        model = open_model(card, folder, trust_code=trust_code)
+        typer.echo(("\n" if place else "") + f"{card.dataset}/{card.name}, in {folder}")
+        facts = {
+            "architecture": f"{card.architecture.name} {card.architecture.arguments or ''}".strip(),
+            "scheme": card.scheme.description(),
+            "training": f"{card.training}, seed {card.seed}" + (f", from {card.parent}" if card.parent else ""),
+            "test accuracy": f"{100 * card.test_accuracy:.2f} %",
+            "size": f"{model.file_bytes / 1024:.1f} KiB as a file, {model.ideal_bytes / 1024:.1f} KiB ideally",
+            "weights": f"SHA-256 {card.weights_sha256}",
+        }
+        for key, value in facts.items():
+            typer.echo(f"  {key + ':':15}{value}")
+        rows = [
+            (
+                layer.name,
+                "x".join(map(str, layer.shape)),
+                layer.weight_bits,
+                layer.activation_bits,
+                "" if layer.alpha is None else f"{layer.alpha:.3f}",
+                f"{layer.weight_bytes / 1024:.2f}",
+                f"{layer.macs / 1e6:.3f}",
+                f"{layer.bops / 1e6:.1f}",
+            )
+            for layer in layer_costs(model.frozen, card.scheme, torch.zeros(1, *card.image_shape))
+        ]
+        typer.echo("")
+        _print_table(("layer", "weights", "weight bits", "activation bits", "α", "KiB", "MMACs", "MBOPs"), rows)
+        if card.history:
+            typer.echo("")
+            curve = [
+                (number, f"{epoch.loss:.4f}", f"{100 * epoch.accuracy:.2f}")
+                for number, epoch in enumerate(card.history, 1)
+            ]
+            _print_table(("epoch", "training loss", "training accuracy %"), curve)
 
 
 @zoo_app.command("verify")
@@ -156,8 +249,9 @@ def zoo_verify(
     dataset: Annotated[str | None, typer.Option(help="Only models of this dataset.")] = None,
     zoo: ZooOption = None,
     data_root: DataRootOption = None,
+    trust_code: TrustOption = False,
 ) -> None:
-    """Recompute every model's hash and test accuracy; exit code 2 if one differs from its card."""
+    """Recompute what every model's card says of it; exit code 2 if something differs."""
     from functools import cache
 
     from saq_eval.datasets import load_dataset
@@ -168,7 +262,7 @@ def zoo_verify(
     found = find_models(dataset, names or ["*"], zoo)
     for card, folder in found:
         try:
-            accuracy = verify_model(card, folder, test_set(card.dataset))
+            accuracy = verify_model(card, folder, test_set(card.dataset), trust_code=trust_code)
             typer.echo(f"{card.dataset}/{card.name}: hash ok, test accuracy {100 * accuracy:.2f} %")
         except SaqEvalError as error:
             failures += 1
@@ -176,6 +270,107 @@ def zoo_verify(
     typer.echo(f"{len(found) - failures} of {len(found)} models verified")
     if failures:
         raise typer.Exit(2)
+
+
+@zoo_app.command("accuracies")
+def zoo_accuracies(
+    dataset: Annotated[str | None, typer.Option(help="Only models of this dataset.")] = None,
+    zoo: ZooOption = None,
+    into: Annotated[
+        Path | None, typer.Option(help="Write the table into this file, between its lines <!-- accuracies … -->.")
+    ] = None,
+) -> None:
+    """Print the test accuracy by dataset, training and scheme, mean ± standard deviation over seeds, in Markdown."""
+    from saq_eval.zoo import find_models
+    from saq_eval.zoo_tables import accuracy_table, replace_section
+
+    table = accuracy_table([card for card, _ in find_models(dataset, zoo=zoo)])
+    if into is None:
+        typer.echo(table)
+    else:
+        replace_section(into, f"accuracies {dataset or 'all'}", table)
+        typer.echo(f"Written to {into}")
+
+
+@zoo_app.command("add")
+def zoo_add(
+    weights: Annotated[Path, typer.Option(help="A safetensors file with the network's state dict.")],
+    architecture: Annotated[str, typer.Option(help="A registered name, or module:function, whose code is run.")],
+    dataset: DatasetOption,
+    name: Annotated[str, typer.Option(help="The model's name in the zoo.")],
+    arguments: ArgumentsOption = "{}",
+    scheme: Annotated[str, typer.Option(help="What the network was quantized by.")] = "fp32",
+    mean: Annotated[str, typer.Option(help="What is subtracted from pixels in [0, 1], one number per channel.")] = "0",
+    std: Annotated[str, typer.Option(help="What they are then divided by, one number per channel.")] = "1",
+    parent: Annotated[str | None, typer.Option(help="The full-precision model to compare it with.")] = None,
+    seed: Annotated[int, typer.Option(help="The seed that it was trained with.")] = 0,
+    zoo: Annotated[Path | None, typer.Option(help="The zoo folder to write to; else SAQ_EVAL_ZOO.")] = None,
+    data_root: DataRootOption = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model of that name.")] = False,
+) -> None:
+    """Bring a network that was trained elsewhere into the zoo, and measure its accuracy."""
+    from saq_eval.cards import Preprocessing
+    from saq_eval.zoo import add_model
+
+    card = add_model(
+        dataset,
+        name,
+        weights,
+        architecture,
+        arguments=_arguments(arguments),
+        scheme=scheme,
+        preprocessing=Preprocessing(_numbers("mean", mean), _numbers("std", std)),
+        parent=parent,
+        seed=seed,
+        zoo=zoo,
+        data_root=data_root,
+        overwrite=overwrite,
+    )
+    typer.echo(f"{card.dataset}/{card.name}: test accuracy {100 * card.test_accuracy:.2f} %")
+
+
+@zoo_app.command("retrain")
+def zoo_retrain(
+    model: Annotated[str, typer.Argument(help="The model whose card says what to train.")],
+    dataset: DatasetOption,
+    name: Annotated[str, typer.Option(help="The new model's name.")],
+    zoo: Annotated[Path | None, typer.Option(help="The zoo folder to write to; else SAQ_EVAL_ZOO.")] = None,
+    data_root: DataRootOption = None,
+    device: DeviceOption = "auto",
+    trust_code: TrustOption = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model of that name.")] = False,
+) -> None:
+    """Train a model once more from its card, under another name, to see that its accuracy comes again."""
+    from saq_eval.studies import retrain_model
+    from saq_eval.zoo import find_model
+
+    card = retrain_model(
+        dataset,
+        model,
+        name=name,
+        zoo=zoo,
+        data_root=data_root,
+        device=device,
+        trust_code=trust_code,
+        overwrite=overwrite,
+    )
+    before = find_model(dataset, model, zoo)[0].test_accuracy
+    typer.echo(
+        f"{dataset}/{name}: test accuracy {100 * card.test_accuracy:.2f} %, "
+        f"{100 * (card.test_accuracy - before):+.2f} points to {model}"
+    )
+
+
+@zoo_app.command("remove")
+def zoo_remove(
+    name: Annotated[str, typer.Argument(help="A model's name.")],
+    dataset: DatasetOption,
+    zoo: ZooOption = None,
+) -> None:
+    """Delete a model from a zoo of your own."""
+    from saq_eval.zoo import remove_model
+
+    typer.echo(f"Removed {remove_model(dataset, name, zoo)}")
 
 
 @app.command()
@@ -202,8 +397,8 @@ def schemes() -> None:
     def bits(value: Any) -> str:
         return "same" if value is None else f"{value.weight_bits}/{value.activation_bits}"
 
-    rows = [(s.name, bits(s.default), bits(s.later), bits(s.ends)) for s in SCHEMES.values()]
-    _print_table(("scheme", "hidden layers", "later hidden layers", "first and last layer"), rows)
+    rows = [(s.name, bits(s.default), bits(s.later), bits(s.ends), s.two_bit_weights) for s in SCHEMES.values()]
+    _print_table(("scheme", "hidden layers", "later hidden layers", "first and last layer", "2-bit weights by"), rows)
 
 
 @app.command()
@@ -236,6 +431,25 @@ def metrics() -> None:
 def _names(given: Iterable[str] | None) -> list[str]:
     """Split comma-separated lists."""
     return [name.strip() for part in given or () for name in part.split(",") if name.strip()]
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    import yaml
+
+    try:
+        arguments = yaml.safe_load(text)  # of which JSON is a part
+    except yaml.YAMLError:
+        arguments = None
+    if not isinstance(arguments, dict) or not all(isinstance(name, str) for name in arguments):
+        raise SaqEvalError(f"--arguments is a mapping from names to values, such as '{{width: 16}}', not {text!r}")
+    return arguments
+
+
+def _numbers(option: str, text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise SaqEvalError(f"--{option} takes numbers separated by commas, not {text!r}") from None
 
 
 def _print_table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:

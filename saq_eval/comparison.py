@@ -27,6 +27,7 @@ from saq_eval.datasets import Dataset, load_dataset
 from saq_eval.errors import SaqEvalError, unknown_name
 from saq_eval.metrics import METRICS, Task, is_degenerate
 from saq_eval.paths import user_path
+from saq_eval.quantization.costs import layer_costs
 from saq_eval.randomness import check_seed, deterministic
 from saq_eval.reporting import write_report
 from saq_eval.reporting.gallery import Gallery
@@ -82,7 +83,7 @@ class Comparison:
 def compare(
     dataset: str,
     *,
-    models: Sequence[str] = ("*",),
+    models: Sequence[str] | None = None,
     baseline: str | None = None,
     methods: Sequence[str] | None = None,
     metrics: Sequence[str] | None = None,
@@ -92,6 +93,7 @@ def compare(
     device: str = "auto",
     data_root: str | os.PathLike | None = None,
     zoo: str | os.PathLike | None = None,
+    trust_code: bool = False,
     output: str | os.PathLike | None = None,
     progress: bool = True,
 ) -> Comparison:
@@ -101,7 +103,7 @@ def compare(
 
     Args:
         dataset: a registered name.
-        models: names or shell patterns.
+        models: names or shell patterns; by default every model with seed 0.
         baseline: the model that all are compared with; by default each model's full-precision
             parent, which has the same architecture, training and seed. Baselines are always part of the comparison.
         methods, metrics: registered names; by default all.
@@ -111,6 +113,7 @@ def compare(
         device: "cpu", "cuda" or "auto".
         data_root: see `saq_eval.load_dataset`.
         zoo: a folder beside the built-in zoo.
+        trust_code: whether a card may name code outside this package to build its network with.
         output: a folder to write the result to; see `Comparison.write`.
         progress: show a progress bar where the output is a terminal.
 
@@ -126,15 +129,19 @@ def compare(
             raise SaqEvalError(f"batch_size is at least 1, not {batch_size}")
         check_seed(seed)
         torch_device = pick_device(device)
-        if not models:
+        all_models = find_models(dataset, ["*"], zoo)
+        if models is None:
+            chosen = [(card, folder) for card, folder in all_models if card.seed == 0]
+        else:
+            chosen = find_models(dataset, list(models), zoo)
+        if not chosen:
             raise SaqEvalError("at least one model is needed")
-        chosen = find_models(dataset, list(models), zoo)
-        entries, baseline_of = _with_baselines(dataset, chosen, baseline, find_models(dataset, ["*"], zoo))
+        entries, baseline_of = _with_baselines(dataset, chosen, baseline, all_models)
         test_set = load_dataset(dataset, "test", data_root)
         subset = test_set.sample(samples, seed)
-        loaded = {card.name: open_model(card, folder) for card, folder in entries}
+        loaded = {card.name: open_model(card, folder, trust_code=trust_code) for card, folder in entries}
         for model in loaded.values():
-            check_reads(model, test_set)
+            check_reads(model.card.name, model.network, test_set)
         if output is not None:
             check_writable(user_path(output))
 
@@ -386,8 +393,12 @@ def _models(loaded: dict[str, Model], baseline_of: dict[str, str], grid: _Grid) 
                 "baseline": baseline_of[name],
                 "accuracy_delta": grid.accuracies[name] - grid.accuracies[baseline_of[name]],
                 "parameters": model.parameters,
-                "size_kib": model.weights_bytes / 1024,
-                "compression_ratio": 4 * model.parameters / model.weights_bytes,
+                "size_kib": model.ideal_bytes / 1024,
+                "file_kib": model.file_bytes / 1024,
+                "compression_ratio": 4 * model.parameters / model.ideal_bytes,
+                "bops": sum(
+                    layer.bops for layer in layer_costs(model.frozen, model.card.scheme, grid.sample.images[:1])
+                ),
             }
         )
     return pd.DataFrame(rows)
@@ -395,7 +406,7 @@ def _models(loaded: dict[str, Model], baseline_of: dict[str, str], grid: _Grid) 
 
 def _command(
     dataset: str,
-    models: Sequence[str],
+    models: Sequence[str] | None,
     baseline: str | None,
     methods: list[str],
     metrics: list[str],
@@ -407,7 +418,7 @@ def _command(
     """Return the command line that repeats a run; where data and zoo lie is the reader's business."""
     options = {
         "dataset": dataset,
-        "models": ",".join(models),
+        "models": None if models is None else ",".join(models),
         "baseline": baseline,
         "methods": ",".join(methods),
         "metrics": ",".join(metrics),

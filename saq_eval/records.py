@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +13,9 @@ from saq_eval.errors import SaqEvalError
 
 T = TypeVar("T")
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # LibYAML's is several times faster, where it is built in
+_adapter = functools.cache(TypeAdapter)
+
 
 def read_yaml(path: Path) -> Any:
     """Return what a YAML file holds, as plain data.
@@ -20,7 +24,7 @@ def read_yaml(path: Path) -> Any:
         SaqEvalError: names the file that cannot be read or is no YAML.
     """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise SaqEvalError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
 
@@ -37,7 +41,7 @@ def parse(kind: type[T], data: Any, source: str | Path) -> T:
         SaqEvalError: names the source and the first wrong field.
     """
     try:
-        return TypeAdapter(kind).validate_python(data)
+        return _adapter(kind).validate_python(data)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])

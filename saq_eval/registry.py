@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
 
 from saq_eval.errors import SaqEvalError, unknown_name
+from saq_eval.plugins import load_plugins
 
 T = TypeVar("T")
 
@@ -13,7 +14,8 @@ T = TypeVar("T")
 class Registry(Mapping[str, T], Generic[T]):
     """A mapping from names to things of one kind, in order of registration.
 
-    Looking up an unknown name raises `SaqEvalError` with the valid names and the nearest match.
+    Looking up an unknown name raises `SaqEvalError` with the valid names and the nearest match. The
+    first look loads what other installed packages bring (see `plugins`).
     """
 
     def __init__(self, kind: str) -> None:
@@ -28,16 +30,20 @@ class Registry(Mapping[str, T], Generic[T]):
         return entry
 
     def __getitem__(self, name: str) -> T:
+        load_plugins()
         try:
             return self._entries[name]
         except KeyError:
             raise unknown_name(self.kind, name, self._entries) from None
 
     def __contains__(self, name: object) -> bool:
+        load_plugins()
         return name in self._entries
 
     def __iter__(self) -> Iterator[str]:
+        load_plugins()
         return iter(self._entries)
 
     def __len__(self) -> int:
+        load_plugins()
         return len(self._entries)

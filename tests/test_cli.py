@@ -33,7 +33,7 @@ def test_compare_writes_the_report_to_the_default_folder(tmp_path):
     assert done.stderr == ""  # no progress bar where the output is no terminal, and no warning
     files = {file.name for file in (tmp_path / "reports" / "digits").iterdir()}
     assert files == {"scores.csv", "summary.csv", "models.csv", "report.html", "run.json"}
-    assert re.search(r"cnn-w2a2-sgt +99\.17 +40 +0\.\d{3} +0\.\d{3}", done.stdout)
+    assert re.search(r"cnn-w2a2-sgt +(99|100)\.\d\d +40 +0\.\d{3} +0\.\d{3}", done.stdout)
     assert "\x1b" not in done.stdout
 
 
@@ -60,7 +60,30 @@ def test_compare_writes_the_report_to_the_default_folder(tmp_path):
         (["train", "--dataset", "digits", "--scheme", "w5a5"], "unknown scheme 'w5a5'"),
         (["train", "--dataset", "digits", "--scheme", "fp32"], "cnn-fp32 exists already"),
         (["train", "--dataset", "digits", "--scheme", "no.yaml"], "no.yaml: cannot be read"),
+        (["train", "--dataset", "digits"], "either --scheme (one network) or --study (all networks of one)"),
+        (["train", "--dataset", "digits", "--scheme", "w4a4", "--study", "paper"], "either --scheme"),
+        (["train", "--dataset", "digits", "--study", "papre"], "unknown study 'papre'; did you mean 'paper'?"),
+        (["train", "--dataset", "digits", "--study", "paper", "--only", "x"], "study 'paper' has no model called x"),
+        (["train", "--dataset", "digits", "--scheme", "fp32", "--arguments", "[1]"], "--arguments is a mapping"),
+        (
+            ["train", "--dataset", "digits", "--scheme", "fp32", "--name", "x", "--arguments", "{depth: 2}"],
+            "'cnn' cannot be built with the arguments {'depth': 2}",
+        ),
         (["zoo", "list", "--dataset", "cifar"], "unknown dataset 'cifar'"),
+        (["zoo", "show", "resnet"], "unknown model 'resnet'"),
+        (["zoo", "remove", "cnn-w2a2", "--dataset", "digits"], "cnn-w2a2 is not in a zoo of your own"),
+        (["zoo", "accuracies", "--into", "missing.md"], "missing.md cannot be rewritten"),
+        (
+            ["zoo", "add", "--weights", "w.pt", "--architecture", "cnn", "--dataset", "digits", "--name", "x"],
+            "w.pt: the weights cannot be read",
+        ),
+        (
+            [
+                *("zoo", "add", "--weights", "w", "--architecture", "cnn", "--dataset", "digits", "--name", "x"),
+                *("--mean", "a"),
+            ],
+            "--mean takes numbers separated by commas, not 'a'",
+        ),
         (["zoo", "verify", "resnet"], "unknown model 'resnet'"),
         (["explain-all"], "explain-all"),
     ],
@@ -105,14 +128,14 @@ def test_train_and_list(tmp_path):
     recipe.write_text("{epochs: 1, batch_size: 128, learning_rate: 0.05, weight_decay: 0, alpha_init: quantile}")
     done = saq_eval(
         "train", "--dataset", "digits", "--scheme", "w4a4", "--saliency-guided", "--ranking", "signed",
-        "--masked-fraction", 0.3, "--name", "mine", "--recipe", recipe, "--zoo", zoo, cwd=tmp_path,
+        "--masked-fraction", 0.3, "--divergence-weight", 0.7, "--name", "mine", "--recipe", recipe, "--zoo", zoo, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"digits/mine: test accuracy \d+\.\d\d %\n", done.stdout)
     listed = json.loads(saq_eval("zoo", "list", "--json", "--zoo", zoo, cwd=tmp_path).stdout)
     (mine,) = [card for card in listed if card["name"] == "mine"]
     assert mine["parent"] == "cnn-fp32-sgt"
-    assert mine["recipe"]["saliency_guided"] == {"masked_fraction": 0.3, "weight": 1.0, "ranking": "signed"}
+    assert mine["recipe"]["saliency_guided"] == {"masked_fraction": 0.3, "weight": 0.7, "ranking": "signed"}
     assert saq_eval("zoo", "verify", "mine", "--zoo", zoo, cwd=tmp_path).stdout.endswith("1 of 1 models verified\n")
 
     weights = zoo / "digits" / "mine" / "model.safetensors"
@@ -137,3 +160,23 @@ def test_help_does_not_wait_for_torch(tmp_path):
     code = "import saq_eval.cli, sys; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
     assert all(command in done.stdout for command in ("compare", "train", "zoo", "methods", "metrics"))
+
+
+def test_zoo_show(tmp_path):
+    shown = saq_eval("zoo", "show", "cnn-mixed-sgt", "--dataset", "digits", cwd=tmp_path).stdout
+    assert "mixed: hidden layers 4/4, the later half 2/2, first and last layer 8/8, 2-bit weights by SAWB" in shown
+    assert "saliency-guided, seed 0, from cnn-fp32-sgt" in shown
+    layers = {line.split()[0]: line.split()[1:4] for line in shown.splitlines() if re.match(r"(conv\d|fc\d) ", line)}
+    assert layers == {
+        "conv1": ["24x1x3x3", "8", "8"],
+        "conv2": ["32x24x3x3", "4", "4"],
+        "conv3": ["32x32x3x3", "4", "4"],
+        "conv4": ["64x32x3x3", "4", "4"],
+        "conv5": ["64x64x3x3", "2", "2"],
+        "fc1": ["128x576", "2", "2"],
+        "fc2": ["10x128", "8", "8"],
+    }
+    card = json.loads(saq_eval("zoo", "list", "--dataset", "digits", "--json", cwd=tmp_path).stdout)
+    (card,) = [card for card in card if card["name"] == "cnn-mixed-sgt"]
+    assert sum(re.match(r"\d+ +\d\.\d{4} ", line) is not None for line in shown.splitlines()) == len(card["history"])
+    assert card["weights_sha256"] in shown

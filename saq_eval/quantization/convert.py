@@ -14,20 +14,45 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from saq_eval.errors import SaqEvalError
-from saq_eval.quantization.pact import PACTActivation
+from saq_eval.quantization.pact import ACTIVATION_QUANTIZERS, PACTActivation, SignedPACT
 from saq_eval.quantization.schemes import FULL_PRECISION, Scheme, load_scheme
 from saq_eval.quantization.weights import QuantConv2d, QuantLinear, dequantize
 
 _LAYERS = (nn.Conv2d, nn.Linear, QuantConv2d, QuantLinear)
 _RECTIFIERS = (nn.ReLU, nn.ReLU6, PACTActivation)
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+_NORMS = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+)  # fold into the layer before them; group norm, which depends on its input, stays
 _ONLY_IN_TRAINING = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Identity)
 # What may stand between a rectifier and the layer that reads it. Averages and sums of quantized activations lie
 # between their codes: the layer then reads a few more values than its activation bits say.
-_PASSING = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten, *_ONLY_IN_TRAINING)
+_POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+_PASSING = (*_POOLS, nn.Flatten, *_ONLY_IN_TRAINING)
 _SUMS = (operator.add, operator.iadd, torch.add)
 
-_MODULE_FOR = {F.relu: nn.ReLU, torch.relu: nn.ReLU, F.relu6: nn.ReLU6, "relu": nn.ReLU}
+# Functions and methods that become modules of their own, with the names and defaults of the arguments that the
+# module takes too; others (`training`, `inplace`) are the module's business. "view" and "reshape" see `_trace`.
+_MODULE_FOR: dict[Any, tuple[type[nn.Module], dict[str, Any]]] = {
+    **dict.fromkeys((F.relu, torch.relu, torch.relu_, "relu", "relu_"), (nn.ReLU, {})),
+    F.relu6: (nn.ReLU6, {}),
+    F.max_pool2d: (nn.MaxPool2d, {"kernel_size": 2, "stride": None, "padding": 0, "dilation": 1, "ceil_mode": False}),
+    F.avg_pool2d: (
+        nn.AvgPool2d,
+        {
+            "kernel_size": 2,
+            "stride": None,
+            "padding": 0,
+            "ceil_mode": False,
+            "count_include_pad": True,
+            "divisor_override": None,
+        },
+    ),
+    F.adaptive_avg_pool2d: (nn.AdaptiveAvgPool2d, {"output_size": 1}),
+    F.adaptive_max_pool2d: (nn.AdaptiveMaxPool2d, {"output_size": 1}),
+    F.dropout: (nn.Dropout, {"p": 0.5}),
+    **dict.fromkeys((torch.flatten, "flatten"), (nn.Flatten, {"start_dim": 0, "end_dim": -1})),
+}
 
 
 def _without_drawing(convert: Callable) -> Callable:
@@ -47,12 +72,14 @@ def quantize(model: nn.Module, scheme: str | Scheme) -> fx.GraphModule:
 
     Convolution and linear layers become `QuantConv2d` and `QuantLinear`, which start from the
     network's own weights; rectifiers become `PACTActivation`, at the activation bits of the layer
-    that reads them (the largest, where several do). Layers keep their names. Full-precision layers
-    (32 bits) stay what they are. `model` itself is left untouched.
+    that reads them (the largest, where several do). A layer other than the first that reads values
+    which no rectifier made, as after a linear bottleneck, gets a `SignedPACT` named `<layer>_input`
+    before it. Layers keep their names; full-precision layers (32 bits) stay what they are. `model`
+    itself is left untouched.
 
     Args:
-        model: made of convolution, linear, batch norm, ReLU/ReLU6, max and average pooling, flatten,
-            dropout and residual sums.
+        model: made of 2-d convolution, linear, batch and group norm, ReLU/ReLU6, max and average
+            pooling (as modules or functions), flatten, dropout and residual sums.
         scheme: the bit widths, or the name of a registered scheme.
 
     Raises:
@@ -80,22 +107,20 @@ def quantize(model: nn.Module, scheme: str | Scheme) -> fx.GraphModule:
         if width != FULL_PRECISION:
             alpha = 6.0 if isinstance(network.get_submodule(node.target), nn.ReLU6) else 10.0
             network.set_submodule(node.target, PACTActivation(width, alpha).to(device))
-    unquantized = [
-        node.target
-        for node in layers[1:]
-        if bits[node.target].activation_bits != FULL_PRECISION and not _reads_quantized(network, node)
-    ]
-    if unquantized:
-        raise SaqEvalError(
-            f"scheme {scheme.name!r} wants quantized activations where no ReLU stands before "
-            f"{', '.join(unquantized)}; give these layers 32 activation bits in the scheme's overrides"
-        )
+    for node in layers[1:]:
+        width = bits[node.target].activation_bits
+        if width != FULL_PRECISION and not _reads_quantized(network, node):
+            name = _add_module(network, f"{node.target}_input".replace(".", "_"), SignedPACT(width).to(device))
+            with network.graph.inserting_before(node):
+                node.update_arg(0, network.graph.call_module(name, (node.args[0],)))
     for node in layers:
         width = bits[node.target].weight_bits
         if width != FULL_PRECISION:
             layer = network.get_submodule(node.target)
             twin = QuantConv2d if isinstance(layer, nn.Conv2d) else QuantLinear
-            network.set_submodule(node.target, twin(layer, width).to(device).train(layer.training))
+            quantized = twin(layer, scheme.weight_quantizer(width))
+            network.set_submodule(node.target, quantized.to(device).train(layer.training))
+    network.recompile()
     return network
 
 
@@ -133,7 +158,8 @@ def freeze(model: nn.Module) -> fx.GraphModule:
             network.graph.erase_node(node)
     network.delete_all_unused_submodules()
     network.recompile()
-    return network.requires_grad_(False).eval()
+    # One memory format everywhere: kernels round differently in another, and rounded activations would show it.
+    return network.requires_grad_(False).eval().to(memory_format=torch.channels_last)
 
 
 @torch.no_grad()
@@ -161,11 +187,14 @@ def _frozen(layer: nn.Module, norm: nn.Module | None) -> nn.Conv2d | nn.Linear:
         )
     else:
         plain = nn.Linear(layer.in_features, layer.out_features, has_bias)
-    plain = plain.to(layer.weight.device)
+    plain = plain.to(layer.weight.device, layer.weight.dtype)
     if isinstance(layer, (QuantConv2d, QuantLinear)):
-        plain.register_buffer("weight_code", layer.weight_codes().to(torch.int32))
-        plain.register_buffer("weight_scale", layer.weight_scale * factor)
-        plain.register_buffer("weight_bits", torch.tensor(layer.bits, dtype=torch.int32, device=layer.weight.device))
+        quantizer = layer.quantizer
+        plain.register_buffer("weight_code", quantizer.codes(layer.weight).to(torch.int32))
+        plain.register_buffer("weight_scale", quantizer.scale(layer.weight) * factor)
+        plain.register_buffer(
+            "weight_bits", torch.tensor(quantizer.bits, dtype=torch.int32, device=layer.weight.device)
+        )
         restore_weight(plain)
     else:
         plain.weight.copy_(layer.weight * factor.reshape(-1, *(1,) * (layer.weight.dim() - 1)))
@@ -190,7 +219,7 @@ def _trace(model: nn.Module) -> fx.GraphModule:
     # Not `fx.symbolic_trace`: custom layers are leaves, as torch's own are.
     class Tracer(fx.Tracer):
         def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-            return isinstance(module, (*_LAYERS, *_RECTIFIERS)) or super().is_leaf_module(module, name)
+            return isinstance(module, (*_LAYERS, *_RECTIFIERS, SignedPACT)) or super().is_leaf_module(module, name)
 
     model = copy.deepcopy(model)
     try:
@@ -201,27 +230,30 @@ def _trace(model: nn.Module) -> fx.GraphModule:
         ) from error
     network.train(model.training)
 
+    for node in list(network.graph.nodes):
+        if node.target in ("view", "reshape") and _keeps_batch_only(node):
+            _replace(network, node, nn.Flatten())
+    network.graph.eliminate_dead_code()  # the sizes that `view` was called with
+
     unsupported, used = [], set()
     for node in list(network.graph.nodes):
         if node.op in ("call_function", "call_method"):
             if node.target in _MODULE_FOR:
-                _insert(network, node, _MODULE_FOR[node.target]())
-            elif node.target in (torch.flatten, "flatten"):
-                _insert(
-                    network, node, nn.Flatten(_argument(node, 1, "start_dim", 0), _argument(node, 2, "end_dim", -1))
-                )
+                kind, defaults = _MODULE_FOR[node.target]
+                given = dict(zip(defaults, node.args[1:], strict=False)) | node.kwargs
+                _replace(network, node, kind(**{name: given.get(name, value) for name, value in defaults.items()}))
             elif node.target not in _SUMS:
                 unsupported.append(f"{node.name} ({getattr(node.target, '__name__', node.target)})")
         elif node.op == "call_module":
             module = network.get_submodule(node.target)
-            if type(module) not in (*_LAYERS, *_RECTIFIERS, *_NORMS, *_PASSING):
+            if type(module) not in (*_LAYERS, *_RECTIFIERS, SignedPACT, *_NORMS, nn.GroupNorm, *_PASSING):
                 unsupported.append(f"{node.target} ({type(module).__name__})")
             elif isinstance(module, _NORMS) and module.running_mean is None:
                 unsupported.append(f"{node.target} ({type(module).__name__} without running statistics)")
-            elif node.target in used and isinstance(module, (*_LAYERS, *_NORMS)):
+            elif node.target in used and isinstance(module, (*_LAYERS, *_NORMS, nn.GroupNorm)):
                 unsupported.append(f"{node.target} (used more than once)")
             elif node.target in used:
-                _insert(network, node, copy.deepcopy(module))
+                _replace(network, node, copy.deepcopy(module))
             used.add(node.target)
         elif node.op == "get_attr":
             unsupported.append(f"{node.target} (a tensor used outside a layer)")
@@ -232,20 +264,37 @@ def _trace(model: nn.Module) -> fx.GraphModule:
     return network
 
 
-def _argument(node: fx.Node, position: int, name: str, default: int) -> int:
-    return node.args[position] if len(node.args) > position else node.kwargs.get(name, default)
+def _keeps_batch_only(node: fx.Node) -> bool:
+    """Tell whether a reshaping is x.view(<batch size>, -1)."""
+
+    def is_batch_size(size: Any) -> bool:
+        if not isinstance(size, fx.Node):
+            return False
+        if size.target == "size":
+            return size.args[1:] == (0,) or size.kwargs == {"dim": 0}
+        source = size.args[0] if size.target is operator.getitem and size.args[1] == 0 else None
+        return isinstance(source, fx.Node) and (source.target == "size" or source.args[1:] == ("shape",))
+
+    shape = node.args[1] if len(node.args) == 2 and isinstance(node.args[1], (tuple, list)) else node.args[1:]
+    return len(shape) == 2 and shape[1] == -1 and is_batch_size(shape[0])
 
 
-def _insert(network: fx.GraphModule, node: fx.Node, module: nn.Module) -> None:
-    """Replace a node by a call of `module`, added under the node's name, or with a number behind it if that is taken."""
-    taken = {name for name, _ in network.named_modules()}
-    candidates = itertools.chain([node.name], (f"{node.name}_{number}" for number in itertools.count(1)))
-    name = next(name for name in candidates if name not in taken)
-    network.add_submodule(name, module.train(network.training))
+def _replace(network: fx.GraphModule, node: fx.Node, module: nn.Module) -> None:
+    """Replace a node by a call of `module`, added under the node's name."""
+    name = _add_module(network, node.name, module)
     with network.graph.inserting_before(node):
         call = network.graph.call_module(name, (node.args[0],))
     node.replace_all_uses_with(call)
     network.graph.erase_node(node)
+
+
+def _add_module(network: fx.GraphModule, name: str, module: nn.Module) -> str:
+    """Add a module under a name, or with a number behind it if that is taken; return the name."""
+    taken = {name for name, _ in network.named_modules()}
+    candidates = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(1)))
+    name = next(candidate for candidate in candidates if candidate not in taken)
+    network.add_submodule(name, module.train(network.training))
+    return name
 
 
 def _is(network: fx.GraphModule, node: fx.Node, kinds: tuple[type[nn.Module], ...]) -> bool:
@@ -262,11 +311,11 @@ def _readers(network: fx.GraphModule, node: fx.Node) -> Iterator[str]:
 
 
 def _reads_quantized(network: fx.GraphModule, node: fx.Node) -> bool:
-    """Tell whether everything that a layer reads comes from a `PACTActivation`, directly or as averages and sums."""
+    """Tell whether everything that a layer reads was quantized, directly or as averages and sums."""
 
     def quantized(source: fx.Node) -> bool:
         if _is(network, source, _PASSING) or source.target in _SUMS:
             return all(quantized(operand) for operand in source.all_input_nodes)
-        return _is(network, source, (PACTActivation,))
+        return _is(network, source, ACTIVATION_QUANTIZERS)
 
     return all(quantized(source) for source in node.all_input_nodes)

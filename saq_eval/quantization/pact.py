@@ -1,4 +1,4 @@
-"""PACT: activations with a learned clip (Choi et al. 2018, arXiv 1805.06085)."""
+"""PACT: activations with a learned clip (Choi et al. 2018, arXiv 1805.06085), and its signed form."""
 
 from __future__ import annotations
 
@@ -47,3 +47,46 @@ class PACTActivation(nn.ReLU):
 
     def extra_repr(self) -> str:
         return f"bits={self.bits}, alpha={self.alpha.item():.4g}"
+
+
+class _SignedPACT(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, alpha: Tensor, top: int) -> Tensor:
+        ctx.save_for_backward(x, alpha)
+        return (x * (top / alpha)).clamp_(-top, top).round_().mul_(alpha / top)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, alpha = ctx.saved_tensors
+        inside = torch.ops.aten.hardtanh_backward(grad, x, -alpha.item(), alpha.item())
+        clipped = (grad * ((x >= alpha).to(grad.dtype) - (x <= -alpha).to(grad.dtype))).sum()
+        return inside, clipped.reshape(alpha.shape), None
+
+
+class SignedPACT(nn.Module):
+    """y = round(clip(x, −α, α) · (2^(k−1) − 1) / α) · α / (2^(k−1) − 1), with learned α.
+
+    PACT for values that no rectifier precedes, such as what MobileNetV2's linear bottlenecks give:
+    symmetric about zero, 2^k − 1 levels, zero among them. Gradients are straight-through as in
+    equation 3 of the paper: dy/dx is 1 on −α < x < α and 0 elsewhere; dy/dα is 1 where x ≥ α, −1
+    where x ≤ −α and 0 between.
+
+    Attributes:
+        bits: k, from 2; the bit width of the output.
+        alpha: float32 (), the clip.
+    """
+
+    def __init__(self, bits: int, alpha: float = 10.0) -> None:
+        super().__init__()
+        self.bits = bits
+        self.alpha = nn.Parameter(torch.tensor(float(alpha)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _SignedPACT.apply(x, self.alpha, 2 ** (self.bits - 1) - 1)
+
+    def extra_repr(self) -> str:
+        return f"bits={self.bits}, alpha={self.alpha.item():.4g}"
+
+
+ACTIVATION_QUANTIZERS = (PACTActivation, SignedPACT)

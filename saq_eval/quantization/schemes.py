@@ -12,6 +12,7 @@ from pydantic import ConfigDict
 
 from saq_eval.errors import SaqEvalError
 from saq_eval.paths import check_name
+from saq_eval.quantization.weights import SAWB, DoReFa, Granularity, WeightQuantizer
 from saq_eval.records import read_record
 from saq_eval.registry import Registry
 
@@ -52,6 +53,9 @@ class Scheme:
         later: the later half of the hidden layers, in order of execution (of 5 hidden layers, the last
             2), where it differs from the default.
         overrides: by layer name; shell patterns such as `conv*` are allowed, the first match counts.
+        two_bit_weights: how weights of 2 bits are quantized, "dorefa" or "sawb" (see `DoReFa`, `SAWB`);
+            those of other widths always by DoReFa.
+        granularity: whether weights are scaled per "layer" or per output "channel".
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -61,9 +65,22 @@ class Scheme:
     ends: Bits
     later: Bits | None = None
     overrides: Mapping[str, Bits] = field(default_factory=dict)
+    two_bit_weights: Literal["dorefa", "sawb"] = "dorefa"
+    granularity: Granularity = "layer"
 
     def __post_init__(self) -> None:
         check_name("scheme", self.name)
+        for field_name, value, valid in (
+            ("two_bit_weights", self.two_bit_weights, ("dorefa", "sawb")),
+            ("granularity", self.granularity, ("layer", "channel")),
+        ):
+            if value not in valid:
+                raise SaqEvalError(f"a scheme's {field_name} is {' or '.join(map(repr, valid))}, not {value!r}")
+
+    def weight_quantizer(self, bits: int) -> WeightQuantizer:
+        """Return a new quantizer for a layer whose weights have so many bits."""
+        kind = SAWB if bits == 2 and self.two_bit_weights == "sawb" else DoReFa
+        return kind(bits, self.granularity)
 
     @property
     def is_full_precision(self) -> bool:
@@ -78,6 +95,24 @@ class Scheme:
         """
         widths = [getattr(bits, operand) for bits in (self.default, self.later or self.default)]
         return "/".join(str(width) for width in dict.fromkeys(widths)) + ("*" if self.overrides else "")
+
+    def description(self) -> str:
+        """Return the scheme in a sentence for people, as weight bits / activation bits."""
+        if self.is_full_precision:
+            return f"{self.name}: floating point throughout"
+
+        def text(bits: Bits) -> str:
+            return f"{bits.weight_bits}/{bits.activation_bits}"
+
+        parts = [f"{self.name}: hidden layers {text(self.default)}"]
+        parts += [f"the later half {text(self.later)}"] if self.later else []
+        parts += [f"first and last layer {text(self.ends)}"]
+        parts += [f"{pattern} {text(bits)}" for pattern, bits in self.overrides.items()]
+        if any(
+            b.weight_bits == 2 for b in (self.default, self.ends, self.later or self.ends, *self.overrides.values())
+        ):
+            parts += [f"2-bit weights by {'SAWB' if self.two_bit_weights == 'sawb' else 'DoReFa'}"]
+        return ", ".join(parts) + (", scaled per channel" if self.granularity == "channel" else "")
 
     def assign(self, layers: Sequence[str]) -> dict[str, Bits]:
         """Return each layer's bits, given the names of all layers with weights in order of execution.
@@ -121,7 +156,11 @@ def load_scheme(source: str | Path | Scheme) -> Scheme:
 
 
 # First and last layers at 8 bits: with 2-bit ends PACT's own 2-bit network loses twice as much (arXiv 1805.06085, table 4).
+# Weights of 2 bits by SAWB: DoReFa's outermost level lies at the largest weight, which leaves most weights on the inner two.
+_ENDS = Bits(8, 8)
 register_scheme(Scheme("fp32", default=Bits(32, 32), ends=Bits(32, 32)))
-register_scheme(Scheme("w4a4", default=Bits(4, 4), ends=Bits(8, 8)))
-register_scheme(Scheme("w2a2", default=Bits(2, 2), ends=Bits(8, 8)))
-register_scheme(Scheme("mixed", default=Bits(4, 4), later=Bits(2, 2), ends=Bits(8, 8)))
+register_scheme(Scheme("w8a8", default=Bits(8, 8), ends=_ENDS))
+register_scheme(Scheme("w4a4", default=Bits(4, 4), ends=_ENDS))
+register_scheme(Scheme("mixed", default=Bits(4, 4), later=Bits(2, 2), ends=_ENDS, two_bit_weights="sawb"))
+register_scheme(Scheme("w4a2", default=Bits(4, 2), ends=_ENDS))
+register_scheme(Scheme("w2a2", default=Bits(2, 2), ends=_ENDS, two_bit_weights="sawb"))

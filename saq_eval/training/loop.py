@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -11,17 +10,10 @@ from torch.nn import functional as F
 
 from saq_eval.datasets import Dataset
 from saq_eval.errors import SaqEvalError
-from saq_eval.quantization import PACTActivation
+from saq_eval.quantization import ACTIVATION_QUANTIZERS, PACTActivation, SignedPACT
+from saq_eval.training.checkpoints import Checkpoint, Epoch
 from saq_eval.training.recipes import Recipe
 from saq_eval.training.saliency_guided import saliency_guided_loss
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One finished pass over the training set: mean loss, and accuracy (0 to 1) on the augmented training images."""
-
-    loss: float
-    accuracy: float
 
 
 def fit(
@@ -30,64 +22,87 @@ def fit(
     recipe: Recipe,
     seed: int,
     device: torch.device,
-    on_step: Callable[[], None] = lambda: None,
+    on_step: Callable[[int], object] = lambda steps: None,
+    checkpoint: Checkpoint | None = None,
 ) -> list[Epoch]:
     """Train a network in place and leave it in eval mode.
 
-    Order of the images, augmentation and masking noise are drawn from `seed` and the epoch's number
-    alone. Raises `SaqEvalError` if the loss stops being finite.
+    Order of the images, augmentation, masking noise and dropout are drawn from `seed` and the epoch's
+    number alone, so a run that goes on from a checkpoint ends where an unbroken one does. Raises
+    `SaqEvalError` if the loss stops being finite.
 
     Args:
         network: in training form.
         dataset: the training split.
-        on_step: called after each batch, `steps_per_epoch(dataset, recipe) · recipe.epochs` times.
+        on_step: called with the number of batches done since the last call, `recipe.epochs ·
+            steps_per_epoch(dataset, recipe)` in all; a resumed run reports at once what was done before.
+        checkpoint: where progress is kept after each epoch, and found again; none keeps none.
 
     Returns:
         One record per epoch.
     """
-    network.to(device, memory_format=torch.channels_last)
-    if recipe.alpha_init == "quantile":
-        start_clips_at_quantile(network, dataset.images[:1024].to(device))
-    else:
-        for activation in _clips(network):
-            torch.nn.init.constant_(activation.alpha, recipe.alpha_init)
-    optimizer = torch.optim.SGD(
-        _parameter_groups(network, recipe), lr=recipe.learning_rate, momentum=0.9, nesterov=True
-    )
     steps = steps_per_epoch(dataset, recipe)
     if steps * recipe.epochs < 10:
         raise SaqEvalError(
             f"the recipe makes {steps * recipe.epochs} steps on {len(dataset)} images; at least 10 are needed"
         )
+    network.to(device, memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(
+        _parameter_groups(network, recipe), lr=recipe.learning_rate, momentum=0.9, nesterov=True
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=recipe.learning_rate, total_steps=steps * recipe.epochs, pct_start=0.2
     )
-    history = []
-    for epoch in range(recipe.epochs):
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-        network.train()
-        total_loss, correct = 0.0, 0
-        for images, labels in _batches(dataset, recipe, generator):
-            images, labels = images.to(device), labels.to(device)
+    stateful = {"network": network, "optimizer": optimizer, "schedule": schedule}
+    history = checkpoint.restore(stateful, device) if checkpoint else []
+    if not history:
+        _start_clips(network, dataset.images[:1024].to(device), recipe)
+    on_step(steps * len(history))
+    with torch.random.fork_rng():
+        for epoch in range(len(history), recipe.epochs):
+            history.append(_epoch(network, dataset, recipe, seed, epoch, optimizer, schedule, on_step))
+            if checkpoint:
+                checkpoint.save(stateful, history)
+    network.eval()
+    return history
+
+
+def _epoch(
+    network: nn.Module,
+    dataset: Dataset,
+    recipe: Recipe,
+    seed: int,
+    epoch: int,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    on_step: Callable[[int], object],
+) -> Epoch:
+    torch.manual_seed(seed * 1_000_003 + epoch)
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    device = next(network.parameters()).device
+    network.train()
+    total_loss, correct, seen = 0.0, 0, 0
+    for images, labels in _batches(dataset, recipe, generator):
+        images, labels = images.to(device), labels.to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
             if recipe.saliency_guided:
                 loss, logits = saliency_guided_loss(network, images, labels, recipe.saliency_guided, generator)
             else:
-                logits = network(images)
+                logits = network(images).float()
                 loss = F.cross_entropy(logits, labels)
-            if not torch.isfinite(loss):
-                raise SaqEvalError(
-                    f"the training loss became {loss.item()} in epoch {epoch + 1}; try a lower learning rate"
-                )
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            total_loss += loss.item()
-            correct += int((logits.argmax(dim=1) == labels).sum())
-            on_step()
-        history.append(Epoch(round(total_loss / steps, 5), round(correct / (steps * recipe.batch_size), 5)))
-    network.eval()
-    return history
+        if not torch.isfinite(loss):
+            raise SaqEvalError(
+                f"the training loss became {loss.item()} in epoch {epoch + 1}; try a lower learning rate"
+            )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        total_loss += loss.item() * len(labels)
+        correct += int((logits.argmax(dim=1) == labels).sum())
+        seen += len(labels)
+        on_step(1)
+    return Epoch(round(total_loss / seen, 5), round(correct / seen, 5))
 
 
 def steps_per_epoch(dataset: Dataset, recipe: Recipe) -> int:
@@ -113,13 +128,13 @@ def accuracy(network: nn.Module, dataset: Dataset) -> float:
 
 @torch.no_grad()
 def start_clips_at_quantile(network: nn.Module, images: Tensor, quantile: float = 0.99) -> None:
-    """Set each PACT clip to a quantile of its rectified input over `images`, in order of execution (in place)."""
+    """Set each clip to a quantile of its input over `images`, rectified or of its magnitude, in order of execution."""
 
-    def set_clip(activation: PACTActivation, inputs: tuple[Tensor]) -> None:
+    def set_clip(activation: PACTActivation | SignedPACT, inputs: tuple[Tensor]) -> None:
         # Not `torch.quantile`, which refuses more than 2^24 values.
-        rectified = inputs[0].clamp(min=0).flatten()
-        kth = max(1, round(quantile * rectified.numel()))
-        activation.alpha.copy_(rectified.kthvalue(kth).values.clamp(min=1e-3))
+        values = inputs[0].abs() if isinstance(activation, SignedPACT) else inputs[0].clamp(min=0)
+        kth = max(1, round(quantile * values.numel()))
+        activation.alpha.copy_(values.flatten().kthvalue(kth).values.clamp(min=1e-3))
 
     was_training = network.training
     network.eval()
@@ -132,8 +147,16 @@ def start_clips_at_quantile(network: nn.Module, images: Tensor, quantile: float 
         network.train(was_training)
 
 
-def _clips(network: nn.Module) -> list[PACTActivation]:
-    return [module for module in network.modules() if isinstance(module, PACTActivation)]
+def _start_clips(network: nn.Module, images: Tensor, recipe: Recipe) -> None:
+    if recipe.alpha_init == "quantile":
+        start_clips_at_quantile(network, images)
+    else:
+        for activation in _clips(network):
+            nn.init.constant_(activation.alpha, recipe.alpha_init)
+
+
+def _clips(network: nn.Module) -> list[PACTActivation | SignedPACT]:
+    return [module for module in network.modules() if isinstance(module, ACTIVATION_QUANTIZERS)]
 
 
 def _parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict]:

@@ -27,6 +27,8 @@ class Recipe:
             quantile of what its rectifier sees in the quantized network at the start.
         shift: augmentation: random shift by up to so many pixels in each direction, filled with 0.
         flip: augmentation: random left-right flip.
+        precision: in which numbers forward and backward pass compute: "float32", or "bfloat16" by torch's
+            autocast, with float32 weights and updates.
         saliency_guided: settings of saliency-guided training, or none for standard training.
     """
 
@@ -40,6 +42,7 @@ class Recipe:
     alpha_init: float | Literal["quantile"] = 10.0
     shift: int = 0
     flip: bool = False
+    precision: Literal["float32", "bfloat16"] = "float32"
     saliency_guided: SaliencyGuided | None = None
 
     def __post_init__(self) -> None:
@@ -51,6 +54,8 @@ class Recipe:
                 raise SaqEvalError(f"a recipe's {name} is at least 0, not {getattr(self, name)}")
         if not self.learning_rate > 0 or (self.alpha_init != "quantile" and not self.alpha_init > 0):
             raise SaqEvalError("a recipe's learning_rate and alpha_init are above 0")
+        if self.precision not in ("float32", "bfloat16"):
+            raise SaqEvalError(f"a recipe's precision is 'float32' or 'bfloat16', not {self.precision!r}")
 
 
 @dataclass(frozen=True)

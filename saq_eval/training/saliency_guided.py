@@ -18,13 +18,14 @@ class SaliencyGuided:
 
     Attributes:
         masked_fraction: k, the share of an image's features that is replaced, from 0 to 1.
-        weight: λ, the weight of the divergence in the loss.
+        weight: λ, the weight of the divergence in the loss. The paper's 1 costs the 2-bit networks of the zoo
+            more than a point of accuracy; half of it does not.
         ranking: "magnitude" replaces the features whose input gradient is smallest in absolute
             value, as the paper says; "signed" the most negative ones, as the authors' script does.
     """
 
     masked_fraction: float = 0.5
-    weight: float = 1.0
+    weight: float = 0.5
     ranking: Literal["magnitude", "signed"] = "magnitude"
 
     def __post_init__(self) -> None:
@@ -94,7 +95,7 @@ def saliency_guided_loss(
         The loss, float32 (), and the logits of the unmasked images, float32 (n, classes).
     """
     masked = mask_features(images, input_gradient(network, images, labels), settings, generator)
-    logits, masked_logits = network(torch.cat([images, masked])).chunk(2)
+    logits, masked_logits = network(torch.cat([images, masked])).float().chunk(2)
     divergence = F.kl_div(
         F.log_softmax(masked_logits, dim=1), F.log_softmax(logits, dim=1), log_target=True, reduction="batchmean"
     )

@@ -1,4 +1,5 @@
 import copy
+import importlib
 
 import pytest
 import torch
@@ -6,11 +7,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from saq_eval import Bits, SaqEvalError, Scheme, freeze, quantize
-from saq_eval.quantization import PACTActivation, QuantConv2d, QuantLinear
+from saq_eval.architectures import ARCHITECTURES
+from saq_eval.quantization import SCHEMES, PACTActivation, QuantConv2d, QuantLinear, SignedPACT
 from saq_eval.quantization.weights import dequantize
+from saq_eval.torchvision_compat import declare_missing_operators
 from tests.conftest import settle
 
-SCHEMES = ["fp32", "w4a4", "mixed", "w2a2"]
+declare_missing_operators()
+models = importlib.import_module("torchvision.models")
 
 
 @pytest.fixture
@@ -33,8 +37,13 @@ def trained(cnn, digits):
 def test_frozen_form_gives_the_training_forms_logits(trained, digits, scheme):
     network = trained(scheme)
     with torch.no_grad():
-        difference = freeze(network)(digits.images) - network(digits.images)
-    assert difference.abs().max() < 1e-5
+        difference = (freeze(network)(digits.images) - network(digits.images)).abs().amax(dim=1)
+        # In single precision a value may lie so near the middle between two codes that folding batch norm moves it over.
+        assert (difference < 1e-5).float().mean() > 0.98
+        exact = copy.deepcopy(network).double()
+        torch.testing.assert_close(
+            freeze(exact)(digits.images.double()), exact(digits.images.double()), atol=1e-6, rtol=0
+        )
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -48,7 +57,9 @@ def test_frozen_form_is_made_of_plain_layers(trained, scheme):
     assert len(calls) == len(set(calls)) == len(list(frozen.children()))
 
 
-@pytest.mark.parametrize(("scheme", "hidden"), [("w4a4", [4] * 5), ("w2a2", [2] * 5), ("mixed", [4, 4, 4, 2, 2])])
+@pytest.mark.parametrize(
+    ("scheme", "hidden"), [("w8a8", [8] * 5), ("w4a4", [4] * 5), ("w2a2", [2] * 5), ("mixed", [4, 4, 4, 2, 2])]
+)
 def test_weights_and_activations_take_no_more_values_than_their_bits_allow(trained, digits, scheme, hidden):
     frozen = freeze(trained(scheme))
     layers = [m for m in frozen.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
@@ -74,7 +85,7 @@ def test_quantize_keeps_names_and_weights_and_leaves_the_parent_alone(cnn):
     assert [name for name, _ in twin.named_children()] == [name for name, _ in cnn.named_children()]
     assert isinstance(twin.conv2, QuantConv2d) and isinstance(twin.fc2, QuantLinear)
     for name in ("conv1", "conv5", "fc1", "fc2"):
-        ours, parents = getattr(twin, name).quantized_weight(), getattr(cnn, name).weight
+        ours, parents = getattr(twin, name).quantizer(getattr(twin, name).weight), getattr(cnn, name).weight
         assert (ours - parents).abs().max() <= parents.abs().max() * 2**-15
 
 
@@ -167,12 +178,119 @@ def test_everything_unsupported_is_named_at_once():
         quantize(network, "w4a4")
 
 
-def test_a_layer_without_a_rectifier_before_it_is_named():
-    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4, 2))
-    with pytest.raises(SaqEvalError, match="no ReLU stands before 1;"):
-        quantize(network, "w4a4")
+def test_a_layer_without_a_rectifier_before_it_gets_a_signed_quantizer():
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 2))
+    twin = quantize(network, "w4a4")
+    (quantizer,) = [module for module in twin.modules() if isinstance(module, SignedPACT)]
+    assert twin.get_submodule("1_input") is quantizer and quantizer.bits == 4
+    read = {}
+    twin.get_submodule("1").register_forward_pre_hook(lambda module, inputs: read.update(values=inputs[0].unique()))
+    x = torch.randn(8, 1, 6, 6) * 20
+    twin(x).sum().backward()
+    assert 8 < len(read["values"]) <= 15
+    assert quantizer.alpha.grad is not None
+    torch.testing.assert_close(freeze(twin)(x), twin.eval()(x))
+    # Where a scheme wants floating point there, nothing is put in.
     scheme = Scheme("x", Bits(4, 4), Bits(8, 8), overrides={"1": Bits(4, 32)})
-    assert isinstance(quantize(network, scheme).get_submodule("2"), PACTActivation)
+    assert not any(isinstance(module, SignedPACT) for module in quantize(network, scheme).modules())
+
+
+class Functions(nn.Module):
+    """Pooling, dropout and reshaping as functions and methods, group norm."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.last = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 8, 3), nn.Linear(32, 10)
+        self.norm = nn.GroupNorm(2, 4)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.norm(self.first(x))), 2, stride=3, padding=1)
+        x = F.dropout(F.relu6(self.second(x)), 0.3, training=self.training)
+        x = F.adaptive_avg_pool2d(F.avg_pool2d(x, kernel_size=2), (2, 2))
+        return self.last(x.view(x.size(0), -1))
+
+
+def test_functions_become_modules(digits):
+    network, images = Functions().eval(), digits.images[:16]
+    with torch.no_grad():
+        torch.testing.assert_close(freeze(network)(images), network(images), atol=1e-5, rtol=0)
+        twin = quantize(network, "w4a4")
+        torch.testing.assert_close(freeze(twin)(images), twin(images), atol=1e-5, rtol=0)
+        twin.train()
+        assert not torch.equal(twin(images), twin(images))  # dropout follows the mode
+    kinds = {type(module) for module in freeze(twin).children()}
+    assert nn.GroupNorm in kinds and nn.MaxPool2d in kinds and nn.Flatten in kinds and nn.Dropout not in kinds
+
+
+@pytest.mark.parametrize("reshape", [lambda x: x.view(x.shape[0], -1), lambda x: x.reshape((x.size()[0], -1))])
+def test_ways_to_flatten(reshape):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(1, 2, 3), nn.Linear(8, 2)
+
+        def forward(self, x):
+            return self.fc(reshape(F.relu(self.conv(x))))
+
+    x = torch.randn(3, 1, 4, 4)
+    network = Net()
+    torch.testing.assert_close(freeze(network)(x), network(x))
+
+
+def test_other_reshaping_is_named():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(1, 2, 3), nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.fc(F.relu(self.conv(x)).view(-1, 4))
+
+    with pytest.raises(SaqEvalError, match=r"view \(view\)"):
+        quantize(Net(), "w4a4")
+
+
+@pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 32)])
+def test_resnet20_converts(channels, size):
+    network = ARCHITECTURES["resnet20"](in_channels=channels)
+    images = torch.rand(8, channels, size, size, generator=torch.Generator().manual_seed(0))
+    settle(network, images)
+    twin = quantize(network, "w2a2")
+    layers = [name for name, module in twin.named_modules() if isinstance(module, (QuantConv2d, QuantLinear))]
+    assert len(layers) == 20 + 2 and layers[0] == "conv1" and layers[-1] == "fc"
+    assert "stage2_block1.shortcut" in layers
+    assert not any(isinstance(module, SignedPACT) for module in twin.modules())
+    # The sum's rectifier feeds the next block's convolution and its shortcut alike.
+    assert twin.get_submodule("stage1_block3.act2").bits == 2 and twin.get_submodule("stage3_block3.act2").bits == 8
+    with torch.no_grad():
+        torch.testing.assert_close(freeze(twin)(images), twin(images), atol=1e-5, rtol=0)
+        torch.testing.assert_close(freeze(network)(images), network(images), atol=1e-4, rtol=1e-4)
+    kept = set(dict(twin.named_modules()))
+    assert set(layers) <= {name for name, _ in freeze(twin).named_modules()} <= kept
+
+
+@pytest.mark.parametrize(
+    ("name", "signed"),
+    [
+        ("resnet18", 0),
+        ("mobilenet_v2", 17),  # one per linear bottleneck
+        ("vgg11_bn", 0),
+    ],
+)
+def test_torchvisions_networks_convert_and_take_a_training_step(name, signed):
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    twin = quantize(getattr(models, name)(num_classes=10), "w4a4").train()
+    assert sum(isinstance(module, SignedPACT) for module in twin.modules()) == signed
+    optimizer = torch.optim.SGD(twin.parameters(), lr=0.01)
+    F.cross_entropy(twin(images), torch.tensor([1, 2])).backward()
+    assert all(parameter.grad is not None for parameter in twin.parameters())
+    optimizer.step()
+    twin.eval()
+    frozen = freeze(twin)
+    with torch.no_grad():
+        torch.testing.assert_close(frozen(images), twin(images), atol=1e-4, rtol=1e-4)
+    bits = {int(module.weight_bits) for module in frozen.modules() if hasattr(module, "weight_bits")}
+    assert bits == {4, 8}
 
 
 def test_a_quantized_network_cannot_be_quantized_again(cnn):

@@ -1,17 +1,27 @@
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from saq_eval import SaqEvalError, freeze, quantize
+from saq_eval.quantization import SCHEMES
 from saq_eval.quantization.packing import pack, pack_codes, unpack, unpack_codes
 
 
-@pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 7, 8, 16])
-@pytest.mark.parametrize("shape", [(1,), (5,), (8, 3), (7, 3, 3, 3)])
-def test_packing_is_lossless(bits, shape):
-    codes = torch.randint(0, 2**bits, shape, dtype=torch.int32, generator=torch.Generator().manual_seed(bits))
+@given(st.data(), st.integers(2, 8), st.lists(st.integers(1, 7), min_size=1, max_size=4))
+def test_packing_is_lossless(data, bits, shape):
+    count = torch.Size(shape).numel()
+    values = data.draw(st.lists(st.integers(0, 2**bits - 1), min_size=count, max_size=count))
+    codes = torch.tensor(values, dtype=torch.int32).reshape(shape)
     packed = pack_codes(codes, bits)
-    assert packed.dtype == torch.uint8 and packed.numel() == -(-codes.numel() * bits // 8)
+    assert packed.dtype == torch.uint8 and packed.numel() == -(-count * bits // 8)
     assert torch.equal(unpack_codes(packed, bits, codes.shape), codes)
+
+
+@pytest.mark.parametrize("bits", [2, 3, 5, 8, 11, 16])
+def test_packing_large_tensors_is_lossless(bits):
+    codes = torch.randint(0, 2**bits, (37, 19, 3, 3), dtype=torch.int32, generator=torch.Generator().manual_seed(bits))
+    assert torch.equal(unpack_codes(pack_codes(codes, bits), bits, codes.shape), codes)
 
 
 def test_four_2_bit_codes_to_a_byte():
@@ -23,7 +33,7 @@ def test_wrong_length():
         unpack_codes(torch.zeros(4, dtype=torch.uint8), 4, torch.Size([3, 3]))
 
 
-@pytest.mark.parametrize("scheme", ["fp32", "w4a4", "mixed", "w2a2"])
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_network_survives_bit_for_bit(cnn, digits, scheme):
     frozen = freeze(quantize(cnn, scheme))
     other = freeze(quantize(cnn, scheme))

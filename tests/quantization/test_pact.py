@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from saq_eval.quantization import PACTActivation
+from saq_eval.quantization import PACTActivation, SignedPACT
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 8, 16])
@@ -49,3 +49,24 @@ def test_gradient_of_alpha_is_zero_below_the_clip():
 def test_it_is_a_relu_to_attribution_libraries():
     assert isinstance(PACTActivation(4), nn.ReLU)
     assert PACTActivation(4).alpha.item() == 10  # where the paper starts it
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_the_signed_form_is_symmetric_on_one_level_less(bits):
+    alpha, top = 2.5, 2 ** (bits - 1) - 1
+    x = torch.linspace(-4, 4, 9001)
+    y = SignedPACT(bits, alpha)(x)
+    assert len(y.unique()) == 2**bits - 1 and 0 in y
+    torch.testing.assert_close(SignedPACT(bits, alpha)(-x), -y)
+    inside = x.abs() < alpha
+    assert (y - x)[inside].abs().max() <= alpha / top / 2 * 1.001
+    assert (y[x >= alpha] == y.max()).all() and y.max().item() == pytest.approx(alpha)
+
+
+def test_gradients_of_the_signed_form():
+    activation = SignedPACT(4, 1.5)
+    x = torch.tensor([-3.0, -1.5, -1.4, 0.0, 0.7, 1.5, 9.0], requires_grad=True)
+    upstream = torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0])
+    (activation(x) * upstream).sum().backward()
+    assert x.grad.tolist() == [0, 0, 4, 8, 16, 0, 0]
+    assert activation.alpha.grad.item() == 32 + 64 - 1 - 2

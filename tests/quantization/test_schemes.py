@@ -1,7 +1,7 @@
 import pytest
 
 from saq_eval import Bits, SaqEvalError, Scheme
-from saq_eval.quantization import SCHEMES, load_scheme
+from saq_eval.quantization import SAWB, SCHEMES, DoReFa, load_scheme
 
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc1", "fc2"]
 
@@ -14,6 +14,8 @@ def test_named_schemes_keep_first_and_last_layer_at_8_bits():
     assert widths(SCHEMES["fp32"]) == [(32, 32)] * 7
     assert widths(SCHEMES["w4a4"]) == [(8, 8)] + [(4, 4)] * 5 + [(8, 8)]
     assert widths(SCHEMES["w2a2"]) == [(8, 8)] + [(2, 2)] * 5 + [(8, 8)]
+    assert widths(SCHEMES["w8a8"]) == [(8, 8)] * 7
+    assert widths(SCHEMES["w4a2"]) == [(8, 8)] + [(4, 2)] * 5 + [(8, 8)]
 
 
 def test_mixed_gives_the_later_half_of_the_hidden_layers_2_bits():
@@ -76,12 +78,12 @@ def test_unknown_scheme():
 
 
 def test_full_precision():
-    assert [scheme.is_full_precision for scheme in SCHEMES.values()] == [True, False, False, False]
+    assert [scheme.is_full_precision for scheme in SCHEMES.values()] == [True, *[False] * 5]
     assert not Scheme("x", Bits(32, 32), Bits(32, 8)).is_full_precision
 
 
 def test_hidden_bits_for_people():
-    assert [scheme.hidden_bits("weight_bits") for scheme in SCHEMES.values()] == ["32", "4", "2", "4/2"]
+    assert [scheme.hidden_bits("weight_bits") for scheme in SCHEMES.values()] == [*("32", "8", "4", "4/2", "4", "2")]
     assert Scheme("x", Bits(4, 4), Bits(8, 8), overrides={"fc1": Bits(3, 5)}).hidden_bits("weight_bits") == "4*"
 
 
@@ -89,3 +91,22 @@ def test_hidden_bits_for_people():
 def test_a_name_that_is_no_name(name):
     with pytest.raises(SaqEvalError, match="a scheme's name has up to 100 letters"):
         Scheme(name, Bits(4, 4), Bits(8, 8))
+
+
+def test_2_bit_weights_by_either_quantizer():
+    dorefa = Scheme("x", Bits(2, 2), Bits(8, 8), granularity="channel")
+    assert isinstance(dorefa.weight_quantizer(2), DoReFa) and dorefa.weight_quantizer(2).granularity == "channel"
+    sawb = Scheme("x", Bits(2, 2), Bits(8, 8), two_bit_weights="sawb")
+    assert isinstance(sawb.weight_quantizer(2), SAWB) and isinstance(sawb.weight_quantizer(8), DoReFa)
+    for wrong in ({"two_bit_weights": "lsq"}, {"granularity": "group"}):
+        with pytest.raises(SaqEvalError, match="a scheme's .* is 'dorefa' or 'sawb'|'layer' or 'channel'"):
+            Scheme("x", Bits(2, 2), Bits(8, 8), **wrong)
+
+
+def test_descriptions_say_how_the_ends_are_treated():
+    assert SCHEMES["fp32"].description() == "fp32: floating point throughout"
+    assert SCHEMES["mixed"].description() == (
+        "mixed: hidden layers 4/4, the later half 2/2, first and last layer 8/8, 2-bit weights by SAWB"
+    )
+    custom = Scheme("x", Bits(4, 4), Bits(8, 8), overrides={"fc1": Bits(3, 5)}, granularity="channel")
+    assert custom.description() == "x: hidden layers 4/4, first and last layer 8/8, fc1 3/5, scaled per channel"

@@ -1,0 +1,98 @@
+"""What a network's layers cost: bit widths, sizes, multiply-accumulate and bit operations of one inference."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx, nn
+
+from saq_eval.quantization.pact import ACTIVATION_QUANTIZERS
+from saq_eval.quantization.schemes import Scheme
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """A convolution or linear layer of a frozen network.
+
+    Attributes:
+        name: of the layer.
+        shape: of its weights, (out, in, ...).
+        weight_bits, activation_bits: of its two operands; the first layer of a quantized network reads
+            8-bit pixels where its scheme says so.
+        alpha: the clip of the quantizer that it reads from; none where it reads the image, several
+            quantizers or unquantized values.
+        weight_bytes: its weights at their bit width, without scales and biases.
+        macs: multiply-accumulate operations for one image.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    weight_bits: int
+    activation_bits: int
+    alpha: float | None
+    weight_bytes: int
+    macs: int
+
+    @property
+    def bops(self) -> int:
+        """Bit operations for one image: MACs · weight bits · activation bits (as arXiv 2005.07093 counts them)."""
+        return self.macs * self.weight_bits * self.activation_bits
+
+
+@torch.no_grad()
+def layer_costs(network: fx.GraphModule, scheme: Scheme, image: Tensor) -> list[LayerCost]:
+    """Return the costs of a frozen network's layers in order of execution.
+
+    Args:
+        network: from `freeze`.
+        scheme: what it was quantized by.
+        image: float32 (1, c, h, w), whose size decides the number of operations.
+    """
+    nodes = [
+        node
+        for node in network.graph.nodes
+        if node.op == "call_module" and isinstance(network.get_submodule(node.target), (nn.Conv2d, nn.Linear))
+    ]
+    layers = {node.target: network.get_submodule(node.target) for node in nodes}
+    macs: dict[str, int] = {}
+
+    def count(name: str, layer: nn.Conv2d | nn.Linear, output: Tensor) -> None:
+        # Every output value takes one pass over its channel's weights.
+        macs[name] = output[0].numel() * layer.weight[0].numel()
+
+    hooks = [
+        layer.register_forward_hook(lambda layer, _, output, name=name: count(name, layer, output))
+        for name, layer in layers.items()
+    ]
+    try:
+        network(image)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    bits = scheme.assign(list(layers))
+    return [
+        LayerCost(
+            name=node.target,
+            shape=tuple(layers[node.target].weight.shape),
+            weight_bits=bits[node.target].weight_bits,
+            activation_bits=bits[node.target].activation_bits,
+            alpha=_clip(network, node),
+            weight_bytes=math.ceil(layers[node.target].weight.numel() * bits[node.target].weight_bits / 8),
+            macs=macs[node.target],
+        )
+        for node in nodes
+    ]
+
+
+def _clip(network: fx.GraphModule, node: fx.Node) -> float | None:
+    source = node.args[0]
+    while source.op == "call_module":
+        module = network.get_submodule(source.target)
+        if isinstance(module, ACTIVATION_QUANTIZERS):
+            return module.alpha.item()
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            return None
+        source = source.args[0]
+    return None

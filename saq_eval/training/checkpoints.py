@@ -1,0 +1,68 @@
+"""Training that survives being killed: its progress after each epoch, in a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from saq_eval.errors import SaqEvalError
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One finished pass over the training set: mean loss, and accuracy (0 to 1) on the augmented training images."""
+
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The file that keeps a training run's progress.
+
+    Attributes:
+        path: the file; its folder exists.
+        identity: what the run depends on. A run only goes on from progress made under the same identity.
+    """
+
+    path: Path
+    identity: str
+
+    def save(self, stateful: Mapping[str, Any], history: list[Epoch]) -> None:
+        """Replace the file by the states of `stateful`'s objects and the finished epochs, whole or not at all."""
+        content = {
+            "identity": self.identity,
+            "history": [asdict(epoch) for epoch in history],
+            "states": {name: item.state_dict() for name, item in stateful.items()},
+        }
+        fresh = self.path.with_suffix(".new")
+        torch.save(content, fresh)
+        os.replace(fresh, self.path)
+
+    def restore(self, stateful: Mapping[str, Any], device: torch.device) -> list[Epoch]:
+        """Put the kept states into `stateful`'s objects and return the finished epochs, none where there is no file.
+
+        Raises:
+            SaqEvalError: if the file cannot be read, or belongs to a run with other settings.
+        """
+        if not self.path.exists():
+            return []
+        try:
+            content = torch.load(self.path, map_location=device, weights_only=True)
+            identity = content["identity"]
+        except Exception as error:  # torch.load raises what its many readers raise
+            raise SaqEvalError(
+                f"{self.path}: the progress of an earlier run cannot be read; remove the file"
+            ) from error
+        if identity != self.identity:
+            raise SaqEvalError(
+                f"{self.path} keeps the progress of an unfinished run with other settings; remove the file, or overwrite"
+            )
+        for name, item in stateful.items():
+            item.load_state_dict(content["states"][name])
+        return [Epoch(**epoch) for epoch in content["history"]]

@@ -1,0 +1,95 @@
+"""The low bits are real: hidden layers computed on integers alone, from the packed file, give the network's own results."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.lib.stride_tricks import sliding_window_view
+from torch import nn
+
+from saq_eval import load_dataset, load_model
+from saq_eval.quantization import PACTActivation
+from saq_eval.training.loop import predict
+
+
+def integer_layer(layer: nn.Conv2d | nn.Linear, codes: np.ndarray) -> np.ndarray:
+    """Accumulate Σ (2 · weight code − (2^k − 1)) · activation code in int32: (n, out, ...)."""
+    weights = 2 * layer.weight_code.numpy() - (2 ** int(layer.weight_bits) - 1)
+    assert weights.dtype == np.int32 and codes.dtype == np.int32
+    if isinstance(layer, nn.Linear):
+        return codes @ weights.T
+    (pad, _), (side, _) = layer.padding, layer.kernel_size
+    assert layer.stride == (1, 1) and layer.groups == 1
+    padded = np.pad(codes, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    windows = sliding_window_view(padded, (side, side), axis=(2, 3))
+    columns = windows.transpose(0, 2, 3, 1, 4, 5).reshape(-1, weights[0].size)
+    sums = np.ascontiguousarray(columns) @ weights.reshape(len(weights), -1).T
+    return sums.reshape(len(codes), *windows.shape[2:4], -1).transpose(0, 3, 1, 2)
+
+
+def codes_of(activation: PACTActivation, x: np.ndarray) -> np.ndarray:
+    """Quantize float values to the codes 0 to 2^k − 1 of a PACT activation."""
+    levels = 2**activation.bits - 1
+    return np.rint(np.clip(x * np.float32(levels / activation.alpha.item()), 0, levels)).astype(np.int32)
+
+
+def run(network: nn.Module, images: torch.Tensor) -> tuple[np.ndarray, list[tuple[str, np.ndarray, np.ndarray]]]:
+    """Run a cnn with integers between its first activation and its last layer.
+
+    Returns:
+        The logits, and for each hidden layer its name, its codes after activation and, for comparison,
+        those codes' values as floats.
+    """
+    last = [name for name, module in network.named_children() if isinstance(module, (nn.Conv2d, nn.Linear))][-1]
+    values, codes, step, seen = images, None, None, []
+    accumulated = None
+    for name, module in network.named_children():
+        if codes is None and not isinstance(module, PACTActivation):
+            values = module(values)  # the first layer reads the image
+        elif isinstance(module, PACTActivation):
+            if codes is not None:  # one rescale turns the accumulators into the activation's own range
+                values = torch.from_numpy(accumulated)
+            codes = codes_of(module, values.numpy())
+            step = module.alpha.item() / (2**module.bits - 1)
+            if accumulated is not None:
+                seen.append((name, codes, (codes * np.float32(step)).astype(np.float32)))
+        elif isinstance(module, (nn.Conv2d, nn.Linear)):
+            sums = integer_layer(module, codes)
+            shape = (1, -1) + (1,) * (sums.ndim - 2)
+            scale = (module.weight_scale.double().numpy() * step).reshape(shape)
+            accumulated = (sums * scale + module.bias.double().numpy().reshape(shape)).astype(np.float32)
+            if name == last:
+                return accumulated, seen
+        elif isinstance(module, nn.MaxPool2d):
+            windows = sliding_window_view(codes, (2, 2), axis=(2, 3))[:, :, ::2, ::2]
+            codes = windows.max(axis=(4, 5))  # the maximum of codes is the code of the maximum
+        elif isinstance(module, nn.Flatten):
+            codes = codes.reshape(len(codes), -1)
+    raise AssertionError("no last layer")
+
+
+@pytest.mark.parametrize("name", ["cnn-w4a4", "cnn-w2a2", "cnn-w4a4-sgt", "cnn-w2a2-sgt"])
+@pytest.mark.parametrize("dataset", ["digits", "fashionmnist"])
+def test_integer_arithmetic_gives_the_networks_own_activations(dataset, name, request):
+    if dataset != "digits":
+        request.getfixturevalue("data_root")
+    network = load_model(dataset, name).frozen
+    split = "train" if dataset == "digits" else "test"  # of the digits, only the training set has a thousand images
+    images = load_dataset(dataset, split).images[:1000]
+    assert len(images) == 1000
+    own = {}
+    for layer, module in network.named_children():
+        if isinstance(module, PACTActivation):
+            module.register_forward_hook(lambda module, _, output, layer=layer: own.setdefault(layer, output.numpy()))
+    expected = network(images).argmax(dim=1).numpy()
+
+    logits, seen = run(network, images)
+    assert [layer for layer, _, _ in seen] == ["act2", "act3", "act4", "act5", "act_fc1"]
+    for layer, codes, values in seen:
+        bits = network.get_submodule(layer).bits
+        assert codes.min() >= 0 and codes.max() <= 2**bits - 1
+        # Float rounding moves a value across the middle between two codes now and then; from there on one image differs.
+        close = np.isclose(values, own[layer], atol=1e-5, rtol=0)
+        assert close.mean() > 0.9995, layer
+    agree = (logits.argmax(axis=1) == expected).mean()
+    assert agree >= 0.999
+    assert (predict(network, images).argmax(dim=1).numpy() == expected).all()
