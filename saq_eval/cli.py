@@ -282,7 +282,7 @@ def zoo_accuracies(
 ) -> None:
     """Print the test accuracy by dataset, training and scheme, mean ± standard deviation over seeds, in Markdown."""
     from saq_eval.zoo import find_models
-    from saq_eval.zoo_tables import accuracy_table, replace_section
+    from saq_eval.zoo.tables import accuracy_table, replace_section
 
     table = accuracy_table([card for card, _ in find_models(dataset, zoo=zoo)])
     if into is None:
@@ -309,8 +309,8 @@ def zoo_add(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model of that name.")] = False,
 ) -> None:
     """Bring a network that was trained elsewhere into the zoo, and measure its accuracy."""
-    from saq_eval.cards import Preprocessing
     from saq_eval.zoo import add_model
+    from saq_eval.zoo.cards import Preprocessing
 
     card = add_model(
         dataset,

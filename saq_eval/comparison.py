@@ -22,8 +22,8 @@ from tqdm.auto import tqdm
 
 from saq_eval import statistics
 from saq_eval.attribution import METHODS, explain
-from saq_eval.cards import Card
 from saq_eval.datasets import Dataset, load_dataset
+from saq_eval.devices import pick_device
 from saq_eval.errors import SaqEvalError, unknown_name
 from saq_eval.metrics import METRICS, Task, is_degenerate
 from saq_eval.paths import user_path
@@ -33,7 +33,8 @@ from saq_eval.reporting import write_report
 from saq_eval.reporting.gallery import Gallery
 from saq_eval.reporting.output import check_writable
 from saq_eval.training.loop import accuracy, predict
-from saq_eval.zoo import Model, check_reads, find_models, open_model, pick_device
+from saq_eval.zoo import Model, check_reads, find_models, open_model
+from saq_eval.zoo.cards import Card
 
 _MODEL_COLUMNS = ["dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "seed"]
 

@@ -14,8 +14,8 @@ from pydantic import ConfigDict
 from tqdm.auto import tqdm
 
 from saq_eval.architectures import ARCHITECTURES, find_architecture
-from saq_eval.cards import ArchitectureCard, Card
 from saq_eval.datasets import DATASETS, Dataset, load_dataset
+from saq_eval.devices import pick_device
 from saq_eval.errors import SaqEvalError, unknown_name
 from saq_eval.paths import check_name
 from saq_eval.quantization import Scheme, freeze, load_scheme, quantize
@@ -33,11 +33,11 @@ from saq_eval.zoo import (
     load_training_form,
     measure,
     partial_folder,
-    pick_device,
     verify_model,
     writable_zoo,
     write_model,
 )
+from saq_eval.zoo.cards import ArchitectureCard, Card
 
 Training = Literal["standard", "saliency-guided"]
 

@@ -15,10 +15,10 @@ import yaml
 from safetensors.torch import load_file
 
 from saq_eval import Recipe, SaqEvalError, find_models, train_model, train_study
-from saq_eval.cards import ArchitectureCard, read_card
 from saq_eval.records import read_record
 from saq_eval.studies import Study, load_study, retrain_model
 from saq_eval.zoo import TRAINING_FORM, WEIGHTS, find_model, load_training_form, verify_model
+from saq_eval.zoo.cards import ArchitectureCard, read_card
 
 BUILTIN = Path(__file__).parent.parent / "model_zoo"
 RECIPE = Recipe(epochs=3, batch_size=64, learning_rate=0.1, weight_decay=0.0, alpha_init="quantile")
@@ -29,7 +29,7 @@ SMALL = {"channels": [8, 8], "pool_after": [1, 2], "hidden": 16}
 def zoo(tmp_path, monkeypatch):
     """An empty zoo in place of the built-in one."""
     (tmp_path / "zoo").mkdir()
-    monkeypatch.setattr("saq_eval.zoo._builtin_zoo", lambda: tmp_path / "zoo")
+    monkeypatch.setattr("saq_eval.zoo.finding.builtin_zoo", lambda: tmp_path / "zoo")
     return tmp_path / "zoo"
 
 

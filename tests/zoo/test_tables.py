@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from saq_eval import SaqEvalError, find_models
-from saq_eval.zoo_tables import accuracy_table, replace_section
+from saq_eval.zoo.tables import accuracy_table, replace_section
 
 
 def test_means_and_deviations_over_seeds():

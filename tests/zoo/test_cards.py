@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from saq_eval import SaqEvalError
-from saq_eval.cards import Card, read_card
 from saq_eval.zoo import open_model
+from saq_eval.zoo.cards import Card, read_card
 
-BUILTIN = Path(__file__).parent.parent / "model_zoo"
+BUILTIN = Path(__file__).parents[2] / "model_zoo"
 FOLDER = BUILTIN / "digits" / "cnn-mixed-sgt"
 GOOD = yaml.safe_load((FOLDER / "card.yaml").read_text())
 

@@ -1,5 +1,4 @@
 import shutil
-import statistics
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +9,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from saq_eval import SaqEvalError, add_model, compare, find_models, load_dataset, load_model, quantize
-from saq_eval.cards import Normalize, Preprocessing, read_card, write_card
-from saq_eval.studies import default_name, load_study
+from saq_eval import SaqEvalError, add_model, compare, find_models, load_model, quantize
 from saq_eval.training.loop import start_clips_at_quantile
 from saq_eval.zoo import (
     TRAINING_FORM,
@@ -24,10 +21,9 @@ from saq_eval.zoo import (
     verify_model,
     zoo_folders,
 )
+from saq_eval.zoo.cards import Normalize, Preprocessing, read_card, write_card
 
-DATASETS = ["digits", "fashionmnist", "mnist"]
-STUDY = load_study("paper")
-BUILTIN = Path(__file__).parent.parent / "model_zoo"
+BUILTIN = Path(__file__).parents[2] / "model_zoo"
 
 
 @pytest.fixture
@@ -35,75 +31,12 @@ def zoo(tmp_path, monkeypatch):
     """A zoo of its own with two digits models in place of the built-in one."""
     for name in ("cnn-fp32", "cnn-w2a2"):
         shutil.copytree(BUILTIN / "digits" / name, tmp_path / "zoo" / "digits" / name)
-    monkeypatch.setattr("saq_eval.zoo._builtin_zoo", lambda: tmp_path / "zoo")
+    monkeypatch.setattr("saq_eval.zoo.finding.builtin_zoo", lambda: tmp_path / "zoo")
     return tmp_path / "zoo"
 
 
 def edit(card: Path, **changes) -> None:
     card.write_text(yaml.safe_dump(yaml.safe_load(card.read_text()) | changes))
-
-
-@pytest.mark.parametrize("dataset", DATASETS)
-def test_the_zoo_holds_the_study(dataset):
-    found = {card.name: card for card, _ in find_models(dataset)}
-    planned = {model.name: model for model in STUDY.plan(dataset)}
-    assert len(planned) == 36 and found.keys() == planned.keys()
-    for name, card in found.items():
-        assert planned[name].differences(card) == []
-        assert len(card.history) == card.recipe.epochs
-        if card.parent:
-            parent = found[card.parent]
-            assert parent.scheme.is_full_precision and card.parent_sha256 == parent.training_form_sha256
-            assert (parent.seed, parent.training) == (card.seed, card.training)
-        assert card.scheme.ends.weight_bits == (32 if card.scheme.is_full_precision else 8)
-
-
-def test_no_pickle_and_no_large_file():
-    for file in BUILTIN.rglob("*.*"):
-        assert file.suffix in (".yaml", ".safetensors", ".md") and file.stat().st_size < 5 * 2**20
-
-
-def test_the_whole_zoo_is_small():
-    assert sum(file.stat().st_size for file in BUILTIN.rglob("*")) < 40 * 2**20
-
-
-@pytest.mark.parametrize("name", [model.name for model in STUDY.plan("digits")])
-def test_digits_networks_are_verified_and_reach_98_percent(name, digits):
-    assert verify_model(*find_model("digits", name), digits) >= 0.98
-
-
-@pytest.mark.parametrize("dataset", ["fashionmnist", "mnist"])
-def test_networks_of_each_scheme_are_verified(dataset, data_root):
-    test_set = load_dataset(dataset, "test", data_root)
-    for scheme in STUDY.schemes:
-        verify_model(*find_model(dataset, f"cnn-{scheme}"), test_set)
-
-
-def mean_accuracies(dataset, suffix=""):
-    """Per cent, by scheme, over the seeds."""
-    at = {card.name: 100 * card.test_accuracy for card, _ in find_models(dataset)}
-    return {
-        scheme: statistics.fmean(at[default_name("cnn", scheme, seed, bool(suffix))] for seed in STUDY.seeds)
-        for scheme in STUDY.schemes
-    }
-
-
-def test_fashionmnist_accuracies():
-    at = mean_accuracies("fashionmnist")
-    assert at["fp32"] >= 93.0 and at["w2a2"] >= 91.8
-    for scheme, most in (("w8a8", 0.2), ("w4a4", 0.4), ("mixed", 0.9)):
-        assert at["fp32"] - at[scheme] <= most, scheme
-
-
-def test_mnist_accuracies():
-    at = mean_accuracies("mnist")
-    assert at["fp32"] >= 99.3 and at["w4a4"] >= 99.2 and at["w2a2"] >= 98.9
-
-
-@pytest.mark.parametrize("dataset", DATASETS)
-def test_saliency_guided_networks_are_within_a_point_of_their_twins(dataset):
-    standard, guided = mean_accuracies(dataset), mean_accuracies(dataset, "-sgt")
-    assert all(standard[scheme] - guided[scheme] <= 1.0 for scheme in STUDY.schemes)
 
 
 def test_patterns():
@@ -157,7 +90,7 @@ def test_the_training_form_is_verified_too(zoo, digits, spoil):
 def test_a_wrong_accuracy_fails_verification(zoo, digits):
     edit(zoo / "digits" / "cnn-w2a2" / "card.yaml", test_accuracy=0.9)
     ((card, folder),) = find_models("digits", ["cnn-w2a2"])
-    with pytest.raises(SaqEvalError, match=r"card.yaml: test_accuracy: is 0.9000, but the model reaches 0.99"):
+    with pytest.raises(SaqEvalError, match=r"card.yaml: test_accuracy: is 0.9000, but the model reaches (0.99|1.00)"):
         verify_model(card, folder, digits)
 
 

@@ -21,6 +21,8 @@ from saq_eval.records import read_record
 from saq_eval.training.checkpoints import Epoch
 from saq_eval.training.recipes import Recipe
 
+CARD, WEIGHTS, TRAINING_FORM = "card.yaml", "model.safetensors", "training_form.safetensors"
+
 _STRICT = ConfigDict(extra="forbid")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

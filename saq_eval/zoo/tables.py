@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from saq_eval.cards import Card
 from saq_eval.errors import SaqEvalError
 from saq_eval.paths import user_path
+from saq_eval.zoo.cards import Card
 
 
 def accuracy_table(cards: Sequence[Card]) -> str:

@@ -1,0 +1,48 @@
+"""The model zoo: find, load, verify, write, add and remove models. The files are `<zoo>/<dataset>/<name>/`.
+
+A model is a folder with `card.yaml` and `model.safetensors` (its frozen form, weights as packed
+integer codes). Full-precision models also keep `training_form.safetensors`, from which quantized
+children start.
+"""
+
+from saq_eval.zoo.cards import CARD, TRAINING_FORM, WEIGHTS, ArchitectureCard, Card, Preprocessing, read_card
+from saq_eval.zoo.editing import add_model, check_free, partial_folder, remove_model, writable_zoo, write_model
+from saq_eval.zoo.finding import find_model, find_models, register_zoo, zoo_folders
+from saq_eval.zoo.loading import (
+    Model,
+    build_network,
+    check_reads,
+    load_model,
+    load_training_form,
+    measure,
+    open_model,
+    verify_model,
+)
+
+__all__ = [
+    "CARD",
+    "TRAINING_FORM",
+    "WEIGHTS",
+    "ArchitectureCard",
+    "Card",
+    "Model",
+    "Preprocessing",
+    "add_model",
+    "build_network",
+    "check_free",
+    "check_reads",
+    "find_model",
+    "find_models",
+    "load_model",
+    "load_training_form",
+    "measure",
+    "open_model",
+    "partial_folder",
+    "read_card",
+    "register_zoo",
+    "remove_model",
+    "verify_model",
+    "writable_zoo",
+    "write_model",
+    "zoo_folders",
+]

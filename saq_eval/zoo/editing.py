@@ -1,0 +1,215 @@
+"""What changes a zoo: write, add and remove models."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import filelock
+from safetensors.torch import save as save_tensors
+from torch import nn
+
+from saq_eval.datasets import load_dataset
+from saq_eval.errors import SaqEvalError
+from saq_eval.paths import check_name, user_path
+from saq_eval.quantization import Scheme, freeze, load_scheme
+from saq_eval.quantization.packing import pack
+from saq_eval.zoo import finding
+from saq_eval.zoo.cards import (
+    CARD,
+    TRAINING_FORM,
+    WEIGHTS,
+    ArchitectureCard,
+    Card,
+    Preprocessing,
+    write_card,
+)
+from saq_eval.zoo.finding import find_model, find_models, zoo_folders
+from saq_eval.zoo.loading import (
+    check_reads,
+    measure,
+    parse_weights,
+    read_bytes,
+    sha256_of,
+    training_form_of,
+    with_preprocessing,
+)
+
+
+def write_model(zoo: Path, draft: Card, frozen: nn.Module, training_form: nn.Module | None) -> Card:
+    """Write a model's folder, whole or not at all; a model of that name is replaced.
+
+    Args:
+        zoo: the zoo's folder.
+        draft: its card, whose hashes are filled in here.
+        frozen: the network in frozen form.
+        training_form: the network in training form, where that is to be kept.
+
+    Returns:
+        The card as written.
+    """
+    files = {WEIGHTS: save_tensors(pack(frozen))}
+    if training_form is not None:
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in training_form.state_dict().items()}
+        files[TRAINING_FORM] = save_tensors(state)
+    card = replace(
+        draft,
+        weights_sha256=sha256_of(files[WEIGHTS]),
+        training_form_sha256=sha256_of(files[TRAINING_FORM]) if TRAINING_FORM in files else None,
+    )
+    folder = zoo / card.dataset / card.name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".partial-") as partial:
+        fresh = Path(partial) / card.name
+        fresh.mkdir()
+        for file, content in files.items():
+            (fresh / file).write_bytes(content)
+        write_card(card, fresh / CARD)
+        if folder.exists():
+            folder.rename(Path(partial) / "replaced")
+        fresh.rename(folder)
+    return card
+
+
+def add_model(
+    dataset: str,
+    name: str,
+    weights: str | os.PathLike,
+    architecture: str,
+    *,
+    arguments: Mapping[str, Any] | None = None,
+    scheme: str | Scheme = "fp32",
+    preprocessing: Preprocessing | None = None,
+    parent: str | None = None,
+    seed: int = 0,
+    zoo: str | os.PathLike | None = None,
+    data_root: str | os.PathLike | None = None,
+    overwrite: bool = False,
+) -> Card:
+    """Bring a network that was trained elsewhere into a zoo.
+
+    It is built, its weights are loaded strictly, it is frozen, and its accuracy is measured on the
+    dataset's test images; its card says that it was trained elsewhere.
+
+    Args:
+        dataset: a registered name.
+        name: the model's name in the zoo.
+        weights: a safetensors file with the state dict of the network or, with a scheme other than
+            "fp32", of its `quantize`d twin in training form.
+        architecture: a registered name, or "module:function", whose code is imported and run.
+        arguments: the keyword arguments that it is built with.
+        scheme: what it was quantized by.
+        preprocessing: what the network expects to be done to pixels in [0, 1].
+        parent: the full-precision model in the zoo that a quantized one is to be compared with.
+        seed: the seed that it was trained with, if that is known.
+        zoo: the folder to write to; by default `SAQ_EVAL_ZOO`, else the built-in zoo of a source checkout.
+        overwrite: replace a model of that name.
+
+    Raises:
+        SaqEvalError: an unknown name, a file that is unreadable or does not fit, a network that does not
+            read the dataset's images, a name that is taken, a folder that cannot be written.
+    """
+    scheme = load_scheme(scheme)
+    check_name("model", name)
+    if scheme.is_full_precision and parent:
+        raise SaqEvalError(f"a full-precision network has no parent, but {parent!r} was given")
+    test_set = load_dataset(dataset, "test", data_root)
+    target = writable_zoo(zoo)
+    check_free(target, dataset, name, zoo, overwrite)
+    if parent:
+        find_model(dataset, parent, zoo)
+    path = user_path(weights)
+    built = ArchitectureCard(architecture, dict(arguments or {}))
+    network = training_form_of(built, scheme, parse_weights(read_bytes(path), path), path, trust_code=True).eval()
+    card = Card(
+        name=name,
+        dataset=dataset,
+        architecture=built,
+        scheme=scheme,
+        seed=seed,
+        parent=parent,
+        recipe=None,
+        image_shape=tuple(test_set.images.shape[1:]),
+        test_accuracy=0.0,
+        ideal_bytes=0,
+        bops=0,
+        weights_sha256="0" * 64,
+        preprocessing=preprocessing or Preprocessing(),
+    )
+    frozen = freeze(network)
+    check_reads(name, with_preprocessing(frozen, card.preprocessing), test_set)
+    return write_model(target, measure(card, frozen, test_set), frozen, network if scheme.is_full_precision else None)
+
+
+def remove_model(dataset: str, name: str, zoo: str | os.PathLike | None = None) -> Path:
+    """Delete a model of a user's zoo, `zoo` or `SAQ_EVAL_ZOO`, and return the folder that it was in.
+
+    Raises:
+        SaqEvalError: an unknown name, a model of another zoo, or the parent of models that remain.
+    """
+    card, folder = find_model(dataset, name, zoo)
+    given = zoo or os.environ.get("SAQ_EVAL_ZOO")
+    if (
+        not given
+        or user_path(given).resolve() not in folder.resolve().parents
+        or finding.builtin_zoo() in folder.parents
+    ):
+        raise SaqEvalError(f"{folder} is not in a zoo of your own (--zoo or SAQ_EVAL_ZOO), so it is not removed")
+    children = [other.name for other, _ in find_models(dataset, ["*"], zoo) if other.parent == card.name]
+    if children:
+        raise SaqEvalError(f"{card.name} is the parent of {', '.join(children)}; remove these first")
+    shutil.rmtree(folder)
+    return folder
+
+
+def check_free(target: Path, dataset: str, name: str, zoo: str | os.PathLike | None, overwrite: bool) -> None:
+    """Raise `SaqEvalError` if a model of that name is in a zoo already, other than in `target` to be overwritten."""
+    for folder in {target, *zoo_folders(zoo)}:
+        if (folder / dataset / name).exists() and not (overwrite and folder == target):
+            raise SaqEvalError(f"{folder / dataset / name} exists already; choose another name, or overwrite it there")
+
+
+@contextmanager
+def partial_folder(zoo: Path, dataset: str, name: str) -> Iterator[Path]:
+    """Hold the folder in which the progress of one model's training is kept, which goes away when the block succeeds.
+
+    Raises:
+        SaqEvalError: if another process holds it.
+    """
+    folder = zoo / dataset / f".partial-{name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise SaqEvalError(f"{dataset}/{name} is being trained by another process, in {folder}") from None
+    try:
+        yield folder
+        shutil.rmtree(folder)
+    finally:
+        lock.release()
+
+
+def writable_zoo(zoo: str | os.PathLike | None) -> Path:
+    """Return the zoo folder to write to, created where missing: `zoo`, else `SAQ_EVAL_ZOO`, else a checkout's own.
+
+    Raises:
+        SaqEvalError: if there is none, or it cannot be written.
+    """
+    given = zoo or os.environ.get("SAQ_EVAL_ZOO")
+    if not given and not (Path(__file__).parents[2] / "pyproject.toml").is_file():
+        raise SaqEvalError("say with --zoo or SAQ_EVAL_ZOO which folder the model is to be written to")
+    folder = user_path(given) if given else finding.builtin_zoo()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder):
+            pass
+    except OSError as error:
+        raise SaqEvalError(f"the zoo folder {folder} cannot be written: {error.strerror}") from error
+    return folder

@@ -1,0 +1,100 @@
+"""Where models lie: the zoo folders, and the cards in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from saq_eval.datasets import DATASETS
+from saq_eval.errors import SaqEvalError, unknown_name
+from saq_eval.paths import user_path
+from saq_eval.plugins import load_plugins
+from saq_eval.zoo.cards import CARD, Card, read_card
+
+_REGISTERED_ZOOS: list[Path] = []
+
+
+def register_zoo(folder: str | os.PathLike) -> None:
+    """Add a zoo folder, such as one that an installed package brings, to those that are searched."""
+    _REGISTERED_ZOOS.append(Path(folder))
+
+
+def zoo_folders(zoo: str | os.PathLike | None = None) -> list[Path]:
+    """Return the folders that are searched: the built-in zoo, registered ones, and `zoo` (else `SAQ_EVAL_ZOO`) if given.
+
+    Raises:
+        SaqEvalError: if a folder does not exist.
+    """
+    load_plugins()
+    given = zoo or os.environ.get("SAQ_EVAL_ZOO")
+    folders = [builtin_zoo()]
+    for folder in (*_REGISTERED_ZOOS, *([user_path(given)] if given else [])):
+        try:
+            exists = folder.is_dir()
+        except OSError as error:
+            raise SaqEvalError(f"the zoo folder {folder} cannot be read: {error.strerror}") from error
+        if not exists:
+            raise SaqEvalError(f"the zoo folder {folder} does not exist")
+        if not any(folder.resolve() == known.resolve() for known in folders):
+            folders.append(folder)
+    return folders
+
+
+def builtin_zoo() -> Path:
+    """Return the folder of the zoo that comes with the package."""
+    package = Path(__file__).parent.parent
+    installed = package / "model_zoo"  # a wheel carries the zoo inside the package
+    return installed if installed.is_dir() else package.parent / "model_zoo"
+
+
+def find_models(
+    dataset: str | None = None, patterns: Sequence[str] = ("*",), zoo: str | os.PathLike | None = None
+) -> list[tuple[Card, Path]]:
+    """Return the cards and folders of the zoo's models, sorted by dataset, training, seed and falling bit width.
+
+    Args:
+        dataset: only models of this dataset; none for all.
+        patterns: names or shell patterns; a model is listed if one matches.
+        zoo: a folder beside the built-in zoo; see `zoo_folders`.
+
+    Raises:
+        SaqEvalError: a malformed card, an unknown dataset, a pattern that matches nothing, an empty zoo, or one
+            name in two zoos.
+    """
+    if dataset is not None:
+        DATASETS[dataset]
+    found: dict[tuple[str, str], tuple[Card, Path]] = {}
+    for root in zoo_folders(zoo):
+        for path in sorted(root.glob(f"{dataset or '*'}/*/{CARD}")):
+            card = read_card(path)
+            key = (card.dataset, card.name)
+            if key in found:
+                raise SaqEvalError(f"{card.dataset}/{card.name} is in two zoos: {found[key][1]} and {path.parent}")
+            found[key] = (card, path.parent)
+    if not found:
+        folders = ", ".join(str(folder) for folder in zoo_folders(zoo))
+        raise SaqEvalError(f"the zoo holds no {dataset + ' ' if dataset else ''}model; looked in {folders}")
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for _, name in found):
+            raise unknown_name(f"{dataset} model" if dataset else "model", pattern, [name for _, name in found])
+    chosen = [entry for (_, name), entry in found.items() if any(fnmatchcase(name, p) for p in patterns)]
+    return sorted(chosen, key=lambda entry: _order(entry[0]))
+
+
+def _order(card: Card) -> tuple:
+    bits = card.scheme.later or card.scheme.default
+    width = (
+        card.scheme.default.weight_bits + bits.weight_bits,
+        card.scheme.default.activation_bits + bits.activation_bits,
+    )
+    return card.dataset, card.architecture.name, card.training != "standard", card.seed, *(-w for w in width), card.name
+
+
+def find_model(dataset: str, name: str, zoo: str | os.PathLike | None = None) -> tuple[Card, Path]:
+    """Return one model's card and folder; raises as `find_models` does, also where `name` is a pattern."""
+    for card, folder in find_models(dataset, ["*"], zoo):
+        if card.name == name:
+            return card, folder
+    raise unknown_name(f"{dataset} model", name, [card.name for card, _ in find_models(dataset, ["*"], zoo)])

@@ -1,0 +1,224 @@
+"""From a card to a network: load, verify, measure."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import safetensors
+import torch
+from safetensors.torch import load as load_tensors
+from torch import Tensor, fx, nn
+
+from saq_eval.architectures import find_architecture
+from saq_eval.datasets import Dataset
+from saq_eval.errors import SaqEvalError
+from saq_eval.quantization import Scheme, freeze, quantize
+from saq_eval.quantization.costs import layer_costs
+from saq_eval.quantization.packing import pack, unpack
+from saq_eval.training.loop import accuracy
+from saq_eval.zoo.cards import (
+    CARD,
+    TRAINING_FORM,
+    WEIGHTS,
+    ArchitectureCard,
+    Card,
+    Normalize,
+    Preprocessing,
+)
+from saq_eval.zoo.finding import find_model
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded zoo model.
+
+    Attributes:
+        card: its card.
+        network: its frozen form, in eval mode: float32 pixels (n, c, h, w) in [0, 1] -> logits (n, classes).
+        frozen: the same without the preprocessing in front.
+        ideal_bytes: the size of its tensors at their bit width: packed codes, scales, biases and clips.
+        file_bytes: the size of the file that they are stored in.
+    """
+
+    card: Card
+    network: nn.Module
+    frozen: fx.GraphModule
+    ideal_bytes: int
+    file_bytes: int
+
+    @property
+    def parameters(self) -> int:
+        """The number of weights, biases and clips."""
+        return sum(parameter.numel() for parameter in self.network.parameters())
+
+
+def load_model(dataset: str, name: str, zoo: str | os.PathLike | None = None, *, trust_code: bool = False) -> Model:
+    """Load one model of the zoo in its frozen form, after checking its weights' hash.
+
+    Args:
+        zoo: a folder beside the built-in zoo; see `zoo_folders`.
+        trust_code: whether a card may name code outside this package to build its network with.
+
+    Raises:
+        SaqEvalError: an unknown name, a malformed card, code that is not trusted, or a weights file that
+            is unreadable, does not fit or has another hash than its card says.
+    """
+    return open_model(*find_model(dataset, name, zoo), trust_code=trust_code)
+
+
+def open_model(card: Card, folder: Path, *, trust_code: bool = False) -> Model:
+    """Load the model of a card that `find_models` returned; raises as `load_model` does."""
+    path = folder / WEIGHTS
+    tensors = _read_weights(path, card.weights_sha256)
+    try:
+        frozen = freeze(quantize(build_network(card.architecture, seed=0, trust_code=trust_code), card.scheme))
+        unpack(frozen, tensors)
+    except SaqEvalError as error:
+        raise SaqEvalError(f"{path}: {error}") from error
+    return Model(
+        card,
+        with_preprocessing(frozen, card.preprocessing),
+        frozen,
+        ideal_bytes=sum(tensor.nbytes for tensor in tensors.values()),
+        file_bytes=path.stat().st_size,
+    )
+
+
+def with_preprocessing(network: nn.Module, preprocessing: Preprocessing) -> nn.Module:
+    """Return a network that reads pixels in [0, 1]."""
+    return network if preprocessing.is_identity else nn.Sequential(Normalize(preprocessing), network).eval()
+
+
+def build_network(architecture: ArchitectureCard, seed: int, *, trust_code: bool = False) -> nn.Module:
+    """Build an architecture with weights drawn from `seed`, leaving torch's global generator as it was.
+
+    Raises:
+        SaqEvalError: an unknown architecture, code that is not trusted, or arguments that it does not take.
+    """
+    build = find_architecture(architecture.name, trust_code=trust_code)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        try:
+            network = build(**architecture.arguments)
+        except Exception as error:  # whatever its code raises on arguments that it cannot use
+            raise SaqEvalError(
+                f"architecture {architecture.name!r} cannot be built with the arguments {architecture.arguments}: {error}"
+            ) from error
+    if not isinstance(network, nn.Module):
+        raise SaqEvalError(f"architecture {architecture.name!r} builds no nn.Module but {type(network).__name__}")
+    return network
+
+
+def _read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
+    content = read_bytes(path)
+    actual = sha256_of(content)
+    if actual != sha256:
+        raise SaqEvalError(f"{path}: the weights were changed: SHA-256 is {actual}, the card says {sha256}")
+    return parse_weights(content, path)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a weights file's content; raises `SaqEvalError` where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SaqEvalError(f"{path}: the weights cannot be read: {error.strerror}") from error
+
+
+def parse_weights(content: bytes, path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file; raises `SaqEvalError` where it is none."""
+    try:
+        return load_tensors(content)
+    except (safetensors.SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise SaqEvalError(
+            f"{path}: no valid safetensors file: {error}; write one with safetensors.torch.save_file(network.state_dict(), …)"
+        ) from error
+
+
+def sha256_of(content: bytes) -> str:
+    """Return the SHA-256 of a file's content, as cards give it."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def verify_model(card: Card, folder: Path, test_set: Dataset, *, trust_code: bool = False) -> float:
+    """Recompute what a card says of its files: their hashes, the test accuracy, size and bit operations.
+
+    Returns:
+        The accuracy, 0 to 1.
+
+    Raises:
+        SaqEvalError: if one differs; the accuracy, by more than 0.05 points (rounding of another processor).
+    """
+    if card.training_form_sha256 is not None:
+        _read_weights(folder / TRAINING_FORM, card.training_form_sha256)
+    model = open_model(card, folder, trust_code=trust_code)
+    check_reads(card.name, model.network, test_set)
+    measured = measure(card, model.frozen, test_set)
+    if abs(measured.test_accuracy - card.test_accuracy) > 5e-4:
+        raise SaqEvalError(
+            f"{folder / CARD}: test_accuracy: is {card.test_accuracy:.4f}, but the model reaches "
+            f"{measured.test_accuracy:.4f}"
+        )
+    for name in ("ideal_bytes", "bops"):
+        if getattr(card, name) != getattr(measured, name):
+            raise SaqEvalError(f"{folder / CARD}: {name}: is {getattr(card, name)}, not {getattr(measured, name)}")
+    return measured.test_accuracy
+
+
+def measure(card: Card, frozen: fx.GraphModule, test_set: Dataset) -> Card:
+    """Return a card with what is measured of its frozen network filled in: test accuracy, size and bit operations."""
+    return replace(
+        card,
+        test_accuracy=accuracy(with_preprocessing(frozen, card.preprocessing), test_set),
+        ideal_bytes=sum(tensor.nbytes for tensor in pack(frozen).values()),
+        bops=sum(layer.bops for layer in layer_costs(frozen, card.scheme, test_set.images[:1])),
+    )
+
+
+def check_reads(name: str, network: nn.Module, dataset: Dataset) -> None:
+    """Raise `SaqEvalError` unless a network reads a dataset's images and has an output for each of its classes."""
+    shape = tuple(dataset.images.shape[1:])
+    try:
+        outputs = network(dataset.images[:1]).shape
+    except RuntimeError as error:
+        raise SaqEvalError(f"{name} cannot read images of shape {shape}: {error}") from error
+    if len(outputs) != 2 or outputs[1] < len(dataset.class_names):
+        raise SaqEvalError(
+            f"{name} has outputs of shape {tuple(outputs)} for an image; {dataset.name} has "
+            f"{len(dataset.class_names)} classes"
+        )
+
+
+def load_training_form(card: Card, folder: Path, *, trust_code: bool = False) -> nn.Module:
+    """Return a model's training form: a full-precision network with batch norm unfolded, or a quantized one's latent weights.
+
+    Args:
+        card, folder: as `find_models` returns them.
+        trust_code: see `load_model`.
+
+    Raises:
+        SaqEvalError: a model that kept no training form, or a file that is unreadable, was changed or does not fit.
+    """
+    path = folder / TRAINING_FORM
+    if card.training_form_sha256 is None:
+        raise SaqEvalError(f"{folder} keeps no {TRAINING_FORM}, so nothing can start from it")
+    tensors = _read_weights(path, card.training_form_sha256)
+    return training_form_of(card.architecture, card.scheme, tensors, path, trust_code=trust_code)
+
+
+def training_form_of(
+    architecture: ArchitectureCard, scheme: Scheme, tensors: Mapping[str, Tensor], source: Path, *, trust_code: bool
+) -> nn.Module:
+    """Build a network in training form from a state dict in which every tensor fits and none is missing or left over."""
+    network = build_network(architecture, seed=0, trust_code=trust_code)
+    if not scheme.is_full_precision:
+        network = quantize(network, scheme)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise SaqEvalError(f"{source} does not fit the architecture: {' '.join(str(error).split())}") from error
+    return network

@@ -1,0 +1,77 @@
+"""The networks that the zoo ships: complete, verified, small, and as accurate as they should be."""
+
+import statistics
+from pathlib import Path
+
+import pytest
+
+from saq_eval import find_models, load_dataset
+from saq_eval.studies import default_name, load_study
+from saq_eval.zoo import find_model, verify_model
+
+BUILTIN = Path(__file__).parents[2] / "model_zoo"
+DATASETS = ["digits", "fashionmnist", "mnist"]
+STUDY = load_study("paper")
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_the_zoo_holds_the_study(dataset):
+    found = {card.name: card for card, _ in find_models(dataset)}
+    planned = {model.name: model for model in STUDY.plan(dataset)}
+    assert len(planned) == 36 and found.keys() == planned.keys()
+    for name, card in found.items():
+        assert planned[name].differences(card) == []
+        assert len(card.history) == card.recipe.epochs
+        if card.parent:
+            parent = found[card.parent]
+            assert parent.scheme.is_full_precision and card.parent_sha256 == parent.training_form_sha256
+            assert (parent.seed, parent.training) == (card.seed, card.training)
+        assert card.scheme.ends.weight_bits == (32 if card.scheme.is_full_precision else 8)
+
+
+def test_no_pickle_and_no_large_file():
+    for file in BUILTIN.rglob("*.*"):
+        assert file.suffix in (".yaml", ".safetensors", ".md") and file.stat().st_size < 5 * 2**20
+
+
+def test_the_whole_zoo_is_small():
+    assert sum(file.stat().st_size for file in BUILTIN.rglob("*")) < 40 * 2**20
+
+
+@pytest.mark.parametrize("name", [model.name for model in STUDY.plan("digits")])
+def test_digits_networks_are_verified_and_reach_98_percent(name, digits):
+    assert verify_model(*find_model("digits", name), digits) >= 0.98
+
+
+@pytest.mark.parametrize("dataset", ["fashionmnist", "mnist"])
+def test_networks_of_each_scheme_are_verified(dataset, data_root):
+    test_set = load_dataset(dataset, "test", data_root)
+    for scheme in STUDY.schemes:
+        verify_model(*find_model(dataset, f"cnn-{scheme}"), test_set)
+
+
+def mean_accuracies(dataset, suffix=""):
+    """Per cent, by scheme, over the seeds."""
+    at = {card.name: 100 * card.test_accuracy for card, _ in find_models(dataset)}
+    return {
+        scheme: statistics.fmean(at[default_name("cnn", scheme, seed, bool(suffix))] for seed in STUDY.seeds)
+        for scheme in STUDY.schemes
+    }
+
+
+def test_fashionmnist_accuracies():
+    at = mean_accuracies("fashionmnist")
+    assert at["fp32"] >= 93.0 and at["w2a2"] >= 91.8
+    for scheme, most in (("w8a8", 0.2), ("w4a4", 0.4), ("mixed", 0.9)):
+        assert at["fp32"] - at[scheme] <= most, scheme
+
+
+def test_mnist_accuracies():
+    at = mean_accuracies("mnist")
+    assert at["fp32"] >= 99.3 and at["w4a4"] >= 99.2 and at["w2a2"] >= 98.9
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_saliency_guided_networks_are_within_a_point_of_their_twins(dataset):
+    standard, guided = mean_accuracies(dataset), mean_accuracies(dataset, "-sgt")
+    assert all(standard[scheme] - guided[scheme] <= 1.0 for scheme in STUDY.schemes)
