@@ -183,9 +183,13 @@ def check_reads(name: str, network: nn.Module, dataset: Dataset) -> None:
     """Raise `SaqEvalError` unless a network reads a dataset's images and has an output for each of its classes."""
     shape = tuple(dataset.images.shape[1:])
     try:
-        outputs = network(dataset.images[:1]).shape
+        with torch.no_grad():
+            logits = network(dataset.images[:1])
     except RuntimeError as error:
         raise SaqEvalError(f"{name} cannot read images of shape {shape}: {error}") from error
+    if not isinstance(logits, Tensor):
+        raise SaqEvalError(f"{name} returns no tensor of logits but {type(logits).__name__}")
+    outputs = logits.shape
     if len(outputs) != 2 or outputs[1] < len(dataset.class_names):
         raise SaqEvalError(
             f"{name} has outputs of shape {tuple(outputs)} for an image; {dataset.name} has "
