@@ -13,7 +13,7 @@ Granularity = Literal["layer", "channel"]
 
 
 def dequantize(codes: Tensor, scale: Tensor, bits: int) -> Tensor:
-    """Return the weights that codes stand for: (2 · code − (2^k − 1)) · scale, float32.
+    """Return the weights that codes stand for: (2 · code − (2^k − 1)) · scale, in `scale`'s dtype.
 
     The levels are the odd multiples of `scale`, symmetric about zero. Every place that needs
     quantized weights (training, freezing, loading) computes them here, so they agree bit for bit.
@@ -22,7 +22,7 @@ def dequantize(codes: Tensor, scale: Tensor, bits: int) -> Tensor:
         codes: whole numbers from 0 to 2^k − 1, (out, ...).
         scale: float32, () or (out,): half a step, for the layer or for each output channel.
     """
-    odd = 2 * codes.to(torch.float32) - (2**bits - 1)
+    odd = 2 * codes.to(scale.dtype) - (2**bits - 1)
     return odd * _per_channel(scale, codes)
 
 

@@ -32,15 +32,17 @@ def codes_of(activation: PACTActivation, x: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(x * np.float32(levels / activation.alpha.item()), 0, levels)).astype(np.int32)
 
 
-def run(network: nn.Module, images: torch.Tensor) -> tuple[np.ndarray, list[tuple[str, np.ndarray, np.ndarray]]]:
+def run(network: nn.Module, images: torch.Tensor, given: dict[str, np.ndarray] | None = None):
     """Run a cnn with integers between its first activation and its last layer.
 
+    Args:
+        given: codes to go on from after each activation, by its name, instead of those just computed.
+
     Returns:
-        The logits, and for each hidden layer its name, its codes after activation and, for comparison,
-        those codes' values as floats.
+        The logits, and the codes after each hidden layer's activation, by its name.
     """
     last = [name for name, module in network.named_children() if isinstance(module, (nn.Conv2d, nn.Linear))][-1]
-    values, codes, step, seen = images, None, None, []
+    values, codes, step, seen = images, None, None, {}
     accumulated = None
     for name, module in network.named_children():
         if codes is None and not isinstance(module, PACTActivation):
@@ -51,7 +53,9 @@ def run(network: nn.Module, images: torch.Tensor) -> tuple[np.ndarray, list[tupl
             codes = codes_of(module, values.numpy())
             step = module.alpha.item() / (2**module.bits - 1)
             if accumulated is not None:
-                seen.append((name, codes, (codes * np.float32(step)).astype(np.float32)))
+                seen[name] = codes
+            if given is not None:
+                codes = given[name]
         elif isinstance(module, (nn.Conv2d, nn.Linear)):
             sums = integer_layer(module, codes)
             shape = (1, -1) + (1,) * (sums.ndim - 2)
@@ -67,29 +71,47 @@ def run(network: nn.Module, images: torch.Tensor) -> tuple[np.ndarray, list[tupl
     raise AssertionError("no last layer")
 
 
-@pytest.mark.parametrize("name", ["cnn-w4a4", "cnn-w2a2", "cnn-w4a4-sgt", "cnn-w2a2-sgt"])
-@pytest.mark.parametrize("dataset", ["digits", "fashionmnist"])
-def test_integer_arithmetic_gives_the_networks_own_activations(dataset, name, request):
+@pytest.fixture(params=["digits", "fashionmnist"])
+def images(request):
+    dataset = request.param
     if dataset != "digits":
         request.getfixturevalue("data_root")
-    network = load_model(dataset, name).frozen
     split = "train" if dataset == "digits" else "test"  # of the digits, only the training set has a thousand images
     images = load_dataset(dataset, split).images[:1000]
     assert len(images) == 1000
+    return dataset, images
+
+
+@pytest.mark.parametrize("name", ["cnn-w4a4", "cnn-w2a2", "cnn-w4a4-sgt", "cnn-w2a2-sgt"])
+def test_integer_arithmetic_gives_the_networks_own_activations_and_classes(images, name):
+    dataset, images = images
+    network = load_model(dataset, name).frozen
     own = {}
+
+    def keep(layer: str) -> None:
+        network.get_submodule(layer).register_forward_hook(lambda _, __, output: own.update({layer: output.numpy()}))
+
     for layer, module in network.named_children():
         if isinstance(module, PACTActivation):
-            module.register_forward_hook(lambda module, _, output, layer=layer: own.setdefault(layer, output.numpy()))
+            keep(layer)
     expected = network(images).argmax(dim=1).numpy()
+    codes = {}
+    for layer, values in own.items():
+        activation = network.get_submodule(layer)
+        levels = 2**activation.bits - 1
+        exact = values * (levels / activation.alpha.item())
+        codes[layer] = np.rint(exact).astype(np.int32)
+        assert np.abs(exact - codes[layer]).max() < 1e-4 and codes[layer].min() >= 0 and codes[layer].max() <= levels
 
-    logits, seen = run(network, images)
-    assert [layer for layer, _, _ in seen] == ["act2", "act3", "act4", "act5", "act_fc1"]
-    for layer, codes, values in seen:
-        bits = network.get_submodule(layer).bits
-        assert codes.min() >= 0 and codes.max() <= 2**bits - 1
-        # Float rounding moves a value across the middle between two codes now and then; from there on one image differs.
-        close = np.isclose(values, own[layer], atol=1e-5, rtol=0)
-        assert close.mean() > 0.9995, layer
-    agree = (logits.argmax(axis=1) == expected).mean()
-    assert agree >= 0.999
+    # Layer by layer, from the network's own codes: float rounding moves a value over the middle between two codes
+    # now and then, and to the neighbouring one.
+    _, computed = run(network, images, given=codes)
+    assert list(computed) == ["act2", "act3", "act4", "act5", "act_fc1"]
+    for layer, ours in computed.items():
+        difference = np.abs(ours - codes[layer])
+        assert difference.max() <= 1 and (difference > 0).mean() < 1e-4, layer
+
+    # From end to end, with no float between the first activation and the last layer.
+    logits, _ = run(network, images)
+    assert (logits.argmax(axis=1) == expected).mean() >= 0.999
     assert (predict(network, images).argmax(dim=1).numpy() == expected).all()
