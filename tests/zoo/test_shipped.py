@@ -10,7 +10,7 @@ from saq_eval.studies import default_name, load_study
 from saq_eval.zoo import find_model, verify_model
 
 BUILTIN = Path(__file__).parents[2] / "model_zoo"
-DATASETS = ["digits", "fashionmnist"]
+DATASETS = ["digits", "mnist", "fashionmnist"]
 STUDY = load_study("paper")
 
 
@@ -43,10 +43,11 @@ def test_digits_networks_are_verified_and_reach_98_percent(name, digits):
     assert verify_model(*find_model("digits", name), digits) >= 0.98
 
 
-def test_fashionmnist_networks_of_each_scheme_are_verified(data_root):
-    test_set = load_dataset("fashionmnist", "test", data_root)
+@pytest.mark.parametrize("dataset", ["mnist", "fashionmnist"])
+def test_networks_of_each_scheme_are_verified(data_root, dataset):
+    test_set = load_dataset(dataset, "test", data_root)
     for scheme in STUDY.schemes:
-        verify_model(*find_model("fashionmnist", f"cnn-{scheme}"), test_set)
+        verify_model(*find_model(dataset, f"cnn-{scheme}"), test_set)
 
 
 def mean_accuracies(dataset, suffix=""):
@@ -63,6 +64,11 @@ def test_fashionmnist_accuracies():
     assert at["fp32"] >= 93.0 and at["w2a2"] >= 91.8
     for scheme, most in (("w8a8", 0.2), ("w4a4", 0.4), ("mixed", 0.9)):
         assert at["fp32"] - at[scheme] <= most, scheme
+
+
+def test_mnist_accuracies():
+    at = mean_accuracies("mnist")
+    assert at["fp32"] >= 99.3 and at["w4a4"] >= 99.2 and at["w2a2"] >= 98.9
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
