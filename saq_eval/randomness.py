@@ -19,10 +19,19 @@ def check_seed(seed: int) -> None:
 
 
 @contextlib.contextmanager
-def deterministic() -> Iterator[None]:
-    """Let cuDNN choose algorithms that give the same result every time, in full single precision (no TF32)."""
-    with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
-        yield
+def deterministic(threads: int | None = None) -> Iterator[None]:
+    """Let torch give the same result every time: cuDNN in full single precision (no TF32), a CPU with so many threads.
+
+    Args:
+        threads: by default as many as torch uses already.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def derived_seed(seed: int, *purpose: str | int) -> int:

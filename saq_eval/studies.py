@@ -111,7 +111,8 @@ def train_model(
         parent = parent or default_name(architecture, "fp32", seed, bool(saliency_guided))
         parent_card, parent_folder = find_model(dataset, parent, zoo)
         _check_parent(parent_card, built)
-        network = quantize(load_training_form(parent_card, parent_folder, trust_code=True), scheme)
+        with deterministic(recipe.threads):
+            network = quantize(load_training_form(parent_card, parent_folder, trust_code=True), scheme)
     train_set, test_set = (load_dataset(dataset, split, data_root) for split in ("train", "test"))
     draft = Card(
         name=name,
@@ -135,12 +136,11 @@ def train_model(
         unit="step",
         disable=None if progress else True,
     )
-    with partial_folder(target, dataset, name) as partial, bar:
+    with partial_folder(target, dataset, name) as partial, bar, deterministic(recipe.threads):
         checkpoint = Checkpoint(partial / "progress.pt", identity=repr(asdict(draft)))
         if overwrite:
             checkpoint.path.unlink(missing_ok=True)
-        with deterministic():
-            history = fit(network, train_set, recipe, seed, torch_device, bar.update, checkpoint)
+        history = fit(network, train_set, recipe, seed, torch_device, bar.update, checkpoint)
         network = network.cpu()
         frozen = freeze(network)
         check_reads(name, frozen, test_set)
@@ -171,6 +171,7 @@ def retrain_model(
     Raises:
         SaqEvalError: as `train_model` does; a network that was trained elsewhere.
     """
+    writable_zoo(zoo)
     card, _ = find_model(dataset, model, zoo)
     if card.recipe is None:
         raise SaqEvalError(f"{card.name} was trained elsewhere: its card does not say how")

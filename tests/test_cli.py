@@ -56,7 +56,7 @@ def test_compare_writes_the_report_to_the_default_folder(tmp_path):
             "output folder /proc/report cannot be written",
         ),
         (["compare"], "--dataset"),
-        (["compare", "--dataset", "mnist", "--data-root", "nowhere"], "the zoo holds no mnist model"),
+        (["compare", "--dataset", "mnist", "--data-root", "nowhere"], "looked for train-images-idx3-ubyte"),
         (["train", "--dataset", "digits", "--scheme", "w5a5"], "unknown scheme 'w5a5'"),
         (["train", "--dataset", "digits", "--scheme", "fp32"], "cnn-fp32 exists already"),
         (["train", "--dataset", "digits", "--scheme", "no.yaml"], "no.yaml: cannot be read"),

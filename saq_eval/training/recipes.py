@@ -29,6 +29,7 @@ class Recipe:
         flip: augmentation: random left-right flip.
         precision: in which numbers forward and backward pass compute: "float32", or "bfloat16" by torch's
             autocast, with float32 weights and updates.
+        threads: of the CPU; part of the recipe, since sums in floating point depend on how many share them.
         saliency_guided: settings of saliency-guided training, or none for standard training.
     """
 
@@ -43,10 +44,11 @@ class Recipe:
     shift: int = 0
     flip: bool = False
     precision: Literal["float32", "bfloat16"] = "float32"
+    threads: int = 1
     saliency_guided: SaliencyGuided | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 2)):  # batch norm needs two images
+        for name, least in (("epochs", 1), ("batch_size", 2), ("threads", 1)):  # batch norm needs two images
             if getattr(self, name) < least:
                 raise SaqEvalError(f"a recipe's {name} is at least {least}, not {getattr(self, name)}")
         for name in ("weight_decay", "alpha_decay", "shift"):
