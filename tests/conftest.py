@@ -15,6 +15,12 @@ from saq_eval.datasets import Dataset, load_dataset
 from saq_eval.metrics import Task
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Let each test draw the same weights and images in whatever order the tests run."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def digits() -> Dataset:
     return load_dataset("digits", "test")
