@@ -29,7 +29,7 @@ _ONLY_IN_TRAINING = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Identity)
 # between their codes: the layer then reads a few more values than its activation bits say.
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 _PASSING = (*_POOLS, nn.Flatten, *_ONLY_IN_TRAINING)
-_SUMS = (operator.add, operator.iadd, torch.add)
+SUMS = (operator.add, operator.iadd, torch.add)  # residual connections, as functions
 
 # Functions and methods that become modules of their own, with the names and defaults of the arguments that the
 # module takes too; others (`training`, `inplace`) are the module's business. "view" and "reshape" see `_trace`.
@@ -209,17 +209,22 @@ def restore_weight(layer: nn.Conv2d | nn.Linear) -> None:
     layer.weight.copy_(dequantize(layer.weight_code, layer.weight_scale, int(layer.weight_bits)))
 
 
-def _trace(model: nn.Module) -> fx.GraphModule:
-    """Copy a network into a graph in which every rectifier, pooling and flatten is a module of its own, used once.
+def modular(model: nn.Module, leaves: tuple[type[nn.Module], ...] = ()) -> fx.GraphModule:
+    """Copy a network into a graph in which what rectifies, pools and flattens is a module, also where a function did it.
+
+    Args:
+        model: left untouched.
+        leaves: kinds of modules that stay whole, beside torch's own and this package's layers.
 
     Raises:
-        SaqEvalError: names every part that is of no supported kind, or layers whose weights are shared.
+        SaqEvalError: if the network's forward pass depends on its input's values.
     """
 
     # Not `fx.symbolic_trace`: custom layers are leaves, as torch's own are.
     class Tracer(fx.Tracer):
         def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-            return isinstance(module, (*_LAYERS, *_RECTIFIERS, SignedPACT)) or super().is_leaf_module(module, name)
+            kinds = (*_LAYERS, *_RECTIFIERS, SignedPACT, *leaves)
+            return isinstance(module, kinds) or super().is_leaf_module(module, name)
 
     model = copy.deepcopy(model)
     try:
@@ -229,20 +234,29 @@ def _trace(model: nn.Module) -> fx.GraphModule:
             f"the network's forward pass depends on its input's values or shape and cannot be converted: {error}"
         ) from error
     network.train(model.training)
-
     for node in list(network.graph.nodes):
         if node.target in ("view", "reshape") and _keeps_batch_only(node):
             _replace(network, node, nn.Flatten())
+        elif node.op in ("call_function", "call_method") and node.target in _MODULE_FOR:
+            kind, defaults = _MODULE_FOR[node.target]
+            given = dict(zip(defaults, node.args[1:], strict=False)) | node.kwargs
+            _replace(network, node, kind(**{name: given.get(name, value) for name, value in defaults.items()}))
     network.graph.eliminate_dead_code()  # the sizes that `view` was called with
+    network.recompile()
+    return network
 
+
+def _trace(model: nn.Module) -> fx.GraphModule:
+    """Copy a network into a graph in which every rectifier, pooling and flatten is a module of its own, used once.
+
+    Raises:
+        SaqEvalError: names every part that is of no supported kind, or layers whose weights are shared.
+    """
+    network = modular(model)
     unsupported, used = [], set()
     for node in list(network.graph.nodes):
         if node.op in ("call_function", "call_method"):
-            if node.target in _MODULE_FOR:
-                kind, defaults = _MODULE_FOR[node.target]
-                given = dict(zip(defaults, node.args[1:], strict=False)) | node.kwargs
-                _replace(network, node, kind(**{name: given.get(name, value) for name, value in defaults.items()}))
-            elif node.target not in _SUMS:
+            if node.target not in SUMS:
                 unsupported.append(f"{node.name} ({getattr(node.target, '__name__', node.target)})")
         elif node.op == "call_module":
             module = network.get_submodule(node.target)
@@ -306,7 +320,7 @@ def _readers(network: fx.GraphModule, node: fx.Node) -> Iterator[str]:
     for user in node.users:
         if _is(network, user, _LAYERS):
             yield user.target
-        elif _is(network, user, _PASSING) or user.target in _SUMS:
+        elif _is(network, user, _PASSING) or user.target in SUMS:
             yield from _readers(network, user)
 
 
@@ -314,7 +328,7 @@ def _reads_quantized(network: fx.GraphModule, node: fx.Node) -> bool:
     """Tell whether everything that a layer reads was quantized, directly or as averages and sums."""
 
     def quantized(source: fx.Node) -> bool:
-        if _is(network, source, _PASSING) or source.target in _SUMS:
+        if _is(network, source, _PASSING) or source.target in SUMS:
             return all(quantized(operand) for operand in source.all_input_nodes)
         return _is(network, source, ACTIVATION_QUANTIZERS)
 
