@@ -3,64 +3,78 @@
 from __future__ import annotations
 
 import importlib.metadata
-import itertools
 import os
 import platform
 import shlex
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 from tqdm.auto import tqdm
 
 from saq_eval import statistics
-from saq_eval.attribution import METHODS, explain
+from saq_eval.attribution import CONTROLS, Explainer, explain, find_explainers
+from saq_eval.attribution.store import MapStore
 from saq_eval.datasets import Dataset, load_dataset
 from saq_eval.devices import pick_device
 from saq_eval.errors import SaqEvalError, unknown_name
-from saq_eval.metrics import METRICS, Task, is_degenerate
+from saq_eval.grid import Clock, Grid, Settings, Subject, Target
+from saq_eval.metrics import METRICS
 from saq_eval.paths import user_path
 from saq_eval.quantization.costs import layer_costs
-from saq_eval.randomness import check_seed, deterministic
+from saq_eval.randomness import check_seed, derived_seed, deterministic
 from saq_eval.reporting import write_report
 from saq_eval.reporting.gallery import Gallery
 from saq_eval.reporting.output import check_writable
-from saq_eval.training.loop import accuracy, predict
-from saq_eval.zoo import Model, check_reads, find_models, open_model
+from saq_eval.zoo import Model, check_reads, find_models, open_model, random_weights
 from saq_eval.zoo.cards import Card
 
-_MODEL_COLUMNS = ["dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "seed"]
+MAPS = "maps"  # the folder of the kept maps, in the output folder
+RANDOM_WEIGHTS = "random weights"
+_MODEL_COLUMNS = ["dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "seed", "role"]
+_CONTROL_COLUMNS = [
+    *_MODEL_COLUMNS,
+    *("method", "metric", "category", "higher_is_better", "control", "n", "mean", "control_mean"),
+    *("difference", "ci_low", "ci_high", "verdict"),
+]
 
 
 @dataclass(frozen=True)
 class Comparison:
     """The result of `compare`.
 
+    The column `role` tells "model" from "control": the methods `random` and `edges`, and networks with
+    random weights, one for each baseline.
+
     Attributes:
-        scores: one row per model × method × metric × image; the score is NaN where it is undefined.
-        summary: one row per model × method × metric: mean over images, 95 % interval, and the
-            difference to the baseline model, paired by image.
-        models: one row per model: accuracy, size at its bit width.
+        scores: one row per network × method × metric × image; the score is NaN where it is undefined.
+        summary: one row per network × method × metric: mean over images, 95 % interval, the difference to
+            the baseline model, paired by image, and the number of degenerate maps.
+        controls: one row per model × method × metric × control: the difference to the control's score,
+            paired by image, and whether the metric tells the two apart ("better", "worse", "unclear"). A map by
+            random weights passes for the baseline's, so it has no rows with other models but for similarity,
+            which has none for baselines.
+        models: one row per model: accuracy, size at its bit width, surrogate gap.
         run: the configuration, seeds, versions, weight hashes and wall times.
-        gallery: a few images with every model's maps.
+        gallery: a few images with every network's maps.
     """
 
     scores: pd.DataFrame
     summary: pd.DataFrame
+    controls: pd.DataFrame
     models: pd.DataFrame
     run: dict[str, Any]
     gallery: Gallery
 
     def overview(self) -> pd.DataFrame:
         """Return a table for people: per model its accuracy, size, and each metric's mean over methods, as text."""
-        means = self.summary.groupby(["model", "metric"])["mean"].mean()
+        means = self.summary[self.summary["role"] == "model"].groupby(["model", "metric"])["mean"].mean()
         table = pd.DataFrame(
             {
                 "model": self.models["model"],
@@ -73,12 +87,13 @@ class Comparison:
         return table
 
     def write(self, output: str | os.PathLike) -> list[Path]:
-        """Write `scores.csv`, `summary.csv`, `models.csv`, `report.html` and `run.json` into a folder, each of them whole.
+        """Write `scores.csv`, `summary.csv`, `controls.csv`, `models.csv`, `report.html` and `run.json`, each of them whole.
 
         Raises:
             SaqEvalError: if the folder cannot be written.
         """
-        return write_report(user_path(output), self.scores, self.summary, self.models, self.run, self.gallery)
+        tables = {"scores": self.scores, "summary": self.summary, "controls": self.controls, "models": self.models}
+        return write_report(user_path(output), tables, self.run, self.gallery)
 
 
 def compare(
@@ -86,8 +101,9 @@ def compare(
     *,
     models: Sequence[str] | None = None,
     baseline: str | None = None,
-    methods: Sequence[str] | None = None,
+    methods: Sequence[str] = ("standard",),
     metrics: Sequence[str] | None = None,
+    target: Target = "label",
     samples: int = 64,
     seed: int = 0,
     batch_size: int = 64,
@@ -96,39 +112,55 @@ def compare(
     zoo: str | os.PathLike | None = None,
     trust_code: bool = False,
     output: str | os.PathLike | None = None,
+    save_maps: bool = False,
     progress: bool = True,
 ) -> Comparison:
     """Compare the saliency maps of the zoo's models on one dataset.
 
-    Every model explains the same test images, stratified by class, for the same class: the label.
+    Every model explains the same test images, stratified by class. Beside the methods asked for, two
+    controls that know nothing of the network are scored, noise and the image's edges; beside the
+    models, their architecture with random weights.
 
     Args:
         dataset: a registered name.
         models: names or shell patterns; by default every model with seed 0.
         baseline: the model that all are compared with; by default each model's full-precision
             parent, which has the same architecture, training and seed. Baselines are always part of the comparison.
-        methods, metrics: registered names; by default all.
+        methods: registered names, with parameters where wanted ("integrated_gradients:n_steps=64"), or the
+            names of sets, "quick", "standard" or "full".
+        metrics: registered names; by default all.
+        target: the class explained: the image's "label", the class "predicted" by each model itself, or the
+            class predicted by each model's "baseline". Similarity always compares maps of one class: where a
+            model predicts another class than its baseline, the baseline explains the model's class for it.
         samples: test images.
-        seed: of the choice of images, of methods and metrics that draw, and of the bootstrap.
-        batch_size: images in a chunk.
+        seed: of the choice of images, of methods and metrics that draw, of random weights, and of the bootstrap.
+        batch_size: images that may pass a network at once.
         device: "cpu", "cuda" or "auto".
         data_root: see `saq_eval.load_dataset`.
         zoo: a folder beside the built-in zoo.
         trust_code: whether a card may name code outside this package to build its network with.
         output: a folder to write the result to; see `Comparison.write`.
+        save_maps: keep the maps in the output folder's `maps`, as they are computed, and take from there those
+            that an earlier run left of the same networks, methods, parameters, images, classes and seed: so maps
+            can be scored anew without being computed anew, and an interrupted run goes on.
         progress: show a progress bar where the output is a terminal.
 
     Raises:
-        SaqEvalError: an unknown name, a count out of range, a file that cannot be read or an output
-            folder that cannot be written; nothing has been computed or written then.
+        SaqEvalError: an unknown name, a parameter or count out of range, a network that has a layer for which
+            a method has no rule, a file that cannot be read or an output folder that cannot be written; nothing
+            has been computed or written then.
     """
-    clock = _Clock()
+    clock = Clock()
     with clock("loading"):
-        method_names = _distinct(METHODS, methods)
+        explainers = find_explainers(methods)
         metric_names = _distinct(METRICS, metrics)
         if batch_size < 1:
             raise SaqEvalError(f"batch_size is at least 1, not {batch_size}")
+        if target not in get_args(Target):
+            raise unknown_name("target", target, get_args(Target))
         check_seed(seed)
+        if save_maps and output is None:
+            raise SaqEvalError("maps are kept in the output folder: name one, or save none")
         torch_device = pick_device(device)
         all_models = find_models(dataset, ["*"], zoo)
         if models is None:
@@ -140,37 +172,46 @@ def compare(
         entries, baseline_of = _with_baselines(dataset, chosen, baseline, all_models)
         test_set = load_dataset(dataset, "test", data_root)
         subset = test_set.sample(samples, seed)
+        background = _background(explainers, dataset, seed, data_root)
         loaded = {card.name: open_model(card, folder, trust_code=trust_code) for card, folder in entries}
         for model in loaded.values():
             check_reads(model.card.name, model.network, test_set)
+            _check_explains(explainers, model, subset, background)
+        subjects = _subjects(loaded, baseline_of, seed, trust_code)
         if output is not None:
             check_writable(user_path(output))
 
-    grid = _Grid(subset, method_names, metric_names, seed, batch_size, torch_device)
-    baselines_first = sorted(loaded, key=lambda name: name not in baseline_of.values())
-    bar = tqdm(total=len(loaded) * len(method_names), unit="map set", disable=None if progress else True)
-    with bar, deterministic():
-        for name in baselines_first:
-            grid.evaluate(name, loaded[name].network, baseline_of[name], test_set, clock, bar)
+    settings = Settings(explainers, metric_names, target, seed, batch_size, torch_device, background)
+    keep = nullcontext(user_path(output) / MAPS) if save_maps else tempfile.TemporaryDirectory(prefix="saq_eval-")
+    with keep as folder:
+        grid = Grid(subset, test_set, settings, MapStore(Path(folder)))
+        total = sum(len(settings.methods_of(subject.role)) for subject in subjects)
+        bar = tqdm(total=total, unit="map set", disable=None if progress else True)
+        with bar, deterministic():
+            for subject in sorted(subjects, key=lambda subject: not subject.is_baseline):
+                grid.evaluate(subject, clock, bar)
+        grid.release()
 
+    names = [subject.name for subject in subjects]
+    about = _descriptions(loaded, subjects, seed)
     with clock("statistics"):
-        scores = _scores(loaded, grid)
-        summary = _summary(loaded, baseline_of, grid)
+        scores = _scores(names, about, grid)
+        summary = _summary(names, about, grid)
+        controls = _controls(list(loaded), about, grid)
     run = {
-        "command": _command(dataset, models, baseline, method_names, metric_names, samples, seed, batch_size, device),
+        "command": _command(
+            dataset, models, baseline, explainers, metric_names, target, samples, seed, batch_size, device, save_maps
+        ),
         "dataset": dataset,
         "samples": samples,
         "test_images": len(test_set),
         "image_indices": subset.indices.tolist(),
-        "target": "label",
+        "target": target,
         "seed": seed,
         "batch_size": batch_size,
         "device": torch_device.type,
         "threads": torch.get_num_threads(),
-        "methods": {
-            name: {"reference": METHODS[name].reference, "description": METHODS[name].description}
-            for name in method_names
-        },
+        "methods": {explainer.label: _describe_method(explainer) for explainer in settings.methods_of("model")},
         "metrics": {
             name: {
                 "reference": METRICS[name].reference,
@@ -180,112 +221,52 @@ def compare(
         },
         "statistics": {"bootstrap_resamples": statistics.RESAMPLES, "confidence": statistics.CONFIDENCE},
         "models": {
-            name: {"weights_sha256": model.card.weights_sha256, "baseline": baseline_of[name]}
-            for name, model in loaded.items()
+            subject.name: {"role": subject.role, "weights_sha256": subject.weights, "baseline": subject.baseline}
+            for subject in subjects
         },
-        "degenerate_maps": {name: grid.degenerate[name] for name in loaded},
+        "maps": {"kept": save_maps, "computed": grid.store.computed, "read": grid.store.read},
         "versions": _versions(),
         "wall_seconds": clock.seconds,
     }
-    result = Comparison(scores, summary, _models(loaded, baseline_of, grid), run, grid.gallery)
+    result = Comparison(scores, summary, controls, _models(loaded, about, grid), run, grid.gallery)
     if output is not None:
         result.write(output)
     return result
 
 
-class _Grid:
-    """The cells of a comparison, filled model by model.
-
-    Attributes:
-        cells: by (model, method, metric), the images' scores, float64 (n,).
-        chances: by (model, method, metric), the mean chance level, where the metric has one.
-        predictions: by model, the predicted classes, int64 (n,).
-        accuracies: by model, on the whole test set, 0 to 1.
-        degenerate: by model and method, the number of degenerate maps.
-        gallery: the maps to show.
-    """
-
-    def __init__(
-        self,
-        sample: Dataset,
-        methods: list[str],
-        metrics: list[str],
-        seed: int,
-        batch_size: int,
-        device: torch.device,
-    ) -> None:
-        self.sample, self.methods, self.metrics = sample, methods, metrics
-        self.seed, self.batch_size, self.device = seed, batch_size, device
-        self.cells: dict[tuple[str, str, str], np.ndarray] = {}
-        self.chances: dict[tuple[str, str, str], float] = {}
-        self.predictions: dict[str, np.ndarray] = {}
-        self.accuracies: dict[str, float] = {}
-        self.degenerate: dict[str, dict[str, int]] = {}
-        self.gallery = Gallery.of(sample)
-        self._masks = sample.masks().numpy()
-        self._baseline_maps: dict[tuple[str, str], np.ndarray] = {}
-
-    def evaluate(
-        self, model: str, network: nn.Module, baseline: str, test_set: Dataset, clock: _Clock, bar: tqdm
-    ) -> None:
-        """Fill a model's cells; its baseline, unless it is its own, comes first."""
-        network = network.to(self.device)
-        images, targets = self.sample.images.to(self.device), self.sample.labels.to(self.device)
-        indices = self.sample.indices.numpy()
-        self.degenerate[model] = {}
-        with clock("prediction"):
-            self.accuracies[model] = accuracy(network, test_set)
-            self.predictions[model] = predict(network, self.sample.images, self.batch_size).argmax(dim=1).numpy()
-        for method in self.methods:
-            bar.set_description(f"{model} {method}")
-            with clock("attribution"):
-                maps = explain(
-                    method, network, images, targets, indices=indices, seed=self.seed, batch_size=self.batch_size
-                ).numpy()
-            self.gallery.add(model, method, maps)
-            self.degenerate[model][method] = int(is_degenerate(maps).sum())
-            if model == baseline:
-                self._baseline_maps[model, method] = maps
-            task = Task(
-                network=network,
-                images=self.sample.images.numpy(),
-                targets=self.sample.labels.numpy(),
-                masks=self._masks,
-                maps=maps,
-                baseline_maps=self._baseline_maps[baseline, method],
-                indices=indices,
-                seed=self.seed,
-                batch_size=self.batch_size,
-                device=self.device.type,
-            )
-            for metric in self.metrics:
-                with clock(METRICS[metric].category):
-                    self.cells[model, method, metric] = METRICS[metric].score(task)
-                    if METRICS[metric].chance is not None:
-                        chance = METRICS[metric].chance(task)
-                        self.chances[model, method, metric] = statistics.defined_mean(chance)
-            bar.update()
-        network.cpu()
-
-    def in_order_of(self, models: Iterable[str]) -> Iterator[tuple[tuple[str, str, str], np.ndarray]]:
-        """Yield the cells, models in the given order, methods and metrics in theirs."""
-        for cell in itertools.product(models, self.methods, self.metrics):
-            yield cell, self.cells[cell]
+def _background(
+    explainers: list[Explainer], dataset: str, seed: int, data_root: str | os.PathLike | None
+) -> torch.Tensor | None:
+    """Return typical images, as many as the greediest method wants: training images stratified by class."""
+    wanted = [e.parameters.get("n_background", 10) for e in explainers if e.method.needs_background]
+    if not wanted:
+        return None
+    return load_dataset(dataset, "train", data_root).sample(max(wanted), derived_seed(seed, "background")).images
 
 
-@dataclass
-class _Clock:
-    """Adds up wall time by stage."""
+def _check_explains(
+    explainers: list[Explainer], model: Model, sample: Dataset, background: torch.Tensor | None
+) -> None:
+    """Raise `SaqEvalError` unless methods that must know the layers know all of a model's, by explaining one image."""
+    for explainer in explainers:
+        if explainer.method.family in ("rules", "class activation"):
+            few = None if background is None else background[:1]
+            try:
+                explain(explainer, model.network, sample.images[:1], sample.labels[:1], background=few)
+            except SaqEvalError as error:
+                raise SaqEvalError(f"{model.card.dataset}/{model.card.name}: {error}") from error
 
-    seconds: dict[str, float] = field(default_factory=dict)
 
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - start, 3)
+def _subjects(loaded: dict[str, Model], baseline_of: dict[str, str], seed: int, trust_code: bool) -> list[Subject]:
+    """Return the models, in order, and behind them each baseline's architecture with random weights."""
+    subjects = [
+        Subject(name, model.network, model.card.weights_sha256, baseline_of[name]) for name, model in loaded.items()
+    ]
+    for name in dict.fromkeys(baseline_of.values()):
+        weights_seed = derived_seed(seed, RANDOM_WEIGHTS, name)
+        network = random_weights(loaded[name], weights_seed, trust_code=trust_code)
+        subjects.append(Subject(f"{name} ({RANDOM_WEIGHTS})", network, f"seed {weights_seed}", name, "control"))
+    return subjects
 
 
 def _distinct(registry: Any, names: Sequence[str] | None) -> list[str]:
@@ -324,56 +305,73 @@ def _with_baselines(
     return entries, {card.name: baseline_of[card.name] for card, _ in entries}
 
 
-def _describe(model: Model) -> dict[str, Any]:
-    """Return the columns that say which model a row is about, `_MODEL_COLUMNS`; bit widths are the hidden layers'."""
-    card = model.card
-    values = (
-        card.dataset,
-        card.name,
-        card.scheme.name,
-        card.scheme.hidden_bits("weight_bits"),
-        card.scheme.hidden_bits("activation_bits"),
-        card.training,
-        card.seed,
-    )
-    return dict(zip(_MODEL_COLUMNS, values, strict=True))
+def _describe_method(explainer: Explainer) -> dict[str, Any]:
+    method = explainer.method
+    return {
+        "name": method.name,
+        "parameters": explainer.parameters,
+        "sign": method.sign,
+        "family": method.family,
+        "passes": explainer.passes,
+        "description": method.description,
+        "settings": explainer.settings,
+        "reference": method.reference,
+    }
 
 
-def _scores(loaded: dict[str, Model], grid: _Grid) -> pd.DataFrame:
+def _descriptions(loaded: dict[str, Model], subjects: list[Subject], seed: int) -> dict[str, dict[str, Any]]:
+    """Return by network the columns that say which one a row is about, `_MODEL_COLUMNS`; bit widths are the hidden layers'."""
+    about = {}
+    for subject in subjects:
+        card = loaded[subject.name if subject.role == "model" else subject.baseline].card
+        values = (card.dataset, subject.name, "fp32", "32", "32", "none", seed, subject.role)
+        if subject.role == "model":
+            scheme = card.scheme
+            bits = scheme.hidden_bits("weight_bits"), scheme.hidden_bits("activation_bits")
+            values = (card.dataset, subject.name, scheme.name, *bits, card.training, card.seed, subject.role)
+        about[subject.name] = dict(zip(_MODEL_COLUMNS, values, strict=True))
+    return about
+
+
+def _row(about: dict[str, Any], method: str, metric: str) -> dict[str, Any]:
+    """Return the columns that every table of scores begins with."""
+    role = "control" if method in CONTROLS else about["role"]
+    return {**about, "role": role, "method": method, "metric": metric, "category": METRICS[metric].category}
+
+
+def _scores(names: list[str], about: dict[str, dict[str, Any]], grid: Grid) -> pd.DataFrame:
     blocks = []
-    for (name, method, metric), values in grid.in_order_of(loaded):
+    for (name, method, metric), values in grid.in_order_of(names):
         block = {
-            **_describe(loaded[name]),
-            "method": method,
-            "metric": metric,
-            "category": METRICS[metric].category,
-            "sample": grid.sample.indices.numpy(),
+            **_row(about[name], method, metric),
+            "sample": grid.indices,
             "label": grid.sample.labels.numpy(),
             "prediction": grid.predictions[name],
+            "target": grid.targets[name],
             "score": values,
         }
         blocks.append(pd.DataFrame(block))
     return pd.concat(blocks, ignore_index=True)
 
 
-def _summary(loaded: dict[str, Model], baseline_of: dict[str, str], grid: _Grid) -> pd.DataFrame:
+def _summary(names: list[str], about: dict[str, dict[str, Any]], grid: Grid) -> pd.DataFrame:
     rows = []
-    for (name, method, metric), values in grid.in_order_of(loaded):
-        difference = values - grid.cells[baseline_of[name], method, metric]
-        mean, low, high = statistics.mean_interval(values, grid.seed)
-        delta, delta_low, delta_high = statistics.mean_interval(difference, grid.seed)
+    seed = grid.settings.seed
+    for (name, method, metric), values in grid.in_order_of(names):
+        baseline = grid.subjects[name].baseline
+        mean, low, high = statistics.mean_interval(values, seed)
+        difference = values - grid.cells[baseline, method, metric]
+        delta, delta_low, delta_high = statistics.mean_interval(difference, seed)
         rows.append(
             {
-                **_describe(loaded[name]),
-                "method": method,
-                "metric": metric,
-                "category": METRICS[metric].category,
+                **_row(about[name], method, metric),
                 "higher_is_better": METRICS[metric].higher_is_better,
+                "degenerate": grid.degenerate[name, method],
                 "n": int((~np.isnan(values)).sum()),
                 "mean": mean,
                 "ci_low": low,
                 "ci_high": high,
-                "baseline": baseline_of[name],
+                "baseline": baseline,
                 "delta": delta,
                 "delta_ci_low": delta_low,
                 "delta_ci_high": delta_high,
@@ -383,16 +381,57 @@ def _summary(loaded: dict[str, Model], baseline_of: dict[str, str], grid: _Grid)
     return pd.DataFrame(rows)
 
 
-def _models(loaded: dict[str, Model], baseline_of: dict[str, str], grid: _Grid) -> pd.DataFrame:
+def _controls(names: list[str], about: dict[str, dict[str, Any]], grid: Grid) -> pd.DataFrame:
+    """Compare models' scores with the controls'.
+
+    Maps by random weights are judged as explanations of a baseline, so they are compared with that
+    baseline's. For similarity, a model's map is compared with the baseline's on one side, the control's
+    with the baseline's on the other; a baseline's own would be 1.
+    """
+    rows = []
+    for (name, method, metric), values in grid.in_order_of(names):
+        if method in CONTROLS:
+            continue
+        baseline = grid.subjects[name].baseline
+        if METRICS[metric].category == "similarity":
+            if name == baseline:
+                continue
+            scores = {control: grid.controls[baseline, method, metric, control] for control in CONTROLS}
+        else:
+            scores = {control: grid.cells[name, control, metric] for control in CONTROLS}
+        if METRICS[metric].category == "similarity" or name == baseline:
+            scores[RANDOM_WEIGHTS] = grid.cells[grid.control_of(baseline), method, metric]
+        for control, control_values in scores.items():
+            difference = values - control_values
+            mean, low, high = statistics.mean_interval(difference, grid.settings.seed)
+            rows.append(
+                {
+                    **_row(about[name], method, metric),
+                    "higher_is_better": METRICS[metric].higher_is_better,
+                    "control": control,
+                    "n": int((~np.isnan(difference)).sum()),
+                    "mean": statistics.defined_mean(values),
+                    "control_mean": statistics.defined_mean(control_values),
+                    "difference": mean,
+                    "ci_low": low,
+                    "ci_high": high,
+                    "verdict": statistics.direction(low, high, METRICS[metric].higher_is_better),
+                }
+            )
+    return pd.DataFrame(rows, columns=_CONTROL_COLUMNS)
+
+
+def _models(loaded: dict[str, Model], about: dict[str, dict[str, Any]], grid: Grid) -> pd.DataFrame:
     rows = []
     for name, model in loaded.items():
+        baseline = grid.subjects[name].baseline
         rows.append(
             {
-                **_describe(model),
+                **{key: value for key, value in about[name].items() if key != "role"},
                 "first_last_bits": model.card.scheme.ends.weight_bits,
                 "accuracy": grid.accuracies[name],
-                "baseline": baseline_of[name],
-                "accuracy_delta": grid.accuracies[name] - grid.accuracies[baseline_of[name]],
+                "baseline": baseline,
+                "accuracy_delta": grid.accuracies[name] - grid.accuracies[baseline],
                 "parameters": model.parameters,
                 "size_kib": model.ideal_bytes / 1024,
                 "file_kib": model.file_bytes / 1024,
@@ -400,6 +439,7 @@ def _models(loaded: dict[str, Model], baseline_of: dict[str, str], grid: _Grid) 
                 "bops": sum(
                     layer.bops for layer in layer_costs(model.frozen, model.card.scheme, grid.sample.images[:1])
                 ),
+                "surrogate_gap": grid.surrogate_gaps[name],
             }
         )
     return pd.DataFrame(rows)
@@ -409,29 +449,46 @@ def _command(
     dataset: str,
     models: Sequence[str] | None,
     baseline: str | None,
-    methods: list[str],
+    explainers: list[Explainer],
     metrics: list[str],
+    target: str,
     samples: int,
     seed: int,
     batch_size: int,
     device: str,
+    save_maps: bool,
 ) -> str:
     """Return the command line that repeats a run; where data and zoo lie is the reader's business."""
     options = {
         "dataset": dataset,
         "models": None if models is None else ",".join(models),
         "baseline": baseline,
-        "methods": ",".join(methods),
+        "methods": ",".join(explainer.label for explainer in explainers),
         "metrics": ",".join(metrics),
+        "target": target,
         "samples": samples,
         "seed": seed,
         "batch-size": batch_size,
         "device": device,
     }
     parts = [part for name, value in options.items() if value is not None for part in (f"--{name}", str(value))]
+    parts += ["--save-maps"] if save_maps else []
     return shlex.join(["saq-eval", "compare", *parts])
 
 
 def _versions() -> dict[str, str]:
-    packages = ("saq_eval", "torch", "torchvision", "captum", "quantus", "scikit-image", "scipy", "numpy", "pandas")
+    packages = (
+        *(
+            "saq_eval",
+            "torch",
+            "torchvision",
+            "captum",
+            "zennit",
+            "quantus",
+            "scikit-image",
+            "scipy",
+            "numpy",
+            "pandas",
+        ),
+    )
     return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}

@@ -1,4 +1,4 @@
-"""Intervals for means over images."""
+"""Intervals for means over images, and what they show."""
 
 from __future__ import annotations
 
@@ -37,3 +37,15 @@ def mean_interval(values: np.ndarray, seed: int) -> tuple[float, float, float]:
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return defined_mean(values), float(interval.low), float(interval.high)
+
+
+def direction(low: float, high: float, higher_is_better: bool) -> str:
+    """Say what the interval of a difference shows: "better", "worse", "unclear" where it holds 0, "" where there is none.
+
+    Example: `direction(0.1, 0.3, higher_is_better=False)` is "worse".
+    """
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return ""
+    if low <= 0 <= high:
+        return "unclear"
+    return "better" if (low > 0) == higher_is_better else "worse"

@@ -1,5 +1,27 @@
-"""Attribution: saliency maps of a network's decision, by several methods (Captum does the work)."""
+"""Attribution: saliency maps of a network's decision, by many methods (Captum and Zennit do the work)."""
 
-from saq_eval.attribution.methods import METHODS, Method, explain, register_method
+from saq_eval.attribution.methods import (
+    METHODS,
+    Batch,
+    Explainer,
+    Method,
+    explain,
+    find_explainer,
+    find_explainers,
+    method_sets,
+    register_method,
+)
+from saq_eval.attribution.controls import CONTROLS  # isort: skip  (after the methods, so that lists end with it)
 
-__all__ = ["METHODS", "Method", "explain", "register_method"]
+__all__ = [
+    "CONTROLS",
+    "METHODS",
+    "Batch",
+    "Explainer",
+    "Method",
+    "explain",
+    "find_explainer",
+    "find_explainers",
+    "method_sets",
+    "register_method",
+]

@@ -23,12 +23,13 @@ _INK = "#010203"  # stands for the page's text colour, light or dark
 
 
 def tradeoff(scores: pd.DataFrame, models: pd.DataFrame) -> pd.DataFrame:
-    """Return each model's score per metric, averaged over methods: the data of `tradeoff_chart`.
+    """Return each model's score per metric, averaged over methods, controls left out: the data of `tradeoff_chart`.
 
     Returns:
         One row per metric × model: `metric, model, mean, ci_low, ci_high` (95 % bootstrap over
         images, each image's score being its mean over methods), with the columns of `models`.
     """
+    scores = scores[scores["role"] == "model"]
     per_image = scores.groupby(["metric", "model", "sample"], sort=False)["score"].mean().reset_index()
     rows = [
         (metric, model, *mean_interval(group["score"].to_numpy(), seed=0))
@@ -50,7 +51,7 @@ def tradeoff_chart(scores: pd.DataFrame, summary: pd.DataFrame, models: pd.DataF
         figure = Figure(figsize=(3.3 * columns, 2.5 * rows + 0.5), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False).flat
         for axis, metric in zip(axes, metrics, strict=False):
-            about = summary[summary["metric"] == metric]
+            about = summary[(summary["metric"] == metric) & (summary["role"] == "model")]
             for point in table[table["metric"] == metric].itertuples():
                 axis.errorbar(
                     100 * point.accuracy,

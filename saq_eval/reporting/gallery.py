@@ -37,4 +37,4 @@ class Gallery:
 
     def add(self, model: str, method: str, maps: np.ndarray) -> None:
         """Keep the chosen images' maps out of those of the whole sample, float32 (n, h, w)."""
-        self.maps[model, method] = maps[self.positions]
+        self.maps[model, method] = np.array(maps[self.positions])

@@ -14,7 +14,7 @@ from saq_eval.errors import SaqEvalError
 from saq_eval.reporting.gallery import Gallery
 from saq_eval.reporting.html import render
 
-FILES = ("scores.csv", "summary.csv", "models.csv", "report.html", "run.json")
+FILES = ("scores.csv", "summary.csv", "controls.csv", "models.csv", "report.html", "run.json")
 
 
 def check_writable(folder: Path) -> None:
@@ -32,18 +32,16 @@ def check_writable(folder: Path) -> None:
         raise SaqEvalError(f"the output folder {folder} cannot be written: {error.strerror}") from error
 
 
-def write_report(
-    folder: Path,
-    scores: pd.DataFrame,
-    summary: pd.DataFrame,
-    models: pd.DataFrame,
-    run: dict[str, Any],
-    gallery: Gallery,
-) -> list[Path]:
-    """Write the five files of a comparison; the arguments are the fields of `saq_eval.Comparison`.
+def write_report(folder: Path, tables: dict[str, pd.DataFrame], run: dict[str, Any], gallery: Gallery) -> list[Path]:
+    """Write the six files of a comparison: a CSV file for each table, the page and the record.
 
     All files are complete before the first one appears under its name, so that none is ever half
     written.
+
+    Args:
+        folder: made if it is not there.
+        tables: "scores", "summary", "controls" and "models", of `saq_eval.Comparison`.
+        run, gallery: of `saq_eval.Comparison`.
 
     Returns:
         The files' paths.
@@ -56,9 +54,9 @@ def write_report(
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
             fresh = Path(partial)
-            for name, table in (("scores", scores), ("summary", summary), ("models", models)):
+            for name, table in tables.items():
                 table.to_csv(fresh / f"{name}.csv", index=False, float_format="%.7g", lineterminator="\n")
-            page = render(scores, summary, models, run, gallery)
+            page = render(tables, run, gallery)
             (fresh / "report.html").write_text(page, encoding="utf-8")
             seconds = run["wall_seconds"] | {"reporting": round(time.perf_counter() - start, 3)}
             run = run | {"wall_seconds": seconds}

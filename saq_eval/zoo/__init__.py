@@ -16,6 +16,7 @@ from saq_eval.zoo.loading import (
     load_training_form,
     measure,
     open_model,
+    random_weights,
     verify_model,
 )
 
@@ -38,6 +39,7 @@ __all__ = [
     "measure",
     "open_model",
     "partial_folder",
+    "random_weights",
     "read_card",
     "register_zoo",
     "remove_model",

@@ -88,6 +88,16 @@ def open_model(card: Card, folder: Path, *, trust_code: bool = False) -> Model:
     )
 
 
+def random_weights(model: Model, seed: int, *, trust_code: bool = False) -> nn.Module:
+    """Return a network of a model's architecture and preprocessing that was never trained, in full precision and frozen.
+
+    The control of Adebayo et al. (2018, arXiv 1810.03292): an explanation that does not change when
+    the weights are random does not explain them.
+    """
+    frozen = freeze(build_network(model.card.architecture, seed, trust_code=trust_code).eval())
+    return with_preprocessing(frozen, model.card.preprocessing)
+
+
 def with_preprocessing(network: nn.Module, preprocessing: Preprocessing) -> nn.Module:
     """Return a network that reads pixels in [0, 1]."""
     return network if preprocessing.is_identity else nn.Sequential(Normalize(preprocessing), network).eval()

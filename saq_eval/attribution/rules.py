@@ -1,0 +1,224 @@
+"""What attribution methods must know of the layers of quantized networks: one rule per kind of layer and method.
+
+Captum and Zennit look layers up by type. A layer that they do not know, they pass through by its plain
+gradient, without a word: guided backpropagation and DeepLIFT then are something else under the same
+name. So a method with rules never sees the user's network but `explainable`'s copy of it, in which
+every layer is of a kind that the method has a rule for, or which is refused with the layer's name.
+
+The rules, for a layer y = q(x) with relevance or multiplier m_y at its output:
+
+- **Rectifier** (`nn.ReLU`, `PACTActivation`, `ClippedReLU`). Guided backpropagation lets the positive
+  part of the gradient through, m_x = max(0, y'(x) m_y), where y' of a PACT activation is the
+  straight-through gradient; deconvolution m_x = max(0, m_y), whatever the activation was. DeepLIFT's
+  Rescale rule m_x = m_y Δy/Δx holds for any function of one variable, also for one in steps; where
+  Δx = 0, the straight-through gradient takes its place, since Δy is 0 too. LRP passes relevance on.
+- **`SignedPACT`** is no rectifier: guided backpropagation and deconvolution take its straight-through
+  gradient; DeepLIFT and LRP treat it as the rectifiers.
+- **Max pooling**, DeepLIFT: Δy = (max(y, y⁰) − y⁰) + (y − max(y, y⁰)). The first part belongs to the
+  pixel where x has its maximum, the second to the one where the reference x⁰ has it (Captum's rule,
+  after the DeepLIFT authors'). Parts of windows that overlap are added. LRP: the winner takes all.
+- **Sum** of a residual connection: linear for DeepLIFT; LRP-0 for LRP, relevance in proportion to
+  the summands.
+- **Normalize** in front of a network: linear; LRP passes relevance from the normalised pixel to the pixel.
+
+Captum hangs its hooks on tensors. Where two layers with a rule follow each other, they share a tensor,
+and the first layer's hook reads the gradient before the second's rule has replaced it: a max pooling
+behind a rectifier so misses DeepLIFT's completeness by several per cent. In the copy each such layer
+reads a tensor of its own (`Apart`), which closes the gap.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable
+
+import torch
+from captum.attr._core import deep_lift
+from torch import Tensor, fx, nn
+from torch.nn import functional as F
+
+from saq_eval.errors import SaqEvalError
+from saq_eval.quantization.convert import SUMS, modular
+from saq_eval.quantization.pact import PACTActivation, SignedPACT
+from saq_eval.torchvision_compat import declare_missing_operators
+from saq_eval.zoo.cards import Normalize
+
+declare_missing_operators()  # Zennit imports torchvision
+from zennit.composites import LayerMapComposite  # noqa: E402
+from zennit.layer import Sum as SumOfStack  # noqa: E402
+from zennit.rules import Epsilon, Gamma, Norm, Pass, ZPlus  # noqa: E402
+
+# Layers are known by their exact type: a subclass may compute something else.
+RECTIFIERS = (nn.ReLU, nn.ReLU6, PACTActivation)
+_WEIGHTED = (nn.Conv2d, nn.Linear)
+_AVERAGES = (nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+_MAXIMA = (nn.MaxPool2d, nn.AdaptiveMaxPool2d)
+_PASSING = (nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, Normalize)
+_COMMON = (*RECTIFIERS, *_WEIGHTED, *_AVERAGES, *_MAXIMA, *_PASSING, SignedPACT)
+
+GUIDED_LAYERS = (*_COMMON, nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm)
+DEEPLIFT_LAYERS = (*_COMMON, nn.BatchNorm1d, nn.BatchNorm2d)
+LRP_LAYERS = _COMMON
+
+
+class ClippedReLU(nn.ReLU):
+    """min(max(x, 0), clip): `nn.ReLU6` as the rectifier that it is, and a PACT activation without its rounding."""
+
+    def __init__(self, clip: float) -> None:
+        super().__init__()
+        self.clip = clip
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.hardtanh(x, 0.0, self.clip)
+
+
+class MaxPool2d(nn.MaxPool2d):
+    """`nn.MaxPool2d` under a type of its own, for which DeepLIFT has this module's rule."""
+
+
+class AdaptiveMaxPool2d(nn.AdaptiveMaxPool2d):
+    """`nn.AdaptiveMaxPool2d` under a type of its own, as above."""
+
+
+class Apart(nn.Module):
+    """The identity, whose output is another tensor."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+
+class Sum(nn.Module):
+    """The sum of two tensors, as a layer that LRP can have a rule for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = SumOfStack()
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return self.total(torch.stack(torch.broadcast_tensors(a, b), dim=-1))
+
+
+def explainable(network: nn.Module, layers: tuple[type[nn.Module], ...], method: str, others: str) -> fx.GraphModule:
+    """Return a private copy of a network in which a method finds a rule for every layer.
+
+    Args:
+        network: in frozen form, or any network of modules and functions that `saq_eval.freeze` knows.
+        layers: the kinds of layers that the method has a rule for.
+        method: its name, for messages.
+        others: the names of methods that need no rules, for messages.
+
+    Raises:
+        SaqEvalError: names every layer without a rule.
+    """
+    instead = f"; methods that need no rules work: {others}"
+    try:
+        copied = modular(network, leaves=(Normalize,)).eval()
+    except SaqEvalError as error:
+        raise SaqEvalError(f"{method} needs to know the network's layers, but {error}{instead}") from error
+    unknown, used = [], set()
+    for node in list(copied.graph.nodes):
+        if node.op == "call_module":
+            module = copied.get_submodule(node.target)
+            if type(module) not in layers:
+                unknown.append(f"{node.target} ({type(module).__name__})")
+                continue
+            if node.target in used or type(module) in _TWINS:
+                node.target = _add(copied, node.name, _TWINS.get(type(module), copy.deepcopy)(module))
+            used.add(node.target)
+            if isinstance(copied.get_submodule(node.target), _WITH_RULE):
+                with copied.graph.inserting_before(node):
+                    apart = _add(copied, f"{node.name}_apart", Apart())
+                    node.update_arg(0, copied.graph.call_module(apart, (node.args[0],)))
+        elif node.target in SUMS and not node.kwargs and all(isinstance(operand, fx.Node) for operand in node.args):
+            node.op, node.target = "call_module", _add(copied, node.name, Sum())
+        elif node.op in ("call_function", "call_method", "get_attr"):
+            unknown.append(f"{node.name} ({getattr(node.target, '__name__', node.target)})")
+    if unknown:
+        raise SaqEvalError(f"{method} has no rule for {', '.join(unknown)}{instead}")
+    copied.delete_all_unused_submodules()
+    copied.recompile()
+    return copied.requires_grad_(False).eval()
+
+
+def _add(network: fx.GraphModule, name: str, module: nn.Module) -> str:
+    name = f"{name}_explained"
+    network.add_submodule(name, module)
+    return name
+
+
+def _max_pool(layer: nn.MaxPool2d) -> MaxPool2d:
+    return MaxPool2d(layer.kernel_size, layer.stride, layer.padding, layer.dilation, ceil_mode=layer.ceil_mode)
+
+
+# What takes a layer's place in the copy.
+_TWINS: dict[type[nn.Module], Callable[[nn.Module], nn.Module]] = {
+    nn.ReLU: lambda layer: nn.ReLU(),  # never in place
+    nn.ReLU6: lambda layer: ClippedReLU(6.0),
+    nn.MaxPool2d: _max_pool,
+    nn.AdaptiveMaxPool2d: lambda layer: AdaptiveMaxPool2d(layer.output_size),
+}
+_WITH_RULE = (nn.ReLU, SignedPACT, MaxPool2d, AdaptiveMaxPool2d)
+
+
+def _deeplift_maximum(
+    module: nn.Module, inputs: Tensor, outputs: Tensor, grad_input: Tensor, grad_output: Tensor, eps: float
+) -> Tensor:
+    """DeepLIFT's rule for max pooling, as Captum calls it: images in the first half of the batch, references in the second."""
+    if isinstance(module, MaxPool2d):
+        pool = functools.partial(
+            F.max_pool2d,
+            kernel_size=module.kernel_size,
+            stride=module.stride,
+            padding=module.padding,
+            dilation=module.dilation,
+            ceil_mode=module.ceil_mode,
+        )
+    else:
+        pool = functools.partial(F.adaptive_max_pool2d, output_size=module.output_size)
+    places = pool(inputs, return_indices=True)[1].flatten(2)
+    output, reference = outputs.chunk(2)
+    largest = torch.maximum(output, reference)
+    # Both halves of a batch carry the same multiplier; the sum over the two parts is Δy.
+    parts = torch.cat([largest - reference, output - largest]) * grad_output
+    spread = torch.zeros_like(inputs).flatten(2).scatter_add_(2, places, parts.flatten(2)).reshape(inputs.shape)
+    contribution = sum(spread.chunk(2))
+    image, image_reference = inputs.chunk(2)
+    difference = image - image_reference
+    safe = torch.where(difference.abs() < eps, torch.ones_like(difference), difference)
+    multiplier = torch.where(difference.abs() < eps, grad_input.chunk(2)[0], contribution / safe)
+    return torch.cat([multiplier, multiplier])
+
+
+deep_lift.SUPPORTED_NON_LINEAR.update(
+    {
+        PACTActivation: deep_lift.nonlinear,
+        SignedPACT: deep_lift.nonlinear,
+        ClippedReLU: deep_lift.nonlinear,
+        MaxPool2d: _deeplift_maximum,
+        AdaptiveMaxPool2d: _deeplift_maximum,
+    }
+)
+
+
+def lrp_composite(convolution: str, gamma: float, epsilon: float) -> LayerMapComposite:
+    """Return Zennit's rules for the layers of an `explainable` copy.
+
+    Args:
+        convolution: "zplus", "gamma" or "epsilon", the rule of convolutions; linear layers have LRP-ε.
+        gamma: of the γ rule.
+        epsilon: of LRP-ε, and of what keeps the other rules from dividing by zero.
+    """
+    conv = {
+        "zplus": lambda: ZPlus(stabilizer=epsilon),
+        "gamma": lambda: Gamma(gamma=gamma, stabilizer=epsilon),
+        "epsilon": lambda: Epsilon(epsilon=epsilon),
+    }[convolution]
+    return LayerMapComposite(
+        [
+            ((nn.ReLU, SignedPACT, Normalize), Pass()),
+            ((nn.Conv2d,), conv()),
+            ((nn.Linear,), Epsilon(epsilon=epsilon)),
+            ((SumOfStack, *_AVERAGES), Norm(stabilizer=epsilon)),
+        ]
+    )
