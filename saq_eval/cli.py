@@ -36,52 +36,125 @@ ArgumentsOption = Annotated[
 TrustOption = Annotated[
     bool, typer.Option("--trust-code", help="Run code outside saq_eval that a card names to build its network.")
 ]
+ModelsOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Names or patterns, comma-separated; may be repeated; by default all of seed 0."),
+]
+MethodsOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Comma-separated names, with parameters as in integrated_gradients:n_steps=64,baseline=blur, "
+        "or quick, standard (default) or full."
+    ),
+]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or auto.")]
 
 
 @app.command()
 def compare(
-    dataset: DatasetOption,
-    models: Annotated[
-        list[str] | None,
-        typer.Option(help="Names or patterns, comma-separated; may be repeated; by default all of seed 0."),
-    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="digits, mnist or fashionmnist.")] = None,
+    models: ModelsOption = None,
     baseline: Annotated[
         str | None, typer.Option(help="Compare all with this model instead of each one's fp32 counterpart.")
     ] = None,
-    methods: Annotated[str | None, typer.Option(help="Comma-separated; by default all.")] = None,
+    methods: MethodsOption = None,
     metrics: Annotated[str | None, typer.Option(help="Comma-separated; by default all.")] = None,
-    samples: Annotated[int, typer.Option(help="Test images, stratified by class.")] = 64,
-    seed: Annotated[int, typer.Option(help="Of the images, of random methods and metrics, of the bootstrap.")] = 0,
-    batch_size: Annotated[int, typer.Option(help="Images in a chunk.")] = 64,
-    device: DeviceOption = "auto",
+    target: Annotated[
+        str | None, typer.Option(help="The class explained: label (default), predicted, or the baseline's prediction.")
+    ] = None,
+    samples: Annotated[int | None, typer.Option(help="Test images, stratified by class; 64 by default.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of the images, of what draws at random, of the bootstrap; 0 by default.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images that may pass a network at once; 64 by default.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or auto (default).")] = None,
     data_root: DataRootOption = None,
     zoo: ZooOption = None,
     trust_code: TrustOption = False,
     output: Annotated[Path | None, typer.Option(help="Folder of the report; by default reports/<dataset>.")] = None,
+    save_maps: Annotated[
+        bool | None,
+        typer.Option("--save-maps", help="Keep the maps in the output folder, and take those that are there already."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A .yaml file that gives these options; the command line comes before it.")
+    ] = None,
 ) -> None:
     """Compare accuracy and saliency maps of full-precision and quantized models; write CSV and HTML reports."""
     import saq_eval
+    from saq_eval.configuration import merge, read_configuration
+    from saq_eval.reporting.output import FILES
+    from saq_eval.specs import split_specs
 
-    output = output or Path("reports") / dataset
-    result = saq_eval.compare(
+    arguments = merge(
+        read_configuration(config) if config else {},
+        {
+            "dataset": dataset,
+            "models": _names(models) if models is not None else None,
+            "baseline": baseline,
+            "methods": split_specs(methods) if methods is not None else None,
+            "metrics": _names([metrics]) if metrics is not None else None,
+            "target": target,
+            "samples": samples,
+            "seed": seed,
+            "batch_size": batch_size,
+            "device": device,
+            "data_root": data_root,
+            "zoo": zoo,
+            "output": output,
+            "save_maps": save_maps,
+        },
+    )
+    if "dataset" not in arguments:
+        raise SaqEvalError("say which networks to compare: --dataset digits, mnist or fashionmnist")
+    arguments.setdefault("output", Path("reports") / arguments["dataset"])
+    result = saq_eval.compare(**arguments, trust_code=trust_code)
+    table = result.overview()
+    _print_table(table.columns, table.itertuples(index=False))
+    typer.echo(f"Written to {arguments['output']}: {', '.join(FILES)}")
+    if result.run["maps"]["kept"]:
+        counts = result.run["maps"]
+        typer.echo(
+            f"Maps kept beside them: {counts['computed']} sets computed, {counts['read']} taken from an earlier run"
+        )
+
+
+@app.command()
+def explain(
+    dataset: DatasetOption,
+    index: Annotated[int, typer.Option(help="The image's position in the test set.")],
+    models: ModelsOption = None,
+    methods: MethodsOption = None,
+    target: Annotated[int | None, typer.Option(help="The class to explain, an index; by default the label.")] = None,
+    seed: Annotated[int, typer.Option(help="Of random methods.")] = 0,
+    device: DeviceOption = "auto",
+    data_root: DataRootOption = None,
+    zoo: ZooOption = None,
+    trust_code: TrustOption = False,
+    output: Annotated[Path | None, typer.Option(help="The file; by default reports/<dataset>-<index>.png.")] = None,
+) -> None:
+    """Draw one image's maps, a row per model, a column per method, for looking rather than reading."""
+    from saq_eval.panel import draw_panel
+    from saq_eval.specs import split_specs
+    from saq_eval.zoo import find_models
+
+    names = _names(models) if models is not None else [c.name for c, _ in find_models(dataset, zoo=zoo) if c.seed == 0]
+    written = draw_panel(
         dataset,
-        models=_names(models) if models is not None else None,
-        baseline=baseline,
-        methods=_names([methods]) if methods is not None else None,
-        metrics=_names([metrics]) if metrics is not None else None,
-        samples=samples,
+        index,
+        models=names,
+        methods=split_specs(methods) if methods is not None else ["standard"],
+        target=target,
         seed=seed,
-        batch_size=batch_size,
         device=device,
         data_root=data_root,
         zoo=zoo,
         trust_code=trust_code,
-        output=output,
+        output=output or Path("reports") / f"{dataset}-{index}.png",
     )
-    table = result.overview()
-    _print_table(table.columns, table.itertuples(index=False))
-    typer.echo(f"Written to {output}: scores.csv, summary.csv, models.csv, report.html, run.json")
+    typer.echo(f"Written to {written}")
 
 
 @app.command()
@@ -403,11 +476,18 @@ def schemes() -> None:
 
 @app.command()
 def methods() -> None:
-    """List the attribution methods; passes are runs of the network per image."""
-    from saq_eval.attribution import METHODS
+    """List the attribution methods; passes are runs of the network for one 28x28 image."""
+    from saq_eval.attribution import METHODS, find_explainer, method_sets
 
-    rows = [(m.name, m.family, m.passes, "yes" if m.random else "no", m.reference) for m in METHODS.values()]
-    _print_table(("method", "family", "passes", "random", "reference"), rows)
+    sets = method_sets()
+    rows = []
+    for name, method in METHODS.items():
+        explainer = find_explainer(name)
+        smallest = next((kind for kind, names in sets.items() if name in names), "always")
+        facts = (method.family, smallest, method.sign, explainer.passes, "yes" if method.random else "no", method.needs)
+        rows.append((name, *facts, explainer.settings.replace(" ", "=").replace(",=", ",") or "–", method.reference))
+    columns = ("method", "family", "in set", "maps", "passes", "random", "needs", "parameters", "reference")
+    _print_table(columns, rows)
 
 
 @app.command()

@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 
 from saq_eval import statistics
 from saq_eval.attribution import CONTROLS, Explainer, explain, find_explainers
+from saq_eval.attribution.background import background_images
 from saq_eval.attribution.store import MapStore
 from saq_eval.datasets import Dataset, load_dataset
 from saq_eval.devices import pick_device
@@ -172,7 +173,7 @@ def compare(
         entries, baseline_of = _with_baselines(dataset, chosen, baseline, all_models)
         test_set = load_dataset(dataset, "test", data_root)
         subset = test_set.sample(samples, seed)
-        background = _background(explainers, dataset, seed, data_root)
+        background = background_images(explainers, dataset, seed, data_root)
         loaded = {card.name: open_model(card, folder, trust_code=trust_code) for card, folder in entries}
         for model in loaded.values():
             check_reads(model.card.name, model.network, test_set)
@@ -232,16 +233,6 @@ def compare(
     if output is not None:
         result.write(output)
     return result
-
-
-def _background(
-    explainers: list[Explainer], dataset: str, seed: int, data_root: str | os.PathLike | None
-) -> torch.Tensor | None:
-    """Return typical images, as many as the greediest method wants: training images stratified by class."""
-    wanted = [e.parameters.get("n_background", 10) for e in explainers if e.method.needs_background]
-    if not wanted:
-        return None
-    return load_dataset(dataset, "train", data_root).sample(max(wanted), derived_seed(seed, "background")).images
 
 
 def _check_explains(

@@ -1,6 +1,6 @@
 """Attribution: saliency maps of a network's decision, by many methods (Captum and Zennit do the work)."""
 
-from saq_eval.attribution.methods import (
+from saq_eval.attribution.base import (
     METHODS,
     Batch,
     Explainer,
@@ -11,7 +11,15 @@ from saq_eval.attribution.methods import (
     method_sets,
     register_method,
 )
-from saq_eval.attribution.controls import CONTROLS  # isort: skip  (after the methods, so that lists end with it)
+
+from saq_eval.attribution import (  # noqa: F401  isort: skip  (register the methods, in the order of lists)
+    gradient,
+    rule_based,
+    class_activation,
+    perturbation,
+    controls,
+)
+from saq_eval.attribution.controls import CONTROLS  # isort: skip
 
 __all__ = [
     "CONTROLS",

@@ -12,7 +12,7 @@ import torch
 from skimage.filters import sobel
 from torch import Tensor
 
-from saq_eval.attribution.methods import Batch, register_method
+from saq_eval.attribution.base import Batch, register_method
 
 CONTROLS = ("random", "edges")
 

@@ -1,0 +1,26 @@
+"""Typical images of a dataset, for the methods that compare with them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from saq_eval.attribution.base import Explainer
+from saq_eval.datasets import load_dataset
+from saq_eval.randomness import derived_seed
+
+
+def background_images(
+    explainers: Sequence[Explainer], dataset: str, seed: int, data_root: str | os.PathLike | None
+) -> Tensor | None:
+    """Return training images, stratified by class, as many as the greediest method wants; none if no method needs them.
+
+    Returns:
+        float32 (k, c, h, w) in [0, 1].
+    """
+    wanted = [e.parameters.get("n_background", 10) for e in explainers if e.method.needs_background]
+    if not wanted:
+        return None
+    return load_dataset(dataset, "train", data_root).sample(max(wanted), derived_seed(seed, "background")).images

@@ -1,0 +1,302 @@
+"""What an attribution method is, and `explain`; the methods are in the modules beside this one.
+
+Every method explains the logit of a given class, over pixels in [0, 1]. Captum does the work (Zennit,
+for LRP); this package adds what they must know of quantized layers (`rules`), and these policies:
+
+- **Sign.** A "signed" method keeps its sign: positive where a pixel speaks for the class. An
+  "absolute" method's map is a magnitude, since its sign says nothing of the class, as a gradient's
+  does not. It is the same for every network.
+- **Channels.** Attributions are summed over colour channels, of an absolute method their magnitudes.
+- **Noise.** Each image draws from a generator of its own, on the CPU, seeded by the seed, the method
+  and the image's own index: so maps depend on no other image, on no batch and on no order of calls, and
+  two networks see the same noise.
+- **Memory.** No pass of the network holds more than `batch_size` images (two, if that is one, for the
+  methods that pass an image together with its baseline).
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from skimage.filters import gaussian
+from torch import Tensor, nn
+
+from saq_eval.attribution import rules
+from saq_eval.errors import SaqEvalError
+from saq_eval.randomness import derived_seed
+from saq_eval.registry import Registry
+from saq_eval.specs import fill_parameters, label, parse_spec
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Baseline = Literal["black", "mean", "blur"]
+Family = Literal["gradient", "rules", "class activation", "perturbation", "control"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a method explains: some images' classes.
+
+    Attributes:
+        network: in eval mode, float32 pixels (n, c, h, w) in [0, 1] -> logits (n, classes); for a method
+            with rules, `rules.explainable`'s copy.
+        images: float32 (n, c, h, w), a leaf that requires a gradient.
+        targets: int64 (n,).
+        seeds: n seeds, of the noise of each image.
+        background: float32 (k, c, h, w), typical images to compare with; none unless the method needs them.
+        batch_size: images that may pass the network at once.
+    """
+
+    network: nn.Module
+    images: Tensor
+    targets: Tensor
+    seeds: Sequence[int]
+    background: Tensor | None
+    batch_size: int
+
+    def singly(self) -> Iterator[Batch]:
+        """Yield the images one by one."""
+        for place, seed in enumerate(self.seeds):
+            one = slice(place, place + 1)
+            yield Batch(self.network, self.images[one], self.targets[one], (seed,), self.background, self.batch_size)
+
+    def draw(self, sampler: Callable[[torch.Generator], Tensor]) -> Tensor:
+        """Return what a sampler draws for each image from the image's own generator, stacked, on the images' device."""
+        drawn = [sampler(torch.Generator().manual_seed(seed)) for seed in self.seeds]
+        return torch.stack(drawn).to(self.images.device)
+
+
+Attribute = Callable[..., Tensor]
+
+
+@dataclass(frozen=True)
+class Method:
+    """An attribution method.
+
+    Attributes:
+        name: as on the command line.
+        family: what it is made of.
+        reference: the paper.
+        sign: whether its maps are "signed" or "absolute"; see the module's docstring.
+        passes: from its parameters to the forward, or forward and backward, passes of the network for one 28x28 image.
+        attribute: (batch, **parameters) -> attributions (n, c, h, w); its keyword-only parameters are the
+            method's, see `saq_eval.specs`.
+        random: whether it draws noise.
+        needs_background: whether it compares with typical images.
+        layers: for a method with rules, the kinds of layers that it has a rule for; else none.
+        in_flight: images that pass the network at once for each image explained.
+    """
+
+    name: str
+    family: Family
+    reference: str
+    sign: Literal["signed", "absolute"]
+    passes: Callable[[dict[str, Any]], int]
+    attribute: Attribute
+    random: bool = False
+    needs_background: bool = False
+    layers: tuple[type[nn.Module], ...] | None = None
+    in_flight: int = 1
+
+    @property
+    def description(self) -> str:
+        """What it computes: the first line of the function's docstring."""
+        return inspect.getdoc(self.attribute).partition("\n")[0]
+
+    @property
+    def needs(self) -> str:
+        """What it needs of the network and the data, in words."""
+        needs = [
+            *(["known layers"] if self.layers else []),
+            *(["gradients"] if self.family in ("gradient", "class activation") else []),
+            *(["a convolution"] if self.family == "class activation" else []),
+            *(["background images"] if self.needs_background else []),
+        ]
+        return ", ".join(needs) or ("nothing" if self.family == "control" else "logits only")
+
+
+METHODS: Registry[Method] = Registry("method")
+
+
+def register_method(
+    name: str,
+    *,
+    family: Family,
+    reference: str,
+    sign: Literal["signed", "absolute"] = "signed",
+    passes: Callable[[dict[str, Any]], int] = lambda parameters: 1,
+    random: bool = False,
+    needs_background: bool = False,
+    layers: tuple[type[nn.Module], ...] | None = None,
+    in_flight: int = 1,
+) -> Callable[[Attribute], Attribute]:
+    """Register the decorated function as an attribution method; see `Method` for the arguments.
+
+    The first line of its docstring, which reports print, says what it computes; reports add its parameters.
+    """
+
+    def register(attribute: Attribute) -> Attribute:
+        METHODS.add(
+            name,
+            Method(name, family, reference, sign, passes, attribute, random, needs_background, layers, in_flight),
+        )
+        return attribute
+
+    return register
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """A method with its parameters.
+
+    Attributes:
+        method: the method.
+        parameters: all of its parameters.
+    """
+
+    method: Method
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The method's name with the parameters that are not the usual ones, as in `occlusion:window=5`."""
+        return label(self.method.name, self.parameters, self.method.attribute)
+
+    @property
+    def passes(self) -> int:
+        """Passes of the network for one 28x28 image."""
+        return self.method.passes(self.parameters)
+
+    @property
+    def settings(self) -> str:
+        """The parameters in words."""
+        return ", ".join(f"{key} {value}" for key, value in self.parameters.items())
+
+
+def find_explainer(spec: str) -> Explainer:
+    """Return a method with parameters from a text such as `integrated_gradients:n_steps=64,baseline=blur`.
+
+    Raises:
+        SaqEvalError: an unknown method or parameter, or a value that the parameter does not take.
+    """
+    name, given = parse_spec(spec)
+    method = METHODS[name]
+    return Explainer(method, fill_parameters(name, method.attribute, given))
+
+
+# Chosen for what a first look, a comparison and a study need; the last holds every method but the controls.
+_QUICK = ("saliency", "integrated_gradients", "lrp")
+_STANDARD = (
+    *("saliency", "input_x_gradient", "integrated_gradients", "smoothgrad", "gradient_shap"),
+    *("guided_backprop", "deeplift", "lrp", "gradcam", "occlusion"),
+)
+
+
+def method_sets() -> dict[str, list[str]]:
+    """Return the names that stand for several methods: "quick", "standard" and "full"."""
+    full = [name for name, method in METHODS.items() if method.family != "control"]
+    return {"quick": list(_QUICK), "standard": list(_STANDARD), "full": full}
+
+
+def find_explainers(specs: Sequence[str]) -> list[Explainer]:
+    """Return methods with parameters, sets of methods taken apart and repetitions dropped.
+
+    Raises:
+        SaqEvalError: as `find_explainer` does, or if none is left.
+    """
+    sets = method_sets()
+    explainers = [find_explainer(name) for spec in specs for name in sets.get(spec, [spec])]
+    if not explainers:
+        raise SaqEvalError(f"at least one method is needed; valid: {', '.join((*sets, *METHODS))}")
+    return list({explainer.label: explainer for explainer in explainers}.values())
+
+
+def explain(
+    method: str | Explainer,
+    network: nn.Module,
+    images: Tensor,
+    targets: Tensor,
+    *,
+    indices: Sequence[int] | None = None,
+    seed: int = 0,
+    batch_size: int = 64,
+    background: Tensor | None = None,
+) -> Tensor:
+    """Return the saliency maps of a network's logits for given classes.
+
+    Signs, channels and noise are handled as the module's docstring says. A map may be constant (all
+    zero, where a quantized network clips everything): nothing is made up for it.
+
+    Args:
+        method: a registered name, with parameters where wanted: "integrated_gradients:n_steps=64".
+        network: in eval mode; (n, c, h, w) -> logits (n, classes).
+        images: float32 (n, c, h, w) in [0, 1], on the network's device.
+        targets: int64 (n,), the class to explain in each image.
+        indices: (n,) identities of the images, from which random methods draw their noise; by default 0 … n − 1.
+        seed: of random methods.
+        batch_size: images that may pass the network at once; at least 1.
+        background: float32 (k, c, h, w), typical images, for the methods that compare with them (`deeplift_shap`).
+
+    Returns:
+        float32 (n, h, w), on the CPU.
+
+    Raises:
+        SaqEvalError: an unknown method or parameter, counts that differ, a network that has a layer
+            for which the method has no rule, or no background where the method needs one.
+    """
+    explainer = find_explainer(method) if isinstance(method, str) else method
+    chosen = explainer.method
+    indices = range(len(images)) if indices is None else indices
+    if not len(images) == len(targets) == len(indices):
+        raise SaqEvalError(f"{len(images)} images go with {len(targets)} targets and {len(indices)} indices")
+    if batch_size < 1:
+        raise SaqEvalError(f"batch_size is at least 1, not {batch_size}")
+    if chosen.needs_background and (background is None or not len(background)):
+        raise SaqEvalError(f"{explainer.label} compares with typical images: give it some as `background`")
+    if chosen.layers is not None:
+        free = [name for name, other in METHODS.items() if other.layers is None and other.family != "control"]
+        network = rules.explainable(network, chosen.layers, chosen.name, ", ".join(free))
+    chunk = max(1, batch_size // chosen.in_flight)
+    maps = []
+    for start in range(0, len(images), chunk):
+        part = slice(start, start + chunk)
+        batch = Batch(
+            network,
+            images[part].detach().clone().requires_grad_(),  # a leaf of its own: nothing of it outlives the chunk
+            targets[part],
+            [derived_seed(seed, chosen.name, int(index)) for index in indices[part]],
+            background,
+            batch_size,
+        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=UserWarning, module="captum")  # that it sets hooks
+            attributions = chosen.attribute(batch, **explainer.parameters).detach()
+        attributions = attributions.abs() if chosen.sign == "absolute" else attributions
+        maps.append(attributions.sum(dim=1).float().cpu())
+    return torch.cat(maps) if maps else torch.zeros(0, *images.shape[2:])
+
+
+def baseline_images(images: Tensor, baseline: Baseline) -> Tensor:
+    """Return the images that show nothing, for images (n, c, h, w).
+
+    Args:
+        baseline: "black" (0), "mean" (each image's mean colour) or "blur" (the image under a Gaussian
+            of a seventh of its height, 4 pixels of 28, as standard deviation).
+    """
+    pixels = images.detach()
+    if baseline == "black":
+        return torch.zeros_like(pixels)
+    if baseline == "mean":
+        return pixels.mean(dim=(2, 3), keepdim=True).expand_as(pixels).clone()
+    sigma = pixels.shape[2] / 7
+    blurred = [gaussian(image, sigma=sigma, channel_axis=0, mode="nearest") for image in pixels.cpu().numpy()]
+    return torch.from_numpy(np.stack(blurred)).to(pixels)

@@ -1,0 +1,114 @@
+"""Attribution by gradients of the logit; on a quantized network, straight-through gradients."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from captum.attr import InputXGradient, IntegratedGradients, Saliency
+from pydantic import Field
+from torch import Tensor
+
+from saq_eval.attribution.base import (
+    Baseline,
+    Batch,
+    Count,
+    NotNegative,
+    Positive,
+    baseline_images,
+    register_method,
+)
+
+
+def _gradients(batch: Batch, points: Tensor) -> Tensor:
+    """Return the gradients at several points for each image: (n, m, c, h, w) -> same shape, in chunks of the batch size."""
+    flat = points.flatten(0, 1)
+    targets = batch.targets.repeat_interleave(points.shape[1])
+    gradient = Saliency(batch.network)
+    parts = [
+        gradient.attribute(part.detach().requires_grad_(), target=target, abs=False).detach()
+        for part, target in zip(flat.split(batch.batch_size), targets.split(batch.batch_size), strict=True)
+    ]
+    return torch.cat(parts).reshape(points.shape)
+
+
+@register_method("saliency", family="gradient", reference="Simonyan et al. 2014, arXiv 1312.6034", sign="absolute")
+def saliency(batch: Batch) -> Tensor:
+    """The gradient's magnitude."""
+    return Saliency(batch.network).attribute(batch.images, target=batch.targets, abs=False)
+
+
+@register_method("input_x_gradient", family="gradient", reference="Shrikumar et al. 2016, arXiv 1605.01713")
+def input_x_gradient(batch: Batch) -> Tensor:
+    """The gradient times the pixel."""
+    return InputXGradient(batch.network).attribute(batch.images, target=batch.targets)
+
+
+@register_method(
+    "integrated_gradients",
+    family="gradient",
+    reference="Sundararajan et al. 2017, arXiv 1703.01365",
+    passes=lambda parameters: parameters["n_steps"],
+)
+def integrated_gradients(batch: Batch, *, n_steps: Count = 32, baseline: Baseline = "black") -> Tensor:
+    """The gradient averaged over Gauss-Legendre points of the straight path from the baseline, times the difference to it."""
+    return IntegratedGradients(batch.network).attribute(
+        batch.images,
+        baselines=baseline_images(batch.images, baseline),
+        target=batch.targets,
+        n_steps=n_steps,
+        internal_batch_size=max(batch.batch_size, len(batch.images)),
+    )
+
+
+@register_method(
+    "smoothgrad",
+    family="gradient",
+    reference="Smilkov et al. 2017, arXiv 1706.03825",
+    sign="absolute",
+    passes=lambda parameters: parameters["n_samples"],
+    random=True,
+)
+def smoothgrad(batch: Batch, *, n_samples: Count = 25, stdev: Positive = 0.15) -> Tensor:
+    """The magnitude of the mean gradient over copies of the image with Gaussian noise."""
+    return _gradients(batch, _noisy(batch, n_samples, stdev)).mean(dim=1)
+
+
+@register_method(
+    "vargrad",
+    family="gradient",
+    reference="Adebayo et al. 2018, arXiv 1810.03307",
+    sign="absolute",
+    passes=lambda parameters: parameters["n_samples"],
+    random=True,
+)
+def vargrad(batch: Batch, *, n_samples: Annotated[int, Field(ge=2)] = 25, stdev: Positive = 0.15) -> Tensor:
+    """The variance of the gradient over copies of the image with Gaussian noise."""
+    return _gradients(batch, _noisy(batch, n_samples, stdev)).var(dim=1, unbiased=False)
+
+
+def _noisy(batch: Batch, n_samples: int, stdev: float) -> Tensor:
+    shape = (n_samples, *batch.images.shape[1:])
+    noise = batch.draw(lambda generator: torch.randn(shape, generator=generator))
+    return batch.images.detach().unsqueeze(1) + stdev * noise
+
+
+@register_method(
+    "gradient_shap",
+    family="gradient",
+    reference="Erion et al. 2021, arXiv 1906.10670",
+    passes=lambda parameters: parameters["n_samples"],
+    random=True,
+)
+def gradient_shap(
+    batch: Batch, *, n_samples: Count = 25, stdev: NotNegative = 0.09, baseline: Baseline = "black"
+) -> Tensor:
+    """Expected gradients: over random points between noisy images and the baseline, the gradient times the difference."""
+    noisy = _noisy(batch, n_samples, stdev)
+    positions = batch.draw(
+        # A generator of its own for the positions: the noise stays the same whatever the number of samples.
+        lambda generator: torch.rand(n_samples, 1, 1, 1, generator=generator.manual_seed(generator.initial_seed() + 1))
+    )
+    start = baseline_images(batch.images, baseline).unsqueeze(1)
+    difference = noisy - start
+    return (_gradients(batch, start + positions * difference) * difference).mean(dim=1)

@@ -1,0 +1,167 @@
+"""Attribution by what the logit does when parts of the image are hidden; no gradient is asked for."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import torch
+from captum._utils.models.linear_model import SkLearnRidge
+from captum.attr import FeatureAblation, KernelShap, Lime, Occlusion
+from skimage.segmentation import slic
+from torch import Tensor
+from torch.nn import functional as F
+
+from saq_eval.attribution.base import (
+    Baseline,
+    Batch,
+    Count,
+    NotNegative,
+    Share,
+    baseline_images,
+    register_method,
+)
+from saq_eval.randomness import global_seed
+
+
+def superpixels(images: Tensor, segments: int) -> Tensor:
+    """Return about so many superpixels of each image (SLIC, Achanta et al. 2012; scikit-image): int64 (n, 1, h, w) from 0.
+
+    Compactness 0.1 is scikit-image's proposal for grey values from 0 to 1; on a plain ground superpixels are squares.
+    """
+    masks = [
+        slic(image, n_segments=segments, compactness=0.1, channel_axis=0, start_label=0)
+        for image in images.detach().cpu().numpy()
+    ]
+    return torch.from_numpy(np.stack(masks)).to(images.device, torch.int64).unsqueeze(1)
+
+
+@register_method(
+    "occlusion",
+    family="perturbation",
+    reference="Zeiler and Fergus 2014, arXiv 1311.2901",
+    passes=lambda parameters: 1 + (-(-(28 - min(28, parameters["window"])) // parameters["stride"]) + 1) ** 2,
+)
+def occlusion(batch: Batch, *, window: Count = 7, stride: Count = 3, baseline: Baseline = "black") -> Tensor:
+    """The drop of the logit under a window of the baseline that moves over the image; averaged where windows overlap."""
+    channels, height, width = batch.images.shape[1:]
+    shape = (channels, min(window, height), min(window, width))
+    with torch.no_grad():
+        return Occlusion(batch.network).attribute(
+            batch.images.detach(),
+            sliding_window_shapes=shape,
+            strides=(channels, min(stride, shape[1]), min(stride, shape[2])),
+            baselines=baseline_images(batch.images, baseline),
+            target=batch.targets,
+        )
+
+
+@register_method(
+    "feature_ablation",
+    family="perturbation",
+    reference="Captum; superpixels by Achanta et al. 2012, doi 10.1109/TPAMI.2012.120",
+    passes=lambda parameters: parameters["segments"] + 1,
+)
+def feature_ablation(batch: Batch, *, segments: Count = 50, baseline: Baseline = "black") -> Tensor:
+    """The drop of the logit when a superpixel (SLIC) is replaced by the baseline."""
+    masks = superpixels(batch.images, segments)
+    with torch.no_grad():
+        return FeatureAblation(batch.network).attribute(
+            batch.images.detach(),
+            baselines=baseline_images(batch.images, baseline),
+            feature_mask=masks.expand_as(batch.images),
+            target=batch.targets,
+        )
+
+
+@register_method(
+    "kernel_shap",
+    family="perturbation",
+    reference="Lundberg and Lee 2017, arXiv 1705.07874",
+    passes=lambda parameters: parameters["n_samples"],
+    random=True,
+)
+def kernel_shap(batch: Batch, *, n_samples: Count = 200, segments: Count = 50, baseline: Baseline = "black") -> Tensor:
+    """Shapley values of superpixels (SLIC), estimated by a weighted linear regression on random coalitions."""
+    return _surrogate(batch, KernelShap(batch.network), n_samples, segments, baseline)
+
+
+@register_method(
+    "lime",
+    family="perturbation",
+    reference="Ribeiro et al. 2016, arXiv 1602.04938",
+    passes=lambda parameters: parameters["n_samples"],
+    random=True,
+)
+def lime(
+    batch: Batch,
+    *,
+    n_samples: Count = 200,
+    segments: Count = 50,
+    ridge: NotNegative = 1.0,
+    baseline: Baseline = "black",
+) -> Tensor:
+    """The weights of a local ridge regression on random sets of superpixels (SLIC)."""
+    return _surrogate(
+        batch, Lime(batch.network, interpretable_model=SkLearnRidge(alpha=ridge)), n_samples, segments, baseline
+    )
+
+
+def _surrogate(batch: Batch, method: Lime, n_samples: int, segments: int, baseline: Baseline) -> Tensor:
+    maps = []
+    for one in batch.singly():
+        mask = superpixels(one.images, segments)
+        with torch.no_grad(), global_seed(one.seeds[0]):
+            maps.append(
+                method.attribute(
+                    one.images.detach(),
+                    baselines=baseline_images(one.images, baseline),
+                    feature_mask=mask.expand_as(one.images),
+                    target=one.targets,
+                    n_samples=n_samples,
+                    perturbations_per_eval=batch.batch_size,
+                )
+            )
+    return torch.cat(maps)
+
+
+@register_method(
+    "rise",
+    family="perturbation",
+    reference="Petsiuk et al. 2018, arXiv 1806.07421",
+    passes=lambda parameters: parameters["n_masks"],
+    random=True,
+)
+def rise(
+    batch: Batch, *, n_masks: Count = 500, cells: Count = 7, keep: Share = 0.5, baseline: Baseline = "black"
+) -> Tensor:
+    """How the logit goes with a pixel's visibility under smooth random masks: their covariance over the mask's variance."""
+    maps = []
+    height, width = batch.images.shape[2:]
+    for one in batch.singly():
+        masks = one.draw(functools.partial(_rise_masks, n_masks, cells, keep, height, width))[0]
+        start = baseline_images(one.images, baseline)
+        logits = []
+        with torch.no_grad():
+            for some in masks.split(batch.batch_size):
+                shown = start + some * (one.images.detach() - start)
+                logits.append(batch.network(shown)[:, one.targets[0]])
+            centred = torch.cat(logits).double()
+            centred = centred - centred.mean()
+            covariance = (centred[:, None, None, None] * masks).mean(dim=0)
+            maps.append((covariance / (keep * (1 - keep))).expand_as(one.images[0]) / len(one.images[0]))
+    return torch.stack(maps)
+
+
+def _rise_masks(count: int, cells: int, keep: float, height: int, width: int, generator: torch.Generator) -> Tensor:
+    """Draw masks as RISE does: coarse grids of zeros and ones, enlarged bilinearly, shifted within a cell: (count, 1, h, w)."""
+    cell = (-(-height // cells), -(-width // cells))
+    grids = (torch.rand(count, 1, cells + 1, cells + 1, generator=generator) < keep).float()
+    large = F.interpolate(grids, ((cells + 1) * cell[0], (cells + 1) * cell[1]), mode="bilinear", align_corners=False)
+    shifts = torch.stack([torch.randint(size, (count,), generator=generator) for size in cell], dim=1)
+    return torch.stack(
+        [
+            mask[:, top : top + height, left : left + width]
+            for mask, (top, left) in zip(large, shifts.tolist(), strict=True)
+        ]
+    )

@@ -1,0 +1,129 @@
+"""Attribution by a rule for each layer of the network; the rules are in `rules`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from captum.attr import Deconvolution, DeepLift, GuidedBackprop
+from torch import Tensor
+
+from saq_eval.attribution import rules
+from saq_eval.attribution.base import (
+    Baseline,
+    Batch,
+    Count,
+    NotNegative,
+    Positive,
+    baseline_images,
+    register_method,
+)
+
+
+@register_method(
+    "guided_backprop",
+    family="rules",
+    reference="Springenberg et al. 2015, arXiv 1412.6806",
+    layers=rules.GUIDED_LAYERS,
+)
+def guided_backprop(batch: Batch) -> Tensor:
+    """The gradient of which each rectifier lets through the positive part."""
+    return GuidedBackprop(batch.network).attribute(batch.images, target=batch.targets)
+
+
+@register_method(
+    "deconvolution", family="rules", reference="Zeiler and Fergus 2014, arXiv 1311.2901", layers=rules.GUIDED_LAYERS
+)
+def deconvolution(batch: Batch) -> Tensor:
+    """The backward signal rectified at each rectifier, whatever the rectifier's input was."""
+    return Deconvolution(batch.network).attribute(batch.images, target=batch.targets)
+
+
+@register_method(
+    "deeplift",
+    family="rules",
+    reference="Shrikumar et al. 2017, arXiv 1704.02685",
+    layers=rules.DEEPLIFT_LAYERS,
+    in_flight=2,
+    passes=lambda parameters: 2,
+)
+def deeplift(batch: Batch, *, baseline: Baseline = "black") -> Tensor:
+    """DeepLIFT's Rescale rule: what each pixel's difference to the baseline adds to the logit's."""
+    return _deeplift(batch, batch.images, baseline_images(batch.images, baseline), batch.targets)
+
+
+@register_method(
+    "deeplift_shap",
+    family="rules",
+    reference="Lundberg and Lee 2017, arXiv 1705.07874",
+    layers=rules.DEEPLIFT_LAYERS,
+    needs_background=True,
+    in_flight=2,
+    passes=lambda parameters: 2 * parameters["n_background"],
+)
+def deeplift_shap(batch: Batch, *, n_background: Count = 10) -> Tensor:
+    """DeepLIFT averaged over typical images as baselines."""
+    references = batch.background[:n_background].to(batch.images)
+    pairs = max(1, batch.batch_size // 2)
+    total = torch.zeros_like(batch.images, dtype=torch.float64)
+    for reference in references:
+        for start in range(0, len(total), pairs):
+            part = slice(start, start + pairs)
+            images = batch.images[part].detach()
+            total[part] += _deeplift(batch, images, reference.expand_as(images), batch.targets[part])
+    return total / len(references)
+
+
+def _deeplift(batch: Batch, images: Tensor, references: Tensor, targets: Tensor) -> Tensor:
+    # In double precision, and with differences below 1e-5 taken as none: where a quantizer's output jumps by a step
+    # between two almost equal inputs, the multiplier has no bound, and single precision loses what it multiplies.
+    network = batch.network.double()
+    try:
+        return (
+            DeepLift(network, eps=1e-5)
+            .attribute(images.detach().double().requires_grad_(), references.double(), target=targets)
+            .detach()
+        )
+    finally:
+        network.float()
+
+
+@register_method(
+    "lrp",
+    family="rules",
+    reference="Bach et al. 2015, doi 10.1371/journal.pone.0130140; Kohlbrenner et al. 2020, arXiv 1910.09840",
+    layers=rules.LRP_LAYERS,
+)
+def lrp(
+    batch: Batch,
+    *,
+    convolution: Literal["zplus", "gamma"] = "zplus",
+    gamma: NotNegative = 0.25,
+    epsilon: Positive = 1e-6,
+) -> Tensor:
+    """Layer-wise relevance propagation, composite ε⁺: z⁺ (or γ) in convolutions, ε in linear layers."""
+    return _relevance(batch, convolution, gamma, epsilon)
+
+
+@register_method(
+    "lrp_epsilon",
+    family="rules",
+    reference="Bach et al. 2015, doi 10.1371/journal.pone.0130140",
+    layers=rules.LRP_LAYERS,
+)
+def lrp_epsilon(batch: Batch, *, epsilon: Positive = 1e-6) -> Tensor:
+    """Layer-wise relevance propagation with the ε rule throughout; on ReLU networks about input × gradient."""
+    return _relevance(batch, "epsilon", 0.0, epsilon)
+
+
+def _relevance(batch: Batch, convolution: str, gamma: float, epsilon: float) -> Tensor:
+    images = batch.images.detach().double().requires_grad_()
+    network = batch.network.double()
+    try:
+        with rules.lrp_composite(convolution, gamma, epsilon).context(network) as modified:
+            logits = modified(images)
+            start = torch.zeros_like(logits).scatter_(1, batch.targets[:, None], 1.0) * logits.detach()
+            (relevance,) = torch.autograd.grad(logits, images, start)
+    finally:
+        network.float()
+    return relevance
