@@ -485,7 +485,7 @@ def methods() -> None:
         explainer = find_explainer(name)
         smallest = next((kind for kind, names in sets.items() if name in names), "always")
         facts = (method.family, smallest, method.sign, explainer.passes, "yes" if method.random else "no", method.needs)
-        rows.append((name, *facts, explainer.settings.replace(" ", "=").replace(",=", ",") or "–", method.reference))
+        rows.append((name, *facts, explainer.settings or "–", method.reference))
     columns = ("method", "family", "in set", "maps", "passes", "random", "needs", "parameters", "reference")
     _print_table(columns, rows)
 

@@ -178,8 +178,8 @@ class Explainer:
 
     @property
     def settings(self) -> str:
-        """The parameters in words."""
-        return ", ".join(f"{key} {value}" for key, value in self.parameters.items())
+        """All parameters, as the command line would take them."""
+        return ",".join(f"{key}={value}" for key, value in self.parameters.items())
 
 
 def find_explainer(spec: str) -> Explainer:
