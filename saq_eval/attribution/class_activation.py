@@ -65,7 +65,7 @@ def _spatial_layer(network: nn.Module, image: Tensor, layer: str) -> nn.Module:
         if layer not in named:
             raise unknown_name("layer with spatial extent", layer, named)
         return named[layer]
-    for kinds in ((*rules.RECTIFIERS, rules.ClippedReLU), (nn.Conv2d,)):
+    for kinds in (rules.RECTIFIERS, (nn.Conv2d,)):
         last = [module for _, module in found if isinstance(module, kinds)][-1:]
         if last:
             return last[0]

@@ -49,18 +49,6 @@ from zennit.composites import LayerMapComposite  # noqa: E402
 from zennit.layer import Sum as SumOfStack  # noqa: E402
 from zennit.rules import Epsilon, Gamma, Norm, Pass, ZPlus  # noqa: E402
 
-# Layers are known by their exact type: a subclass may compute something else.
-RECTIFIERS = (nn.ReLU, nn.ReLU6, PACTActivation)
-_WEIGHTED = (nn.Conv2d, nn.Linear)
-_AVERAGES = (nn.AvgPool2d, nn.AdaptiveAvgPool2d)
-_MAXIMA = (nn.MaxPool2d, nn.AdaptiveMaxPool2d)
-_PASSING = (nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, Normalize)
-_COMMON = (*RECTIFIERS, *_WEIGHTED, *_AVERAGES, *_MAXIMA, *_PASSING, SignedPACT)
-
-GUIDED_LAYERS = (*_COMMON, nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm)
-DEEPLIFT_LAYERS = (*_COMMON, nn.BatchNorm1d, nn.BatchNorm2d)
-LRP_LAYERS = _COMMON
-
 
 class ClippedReLU(nn.ReLU):
     """min(max(x, 0), clip): `nn.ReLU6` as the rectifier that it is, and a PACT activation without its rounding."""
@@ -71,6 +59,19 @@ class ClippedReLU(nn.ReLU):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.hardtanh(x, 0.0, self.clip)
+
+
+# Layers are known by their exact type: a subclass may compute something else.
+RECTIFIERS = (nn.ReLU, nn.ReLU6, ClippedReLU, PACTActivation)
+_WEIGHTED = (nn.Conv2d, nn.Linear)
+_AVERAGES = (nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+_MAXIMA = (nn.MaxPool2d, nn.AdaptiveMaxPool2d)
+_PASSING = (nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, Normalize)
+_COMMON = (*RECTIFIERS, *_WEIGHTED, *_AVERAGES, *_MAXIMA, *_PASSING, SignedPACT)
+
+GUIDED_LAYERS = (*_COMMON, nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm)
+DEEPLIFT_LAYERS = (*_COMMON, nn.BatchNorm1d, nn.BatchNorm2d)
+LRP_LAYERS = _COMMON
 
 
 class MaxPool2d(nn.MaxPool2d):
@@ -113,7 +114,7 @@ def explainable(network: nn.Module, layers: tuple[type[nn.Module], ...], method:
     """
     instead = f"; methods that need no rules work: {others}"
     try:
-        copied = modular(network, leaves=(Normalize,)).eval()
+        copied = modular(network, leaves=(Normalize, ClippedReLU)).eval()
     except SaqEvalError as error:
         raise SaqEvalError(f"{method} needs to know the network's layers, but {error}{instead}") from error
     unknown, used = [], set()
