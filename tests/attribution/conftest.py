@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -97,6 +99,17 @@ def network(request, built):
 def small(request, built):
     """The small cnn at each bit width."""
     return built("cnn", request.param)
+
+
+@pytest.fixture
+def precise(small):
+    """The same in double precision, in which no rounding moves a value over a quantizer's edge."""
+    return copy.deepcopy(small).double()
+
+
+@pytest.fixture
+def precise_batch(digits):
+    return digits.images[:6].double(), digits.labels[:6]
 
 
 @pytest.fixture

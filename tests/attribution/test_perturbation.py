@@ -1,0 +1,104 @@
+"""Methods that hide parts of the image, against logit differences computed directly."""
+
+import copy
+
+import numpy as np
+import torch
+from torch import nn
+
+from saq_eval import explain
+from saq_eval.attribution.base import baseline_images
+from saq_eval.attribution.perturbation import superpixels
+
+
+def logits_of(network, images, targets):
+    with torch.no_grad():
+        return copy.deepcopy(network).double()(images.double()).gather(1, targets[:, None])[:, 0]
+
+
+def test_occlusion_is_the_mean_logit_drop_of_the_windows_over_a_pixel(network, digits):
+    images, targets = digits.images[:2].double(), digits.labels[:2]
+    network = copy.deepcopy(network).double()
+    for spec, size, step, baseline in (("occlusion", 7, 3, "black"), ("occlusion:window=6,stride=11,baseline=blur", 6, 11, "blur")):  # fmt: skip  # noqa: E501
+        before = logits_of(network, images, targets)
+        total, windows = torch.zeros(2, 28, 28, dtype=torch.float64), torch.zeros(28, 28)
+        for top in range(0, 28 - size + step, step):
+            for left in range(0, 28 - size + step, step):
+                area = (slice(top, top + size), slice(left, left + size))
+                occluded = images.clone()
+                occluded[:, :, *area] = baseline_images(images, baseline)[:, :, *area]
+                total[:, *area] += (before - logits_of(network, occluded, targets))[:, None, None]
+                windows[area] += 1
+        expected = (total / windows).float()
+        assert (windows > 0).all()
+        torch.testing.assert_close(explain(spec, network, images, targets), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_feature_ablation_is_each_superpixels_logit_drop(network, digits):
+    images, targets = digits.images[:3].double(), digits.labels[:3]
+    network = copy.deepcopy(network).double()
+    masks = superpixels(images, 15)
+    expected = torch.zeros(3, 28, 28, dtype=torch.float64)
+    before = logits_of(network, images, targets)
+    for place in range(3):
+        one = slice(place, place + 1)
+        for segment in masks[place].unique():
+            area = masks[place, 0] == segment
+            ablated = torch.where(area, baseline_images(images[one], "mean"), images[one])
+            expected[place, area] = before[place] - logits_of(network, ablated, targets[one])[0]
+    ours = explain("feature_ablation:segments=15,baseline=mean", network, images, targets)
+    torch.testing.assert_close(ours, expected.float(), atol=1e-6, rtol=1e-5)
+
+
+def test_superpixels_cover_the_image_and_follow_the_object(digits):
+    masks = superpixels(digits.images[:5], 50)
+    assert masks.shape == (5, 1, 28, 28) and masks.dtype == torch.int64
+    within = []
+    for mask, image in zip(masks, digits.images, strict=False):
+        labels = mask.unique()
+        assert labels.tolist() == list(range(len(labels))) and 15 <= len(labels) <= 90
+        within.append(np.mean([image[mask == label].std(unbiased=False).item() for label in labels]))
+    assert np.mean(within) < 0.6 * digits.images[:5].std()
+
+
+def additive():
+    """A linear network: a superpixel's Shapley value is the sum of its pixels' weights times values."""
+    torch.manual_seed(4)
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 4)).eval()
+
+
+def contributions(network, images, targets, segments):
+    weights = network[1].weight.detach()[targets].reshape(-1, 28, 28)
+    masks = superpixels(images, segments)[:, 0]
+    values = torch.zeros_like(weights)
+    for place, mask in enumerate(masks):
+        for label in mask.unique():
+            values[place][mask == label] = (weights[place] * images[place, 0])[mask == label].sum()
+    return values
+
+
+def test_kernel_shap_of_a_linear_network(digits):
+    network, images, targets = additive(), digits.images[:3], torch.tensor([0, 1, 3])
+    ours = explain("kernel_shap:n_samples=150,segments=12", network, images, targets)
+    torch.testing.assert_close(ours, contributions(network, images, targets, 12), atol=2e-3, rtol=1e-2)
+
+
+def test_lime_of_a_linear_network(digits):
+    network, images, targets = additive(), digits.images[:3], torch.tensor([0, 1, 3])
+    ours = explain("lime:n_samples=400,segments=12,ridge=0.001", network, images, targets)
+    torch.testing.assert_close(ours, contributions(network, images, targets, 12), atol=5e-3, rtol=2e-2)
+
+
+def test_rise_finds_what_a_linear_network_reads(digits):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(784, 2, bias=False)).eval()
+    weights = torch.zeros(2, 28, 28)
+    weights[0, 4:10, 16:24] = 1.0
+    with torch.no_grad():
+        network[1].weight.copy_(weights.flatten(1))
+    images = torch.ones(1, 1, 28, 28)
+    heat = explain("rise:n_masks=1500", network, images, torch.tensor([0]))[0]
+    inside = weights[0].bool()
+    assert heat[inside].mean() > 8 * heat[~inside].abs().mean()
+    centre = np.unravel_index(heat.argmax(), (28, 28))
+    assert inside[centre]
+    assert not explain("rise:n_masks=50", network, images, torch.tensor([1])).any()  # a class that reads nothing
