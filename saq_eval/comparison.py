@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import os
 import platform
 import shlex
@@ -177,7 +178,7 @@ def compare(
         loaded = {card.name: open_model(card, folder, trust_code=trust_code) for card, folder in entries}
         for model in loaded.values():
             check_reads(model.card.name, model.network, test_set)
-            _check_explains(explainers, model, subset, background)
+        _check_explains(explainers, list(loaded.values()), subset, background)
         subjects = _subjects(loaded, baseline_of, seed, trust_code)
         if output is not None:
             check_writable(user_path(output))
@@ -236,12 +237,12 @@ def compare(
 
 
 def _check_explains(
-    explainers: list[Explainer], model: Model, sample: Dataset, background: torch.Tensor | None
+    explainers: list[Explainer], models: list[Model], sample: Dataset, background: torch.Tensor | None
 ) -> None:
-    """Raise `SaqEvalError` unless methods that must know the layers know all of a model's, by explaining one image."""
-    for explainer in explainers:
-        if explainer.method.family in ("rules", "class activation"):
-            few = None if background is None else background[:1]
+    """Raise `SaqEvalError` unless every method can explain an image of the first model, those that need known layers of all."""
+    few = None if background is None else background[:1]
+    for explainer, (place, model) in itertools.product(explainers, enumerate(models)):
+        if place == 0 or explainer.method.family in ("rules", "class activation"):
             try:
                 explain(explainer, model.network, sample.images[:1], sample.labels[:1], background=few)
             except SaqEvalError as error:

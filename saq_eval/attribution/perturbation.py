@@ -21,6 +21,7 @@ from saq_eval.attribution.base import (
     baseline_images,
     register_method,
 )
+from saq_eval.errors import SaqEvalError
 from saq_eval.randomness import global_seed
 
 
@@ -45,12 +46,17 @@ def superpixels(images: Tensor, segments: int) -> Tensor:
 def occlusion(batch: Batch, *, window: Count = 7, stride: Count = 3, baseline: Baseline = "black") -> Tensor:
     """The drop of the logit under a window of the baseline that moves over the image; averaged where windows overlap."""
     channels, height, width = batch.images.shape[1:]
-    shape = (channels, min(window, height), min(window, width))
+    if window > min(height, width):
+        raise SaqEvalError(f"occlusion: window={window} does not fit into an image of {height}x{width}")
+    if stride > window:
+        raise SaqEvalError(
+            f"occlusion: stride={stride} is larger than window={window}: pixels between windows would be left out"
+        )
     with torch.no_grad():
         return Occlusion(batch.network).attribute(
             batch.images.detach(),
-            sliding_window_shapes=shape,
-            strides=(channels, min(stride, shape[1]), min(stride, shape[2])),
+            sliding_window_shapes=(channels, window, window),
+            strides=(channels, stride, stride),
             baselines=baseline_images(batch.images, baseline),
             target=batch.targets,
         )

@@ -3,10 +3,11 @@
 import copy
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
-from saq_eval import explain
+from saq_eval import SaqEvalError, explain
 from saq_eval.attribution.base import baseline_images
 from saq_eval.attribution.perturbation import superpixels
 
@@ -19,7 +20,7 @@ def logits_of(network, images, targets):
 def test_occlusion_is_the_mean_logit_drop_of_the_windows_over_a_pixel(network, digits):
     images, targets = digits.images[:2].double(), digits.labels[:2]
     network = copy.deepcopy(network).double()
-    for spec, size, step, baseline in (("occlusion", 7, 3, "black"), ("occlusion:window=6,stride=11,baseline=blur", 6, 11, "blur")):  # fmt: skip  # noqa: E501
+    for spec, size, step, baseline in (("occlusion", 7, 3, "black"), ("occlusion:window=6,stride=4,baseline=blur", 6, 4, "blur")):  # fmt: skip  # noqa: E501
         before = logits_of(network, images, targets)
         total, windows = torch.zeros(2, 28, 28, dtype=torch.float64), torch.zeros(28, 28)
         for top in range(0, 28 - size + step, step):
@@ -59,6 +60,13 @@ def test_superpixels_cover_the_image_and_follow_the_object(digits):
         assert labels.tolist() == list(range(len(labels))) and 15 <= len(labels) <= 90
         within.append(np.mean([image[mask == label].std(unbiased=False).item() for label in labels]))
     assert np.mean(within) < 0.6 * digits.images[:5].std()
+
+
+def test_windows_that_leave_gaps_or_the_image_are_refused(small, batch):
+    with pytest.raises(SaqEvalError, match="occlusion: stride=5 is larger than window=3: pixels between windows"):
+        explain("occlusion:window=3,stride=5", small, *batch)
+    with pytest.raises(SaqEvalError, match="occlusion: window=29 does not fit into an image of 28x28"):
+        explain("occlusion:window=29", small, *batch)
 
 
 def additive():

@@ -77,10 +77,8 @@ def test_guided_backward_pass_of_three_layers_by_hand(rule, bits):
         before2 = second(act1(before1))
         signal = last.weight[target].reshape(1, 5, 4, 4)
         for before, alpha, layer in ((before2, 0.5, second), (before1, 0.6, first)):
-            if rule == "guided_backprop":
-                signal = signal.clamp(min=0) * ((before > 0) & (before < alpha))
-            else:
-                signal = signal.clamp(min=0)
+            linear = (before > 0) & (before < alpha)
+            signal = signal.clamp(min=0) * (linear if rule == "guided_backprop" else 1)
             signal = nn.functional.conv_transpose2d(signal, layer.weight)
     ours = explain(rule, network, image, torch.tensor([target]))
     torch.testing.assert_close(ours, signal[:, 0], atol=1e-7, rtol=1e-5)

@@ -41,7 +41,7 @@ def test_what_has_a_rule_reads_a_tensor_of_its_own(network):
         (nn.SiLU(), "1 (SiLU)"),
         (nn.LeakyReLU(), "1 (LeakyReLU)"),
         (nn.MaxPool2d(1, return_indices=False), None),
-        (type("Secret", (nn.ReLU,), {"forward": lambda self, x: x.abs()})(), "(abs)"),
+        (type("Secret", (nn.ReLU,), {"forward": lambda self, x: x.abs()})(), "1 (Secret)"),
         (type("Scaled", (nn.Module,), {"forward": lambda self, x: x * 2})(), "mul (mul)"),
         (type("Shifted", (nn.Module,), {"forward": lambda self, x: x + 1})(), "add (add)"),
         (type("Weighted", (nn.Module,), {"forward": lambda self, x: torch.add(x, x, alpha=2)})(), "add (add)"),
