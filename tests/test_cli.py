@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -32,7 +33,7 @@ def test_compare_writes_the_report_to_the_default_folder(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""  # no progress bar where the output is no terminal, and no warning
     files = {file.name for file in (tmp_path / "reports" / "digits").iterdir()}
-    assert files == {"scores.csv", "summary.csv", "models.csv", "report.html", "run.json"}
+    assert files == {"scores.csv", "summary.csv", "controls.csv", "models.csv", "report.html", "run.json"}
     assert re.search(r"cnn-w2a2-sgt +(99|100)\.\d\d +40 +0\.\d{3} +0\.\d{3}", done.stdout)
     assert "\x1b" not in done.stdout
 
@@ -55,7 +56,21 @@ def test_compare_writes_the_report_to_the_default_folder(tmp_path):
             ["compare", "--dataset", "digits", "--output", "/proc/report"],
             "output folder /proc/report cannot be written",
         ),
-        (["compare"], "--dataset"),
+        (["compare"], "say which networks to compare: --dataset"),
+        (
+            ["compare", "--dataset", "digits", "--methods", "lrp:gama=1"],
+            "unknown parameter of lrp 'gama'; did you mean",
+        ),
+        (
+            ["compare", "--dataset", "digits", "--methods", "lrp:gamma=x"],
+            "lrp: gamma=x: input should be a valid number",
+        ),
+        (["compare", "--dataset", "digits", "--target", "predict"], "did you mean 'predicted'?"),
+        (["compare", "--config", "missing.yaml"], "missing.yaml: cannot be read as YAML"),
+        (["explain", "--dataset", "digits", "--index", "360"], "--index lies between 0 and 359"),
+        (["explain", "--dataset", "digits", "--index", "0", "--target", "10"], "--target lies between 0 and 9"),
+        (["explain", "--dataset", "digits", "--index", "0", "--models", "cnn-w3"], "unknown digits model 'cnn-w3'"),
+        (["explain", "--dataset", "digits", "--index", "0", "--output", "a.jpg"], "a name that ends in .png"),
         (["compare", "--dataset", "mnist", "--data-root", "nowhere"], "looked for train-images-idx3-ubyte"),
         (["train", "--dataset", "digits", "--scheme", "w5a5"], "unknown scheme 'w5a5'"),
         (["train", "--dataset", "digits", "--scheme", "fp32"], "cnn-fp32 exists already"),
@@ -115,7 +130,7 @@ def test_ctrl_c_leaves_no_file(tmp_path):
         stdout=subprocess.PIPE,
         text=True,
     )
-    time.sleep(15)
+    time.sleep(20)
     process.send_signal(signal.SIGINT)
     output, complaint = process.communicate(timeout=60)
     assert (process.returncode, output, complaint) == (130, "", "saq-eval: interrupted\n")
@@ -142,6 +157,42 @@ def test_train_and_list(tmp_path):
     weights.write_bytes(weights.read_bytes()[:-1])
     done = saq_eval("zoo", "verify", "mine", "--dataset", "digits", "--zoo", zoo, cwd=tmp_path)
     assert done.returncode == 2 and str(weights) in done.stderr and "0 of 1 models verified" in done.stdout
+
+
+def test_a_configuration_file_and_the_command_line(tmp_path):
+    (tmp_path / "study.yaml").write_text(
+        "dataset: digits\nmodels: [cnn-w2a2]\nsamples: 4\nmetrics: [SSIM]\nsave_maps: true\n"
+        "methods:\n  - saliency\n  - integrated_gradients: {n_steps: 4, baseline: blur}\n"
+    )
+    done = saq_eval("compare", "--config", "study.yaml", "--samples", 5, "--output", "here", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    run = json.loads((tmp_path / "here" / "run.json").read_text())
+    assert run["samples"] == 5 and list(run["metrics"]) == ["SSIM"]
+    assert list(run["methods"]) == ["saliency", "integrated_gradients:n_steps=4,baseline=blur", "random", "edges"]
+    assert "12 sets computed, 0 taken from an earlier run" in done.stdout
+    # The command in the record does the same again.
+    again = saq_eval(*shlex.split(run["command"])[1:], "--output", "here", cwd=tmp_path)
+    assert "0 sets computed, 12 taken from an earlier run" in again.stdout
+
+
+def test_explain_writes_a_picture(tmp_path):
+    done = saq_eval(
+        "explain", "--dataset", "digits", "--index", 7, "--models", "cnn-fp32,cnn-w2a2", "--methods",
+        "saliency,occlusion:window=9,stride=3,edges", cwd=tmp_path,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Written to reports/digits-7.png\n", "")
+    (picture,) = (tmp_path / "reports").iterdir()
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_methods_say_what_they_cost_and_need(tmp_path):
+    lines = {line.split()[0]: line for line in saq_eval("methods", cwd=tmp_path).stdout.splitlines()}
+    assert re.search(r"integrated_gradients +gradient +quick +signed +32 +no +gradients +n_steps=32,baseline=black", lines["integrated_gradients"])  # fmt: skip  # noqa: E501
+    assert re.search(
+        r"deeplift_shap +rules +full +signed +20 +no +known layers, background images", lines["deeplift_shap"]
+    )
+    assert re.search(r"edges +control +always +absolute +0 +no +nothing", lines["edges"])
+    assert "arXiv 1806.07421" in lines["rise"] and "logits only" in lines["rise"]
 
 
 @pytest.mark.parametrize("what", ["datasets", "architectures", "schemes", "methods", "metrics"])

@@ -1,3 +1,4 @@
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -5,14 +6,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from tqdm.auto import tqdm
 
 import saq_eval
 from saq_eval import SaqEvalError
+from saq_eval.attribution import find_explainers
+from saq_eval.attribution.store import MapStore, read_maps
+from saq_eval.grid import Clock, Grid, Settings, Subject
 from saq_eval.metrics import METRICS
+from saq_eval.zoo import random_weights
 
-SCORES = ["dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "seed", "method", "metric", "category", "sample", "label", "prediction", "score"]  # fmt: skip  # noqa: E501
-SUMMARY = ["dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "seed", "method", "metric", "category", "higher_is_better", "n", "mean", "ci_low", "ci_high", "baseline", "delta", "delta_ci_low", "delta_ci_high", "chance"]  # fmt: skip  # noqa: E501
-FILES = {"scores.csv", "summary.csv", "models.csv", "report.html", "run.json"}
+MODEL = ["dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "seed", "role"]
+SCORES = [*MODEL, "method", "metric", "category", "sample", "label", "prediction", "target", "score"]
+SUMMARY = [*MODEL, "method", "metric", "category", "higher_is_better", "degenerate", "n", "mean", "ci_low", "ci_high", "baseline", "delta", "delta_ci_low", "delta_ci_high", "chance"]  # fmt: skip  # noqa: E501
+CONTROLS = [*MODEL, "method", "metric", "category", "higher_is_better", "control", "n", "mean", "control_mean", "difference", "ci_low", "ci_high", "verdict"]  # fmt: skip  # noqa: E501
+FILES = {"scores.csv", "summary.csv", "controls.csv", "models.csv", "report.html", "run.json"}
 QUICK = {"methods": ["saliency", "smoothgrad"], "metrics": ["FaithfulnessCorrelation", "PointingGame", "SSIM"]}
 
 
@@ -23,16 +32,108 @@ def result():
 
 def test_frames(result):
     models = ["cnn-fp32", "cnn-w2a2", "cnn-fp32-sgt", "cnn-mixed-sgt"]  # each one's baseline takes part
-    assert list(result.scores.columns) == SCORES and len(result.scores) == 4 * 2 * 3 * 20
-    assert list(result.summary.columns) == SUMMARY and len(result.summary) == 4 * 2 * 3
-    assert list(result.models["model"]) == list(dict.fromkeys(result.scores["model"])) == models
+    untrained = ["cnn-fp32 (random weights)", "cnn-fp32-sgt (random weights)"]  # and its architecture, untrained
+    # Models: 2 methods x 3 metrics, 2 controls x 2 metrics; random weights: 2 methods x 3 metrics.
+    assert list(result.scores.columns) == SCORES and len(result.scores) == (4 * (2 * 3 + 2 * 2) + 2 * 2 * 3) * 20
+    assert list(result.summary.columns) == SUMMARY and len(result.summary) == 4 * (2 * 3 + 2 * 2) + 2 * 2 * 3
+    assert list(result.models["model"]) == models
+    assert list(dict.fromkeys(result.scores["model"])) == models + untrained
     assert list(result.models["baseline"]) == ["cnn-fp32", "cnn-fp32", "cnn-fp32-sgt", "cnn-fp32-sgt"]
     assert result.summary["mean"].notna().all()
     assert list(result.models["weight_bits"]) == ["32", "2", "32", "4/2"]
+    for table in (result.scores, result.summary):
+        real = ~table["model"].isin(untrained) & ~table["method"].isin(["random", "edges"])
+        assert (table["role"] == np.where(real, "model", "control")).all()
+
+
+def test_controls(result):
+    table = result.controls
+    assert list(table.columns) == CONTROLS
+    # Noise and edges: 4 models x 2 methods x 2 metrics, and SSIM for the 2 models that are no baselines; random weights:
+    # 2 baselines x 2 methods x 2 metrics, and SSIM as above.
+    assert table["control"].value_counts().to_dict() == {"random": 20, "edges": 20, "random weights": 8 + 4}
+    scores = result.scores.set_index(["model", "method", "metric", "sample"])["score"]
+    for row in table[table["metric"] != "SSIM"].itertuples():
+        if row.control == "random weights":
+            control = scores[f"{row.model} (random weights)", row.method, row.metric]
+        else:
+            control = scores[row.model, row.control, row.metric]
+        difference = scores[row.model, row.method, row.metric] - control
+        assert row.difference == pytest.approx(difference.mean(), abs=1e-12) and row.n == 20
+        assert row.control_mean == pytest.approx(control.mean()) and row.ci_low <= row.difference <= row.ci_high
+        outside = row.ci_low > 0 or row.ci_high < 0
+        better = (row.difference > 0) == row.higher_is_better
+        assert row.verdict == (("better" if better else "worse") if outside else "unclear")
+    noise = table[(table["control"] == "random") & (table["metric"] == "FaithfulnessCorrelation")]
+    assert (noise["verdict"] == "better").all()
+    assert (table[(table["metric"] == "SSIM") & (table["control"] == "random")]["verdict"] == "better").all()
+
+
+def test_a_similarity_controls_map_is_compared_with_the_baselines(result, make_task):
+    test_set = saq_eval.load_dataset("digits")
+    cell = result.scores.query("model == 'cnn-w2a2' and method == 'saliency' and metric == 'SSIM'")
+    chosen = test_set.subset(cell["sample"].to_numpy().copy())
+    network = saq_eval.load_model("digits", "cnn-fp32").network
+    edges, maps = (saq_eval.explain(m, network, chosen.images, chosen.labels).numpy() for m in ("edges", "saliency"))
+    expected = METRICS["SSIM"].score(make_task(None, edges, baseline_maps=maps)).mean()
+    row = result.controls.query(
+        "model == 'cnn-w2a2' and method == 'saliency' and metric == 'SSIM' and control == 'edges'"
+    )
+    assert row["control_mean"].item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_surrogate_gap_grows_as_bits_go(result):
+    gaps = result.models.set_index("model")["surrogate_gap"]
+    assert 0 <= gaps["cnn-fp32"] < 0.02 < 0.1 < gaps["cnn-mixed-sgt"] < gaps["cnn-w2a2"] < 1
+    model = saq_eval.load_model("digits", "cnn-w2a2")
+    chosen = saq_eval.load_dataset("digits").subset(result.scores["sample"].iloc[:20].to_numpy().copy())
+    maps = saq_eval.explain("integrated_gradients", model.network, chosen.images, chosen.labels)
+    with torch.no_grad():
+        change = model.network(chosen.images) - model.network(torch.zeros_like(chosen.images))
+    rise = change.gather(1, chosen.labels[:, None])[:, 0]
+    expected = (maps.sum(dim=(1, 2)) - rise).abs().sum() / rise.abs().sum()
+    assert gaps["cnn-w2a2"] == pytest.approx(expected.item(), rel=1e-3)
+
+
+@pytest.mark.parametrize("target", ["label", "predicted", "baseline"])
+def test_target_policies(target, tmp_path):
+    """Two networks that differ in an output's bias predict different classes, and have the same gradients."""
+    model = saq_eval.load_model("digits", "cnn-fp32")
+    biased = copy.deepcopy(model.network)
+    with torch.no_grad():
+        biased.fc2.bias += 12 * torch.nn.functional.one_hot(torch.tensor(3), 10)
+    sample = saq_eval.load_dataset("digits").sample(16, 0)
+    settings = Settings(
+        find_explainers(["saliency"]), ["PointingGame", "SSIM"], target, 0, 8, torch.device("cpu"), None
+    )
+    grid = Grid(sample, sample, settings, MapStore(tmp_path))
+    names = ("cnn-fp32", "biased", "untrained")
+    networks = (model.network, biased, random_weights(model, 7))
+    for name, network, role in zip(names, networks, ("model", "model", "control"), strict=True):
+        grid.evaluate(Subject(name, network, name, "cnn-fp32", role), Clock(), tqdm(disable=True))
+    with torch.no_grad():
+        predicted = {
+            name: network(sample.images).argmax(1).numpy() for name, network in zip(names, networks, strict=True)
+        }
+    labels = sample.labels.numpy()
+    assert (predicted["biased"] != predicted["cnn-fp32"]).sum() >= 2
+    expected = {
+        "label": dict.fromkeys(names, labels),
+        "predicted": {**predicted, "untrained": predicted["cnn-fp32"]},
+        "baseline": dict.fromkeys(names, predicted["cnn-fp32"]),
+    }[target]
+    for name in names:
+        np.testing.assert_array_equal(grid.targets[name], expected[name])
+    # Similarity compares maps of one class, whatever the two networks predict; with another class it would not be 1.
+    np.testing.assert_allclose(grid.cells["biased", "saliency", "SSIM"], 1.0, atol=1e-4)
+    maps = read_maps(tmp_path / "biased" / "saliency.safetensors")
+    expected_maps = saq_eval.explain("saliency", biased, sample.images, torch.from_numpy(expected["biased"].copy()))
+    np.testing.assert_allclose(maps, expected_maps, atol=1e-5)
 
 
 def test_every_model_sees_the_same_images_and_classes(result):
     per_cell = result.scores.groupby(["model", "method", "metric"])
+    assert (result.scores["target"] == result.scores["label"]).all()
     columns = [tuple(group["sample"]) + tuple(group["label"]) for _, group in per_cell]
     assert len(set(columns)) == 1
     test_set = saq_eval.load_dataset("digits")
@@ -44,6 +145,7 @@ def test_every_model_sees_the_same_images_and_classes(result):
 
 
 def test_summary_agrees_with_scores(result):
+    assert (result.summary["degenerate"] == 0).all()
     wide = result.scores.pivot_table(index=["model", "method", "metric"], columns="sample", values="score")
     for row in result.summary.itertuples():
         ours, baseline = (wide.loc[(name, row.method, row.metric)] for name in (row.model, row.baseline))
@@ -84,7 +186,7 @@ def test_the_same_command_writes_the_same_bytes(tmp_path):
     for folder in ("a", "b"):
         saq_eval.compare("digits", models=["cnn-w4a4"], samples=12, output=tmp_path / folder, progress=False, **QUICK)
     assert {file.name for file in (tmp_path / "a").iterdir()} == FILES
-    for name in ("scores.csv", "summary.csv", "models.csv"):
+    for name in ("scores.csv", "summary.csv", "controls.csv", "models.csv"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     other = saq_eval.compare("digits", models=["cnn-w4a4"], samples=12, seed=1, progress=False, **QUICK)
     assert not other.scores["sample"].equals(pd.read_csv(tmp_path / "a" / "scores.csv")["sample"])
@@ -100,6 +202,106 @@ def test_scores_depend_neither_on_batch_size_nor_on_the_order_of_models_and_meth
     pd.testing.assert_series_equal(changed, reference, atol=2e-3)
 
 
+def test_kept_maps_are_scored_anew_without_being_computed(tmp_path, monkeypatch):
+    arguments = {"models": ["cnn-w4a4"], "methods": ["saliency", "smoothgrad"], "samples": 8, "progress": False}
+    first = saq_eval.compare("digits", metrics=["SSIM", "PointingGame"], output=tmp_path, save_maps=True, **arguments)
+    assert first.run["maps"] == {"kept": True, "computed": 2 * 5 + 2, "read": 0}
+    files = {str(path.relative_to(tmp_path / "maps")) for path in (tmp_path / "maps").rglob("*.safetensors")}
+    assert "cnn-w4a4/smoothgrad.safetensors" in files and "cnn-fp32 (random weights)/saliency.safetensors" in files
+    assert read_maps(tmp_path / "maps" / "cnn-w4a4" / "saliency.safetensors").shape == (8, 28, 28)
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("a map was computed")
+
+    monkeypatch.setattr("saq_eval.grid.explain", refuse)
+    again = saq_eval.compare("digits", metrics=["Spearman", "SSIM"], output=tmp_path, save_maps=True, **arguments)
+    assert again.run["maps"] == {"kept": True, "computed": 0, "read": 2 * 5 + 2}
+    for result in (first, again):
+        result.summary.query("metric == 'SSIM'", inplace=True)
+        result.summary.reset_index(drop=True, inplace=True)
+    pd.testing.assert_frame_equal(first.summary, again.summary)
+    with pytest.raises(AssertionError, match="a map was computed"):
+        saq_eval.compare("digits", metrics=["SSIM"], output=tmp_path, save_maps=True, seed=1, **arguments)
+
+
+def test_an_interrupted_run_goes_on_from_the_kept_maps(tmp_path, monkeypatch):
+    arguments = {"models": ["cnn-w4a4"], "methods": ["saliency", "lrp"], "metrics": ["SSIM"], "samples": 4}
+    arguments |= {"output": tmp_path, "save_maps": True, "progress": False}
+    calls = []
+
+    def counted(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return saq_eval.explain(*args, **kwargs)
+
+    monkeypatch.setattr("saq_eval.grid.explain", counted)
+    with pytest.raises(KeyboardInterrupt):
+        saq_eval.compare("digits", **arguments)
+    assert [path.name for path in tmp_path.iterdir()] == ["maps"]
+    run = saq_eval.compare("digits", **arguments).run
+    assert run["maps"]["read"] == 3 and run["command"].endswith("--save-maps")
+
+
+def test_methods_with_parameters_are_columns_of_their_own():
+    result = saq_eval.compare(
+        "digits",
+        models=["cnn-w2a2"],
+        methods=["occlusion:window=9,stride=9", "occlusion:stride=9,window=9", "occlusion:window=14,stride=7"],
+        metrics=["PointingGame"],
+        samples=3,
+        progress=False,
+    )
+    labels = ["occlusion:window=9,stride=9", "occlusion:window=14,stride=7", "random", "edges"]
+    assert list(dict.fromkeys(result.summary["method"])) == labels == list(result.run["methods"])
+    assert result.run["methods"][labels[0]]["parameters"] == {"window": 9, "stride": 9, "baseline": "black"}
+    assert labels[0] in result.run["command"]
+
+
+def test_typical_images_come_from_the_training_set():
+    arguments = {"models": ["cnn-fp32"], "methods": ["deeplift_shap:n_background=4"], "samples": 3, "progress": False}
+    result = saq_eval.compare("digits", metrics=["PointingGame"], **arguments)
+    assert result.summary["mean"].notna().all()
+    assert result.controls["control"].unique().tolist() == ["random", "edges", "random weights"]
+
+
+def test_a_model_with_a_layer_without_a_rule_is_refused_before_anything_is_computed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "group_nets.py").write_text(
+        "from torch import nn\n"
+        "def net(): return nn.Sequential(nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.ReLU(), nn.Flatten(), nn.Linear(2704, 10))\n"
+    )
+    import sys
+
+    sys.path.insert(0, str(tmp_path))
+    from group_nets import net
+    from safetensors.torch import save_file
+
+    save_file(net().state_dict(), tmp_path / "weights.safetensors")
+    saq_eval.add_model("digits", "grouped", tmp_path / "weights.safetensors", "group_nets:net", zoo=tmp_path / "zoo")
+    arguments = {"models": ["grouped"], "zoo": tmp_path / "zoo", "trust_code": True, "samples": 2, "progress": False}
+    with pytest.raises(SaqEvalError, match=r"digits/grouped: lrp has no rule for _1 \(GroupNorm\); .* saliency"):
+        saq_eval.compare("digits", methods=["saliency", "lrp"], output=tmp_path / "report", **arguments)
+    assert not (tmp_path / "report").exists()
+    result = saq_eval.compare("digits", methods=["saliency"], metrics=["PointingGame"], **arguments)
+    assert set(result.summary["model"]) == {"grouped", "grouped (random weights)"}
+
+
+def test_degenerate_maps_are_counted_and_not_scored(monkeypatch):
+    def sometimes_constant(explainer, network, images, targets, **kwargs):
+        maps = saq_eval.explain(explainer, network, images, targets, **kwargs)
+        if explainer.label == "saliency":
+            maps[1:3] = 0
+        return maps
+
+    monkeypatch.setattr("saq_eval.grid.explain", sometimes_constant)
+    result = saq_eval.compare("digits", models=["cnn-w2a2"], samples=6, progress=False, **QUICK)
+    rows = result.summary[result.summary["method"] == "saliency"]
+    assert (rows["degenerate"] == 2).all() and (rows["n"] == 4).all()
+    assert (result.summary[result.summary["method"] == "smoothgrad"]["degenerate"] == 0).all()
+    assert "Maps that say nothing" in result_html(result) and "2 of 6" in result_html(result)
+
+
 def test_one_baseline_for_all():
     result = saq_eval.compare(
         "digits",
@@ -111,6 +313,7 @@ def test_one_baseline_for_all():
         progress=False,
     )
     assert list(result.models["model"]) == ["cnn-w4a4", "cnn-w2a2"]
+    assert result.run["models"]["cnn-w4a4 (random weights)"]["role"] == "control"
     assert set(result.summary["baseline"]) == {"cnn-w4a4"}
 
 
@@ -135,19 +338,24 @@ def test_one_sample_has_no_interval_but_a_mean():
 def result_html(result):
     from saq_eval.reporting.html import render
 
-    return render(result.scores, result.summary, result.models, result.run, result.gallery)
+    tables = {name: getattr(result, name) for name in ("scores", "summary", "controls", "models")}
+    return render(tables, result.run, result.gallery)
 
 
 def test_run_json_is_the_whole_record(result, tmp_path):
     result.write(tmp_path)
     run = json.loads((tmp_path / "run.json").read_text())
     assert run["seed"] == 0 and run["samples"] == 20 and len(run["image_indices"]) == 20
-    assert set(run["methods"]) == set(QUICK["methods"]) and set(run["metrics"]) == set(QUICK["metrics"])
+    assert set(run["methods"]) == {*QUICK["methods"], "random", "edges"} and set(run["metrics"]) == set(
+        QUICK["metrics"]
+    )
     assert run["metrics"]["FaithfulnessCorrelation"]["settings"]["subset_size"] == 56
     assert run["metrics"]["SSIM"]["settings"]["sigma"] == 1.5
-    assert "25 copies" in run["methods"]["smoothgrad"]["description"]
+    smoothgrad = run["methods"]["smoothgrad"]
+    assert smoothgrad["parameters"] == {"n_samples": 25, "stdev": 0.15} and smoothgrad["sign"] == "absolute"
+    assert run["target"] == "label" and run["maps"] == {"kept": False, "computed": 4 * 5 + 2 * 2, "read": 0}
     card = saq_eval.load_model("digits", "cnn-w2a2").card
-    assert run["models"]["cnn-w2a2"] == {"weights_sha256": card.weights_sha256, "baseline": "cnn-fp32"}
+    assert run["models"]["cnn-w2a2"] == {"role": "model", "weights_sha256": card.weights_sha256, "baseline": "cnn-fp32"}
     assert {"torch", "captum", "quantus", "python", "saq_eval"} <= run["versions"].keys()
     stages = {
         "loading",
@@ -169,7 +377,10 @@ def test_run_json_is_the_whole_record(result, tmp_path):
         ({"dataset": "digit"}, "unknown dataset 'digit'; did you mean 'digits'"),
         ({"models": ["cnn-w8"]}, "unknown digits model 'cnn-w8'"),
         ({"baseline": "cnn-fp16"}, "unknown digits model 'cnn-fp16'; did you mean 'cnn-fp32'"),
-        ({"methods": ["gradcam"]}, "unknown method 'gradcam'; .*valid: saliency"),
+        ({"methods": ["grad_cam"]}, "unknown method 'grad_cam'; did you mean 'gradcam'"),
+        ({"methods": ["occlusion:window=40"]}, "digits/cnn-fp32: occlusion: window=40 does not fit"),
+        ({"target": "prediction"}, "unknown target 'prediction'; did you mean 'predicted'"),
+        ({"save_maps": True, "output": None}, "maps are kept in the output folder: name one"),
         ({"methods": []}, "at least one method is needed"),
         ({"metrics": ["ssim"]}, "unknown metric 'ssim'; did you mean 'SSIM'"),
         ({"samples": 0}, "samples must lie between 1 and 360"),
@@ -205,7 +416,7 @@ def test_an_interruption_leaves_what_was_there(moment, tmp_path, monkeypatch):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    place = "saq_eval.comparison.explain" if moment == "scoring" else "saq_eval.reporting.output.render"
+    place = "saq_eval.grid.explain" if moment == "scoring" else "saq_eval.reporting.output.render"
     monkeypatch.setattr(place, interrupt)
     with pytest.raises(KeyboardInterrupt):
         saq_eval.compare("digits", models=["cnn-w4a4"], samples=2, output=tmp_path, progress=False, **QUICK)

@@ -6,7 +6,9 @@ import pytest
 
 import saq_eval
 from saq_eval.reporting.figures import image_pictures, map_pictures, tradeoff
-from saq_eval.reporting.html import change, render
+from saq_eval.reporting.html import change, render, told_apart
+
+TABLES = ("scores", "summary", "controls", "models")
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +24,8 @@ def result():
 
 
 def page(result, **changes):
-    parts = {
-        name: changes.get(name, getattr(result, name)) for name in ("scores", "summary", "models", "run", "gallery")
-    }
-    return render(**parts)
+    parts = {name: changes.get(name, getattr(result, name)) for name in (*TABLES, "run", "gallery")}
+    return render({name: parts[name] for name in TABLES}, parts["run"], parts["gallery"])
 
 
 class Outline(HTMLParser):
@@ -75,7 +75,8 @@ def test_it_shows_every_number_and_every_map(result):
     for row in result.summary.itertuples():
         assert f"{row.mean:.3f}".replace("-", "−") in html
     images = [attributes for tag, attributes in outline(html) if tag == "img"]
-    assert len(images) == 2 * 10 * (1 + 3)  # methods x classes x (image and three models)
+    # classes x (methods x (image, three models, random weights) + controls x (image, three models))
+    assert len(images) == 10 * (2 * (1 + 3 + 1) + 2 * (1 + 3))
     assert all(attributes["alt"] for attributes in images)
 
 
@@ -83,11 +84,12 @@ def test_hostile_names_are_text(result):
     name = '<script>alert("x")</script>'
     models = result.models.replace("cnn-w2a2", name)
     summary, scores = result.summary.replace("cnn-w2a2", name), result.scores.replace("cnn-w2a2", name)
+    run = result.run | {"models": {name if m == "cnn-w2a2" else m: v for m, v in result.run["models"].items()}}
     maps = {(name if m == "cnn-w2a2" else m, method): v for (m, method), v in result.gallery.maps.items()}
     gallery = type(result.gallery)(
         result.gallery.positions, result.gallery.images, result.gallery.indices, (name,) * 10, maps
     )
-    html = page(result, models=models, summary=summary, scores=scores, gallery=gallery)
+    html = page(result, models=models, summary=summary, scores=scores, run=run, gallery=gallery)
     assert "<script" not in html and "&lt;script&gt;" in html
 
 
@@ -96,7 +98,7 @@ def test_constant_maps_are_said_not_drawn(result):
     gallery = type(result.gallery)(
         result.gallery.positions, result.gallery.images, result.gallery.indices, result.gallery.captions, maps
     )
-    assert page(result, gallery=gallery).count(">constant<") == 2 * 10 * 3
+    assert page(result, gallery=gallery).count(">constant<") == 10 * (2 * 4 + 2 * 3)
 
 
 @pytest.mark.parametrize(
@@ -128,11 +130,35 @@ def test_what_an_interval_shows(delta, low, high, higher_is_better, category, ba
     assert change(next(row.itertuples())) == expected
 
 
+def test_it_says_which_metrics_do_not_tell_maps_from_controls(result):
+    counted = {row["metric"]: row for row in told_apart(result.controls)}
+    assert set(counted) == {"PixelFlipping", "PointingGame", "SSIM"}
+    edges = counted["PixelFlipping"]["counts"]["edges"]
+    assert edges["cells"] == 3 * 2 == edges["better"] + edges["worse"] + edges["unclear"]
+    assert counted["PixelFlipping"]["counts"]["random weights"]["cells"] == 1 * 2
+    assert counted["SSIM"]["counts"]["random weights"]["cells"] == 2 * 2
+    controls = result.controls.copy()
+    controls.loc[(controls["metric"] == "SSIM") & (controls["control"] == "edges"), "verdict"] = "unclear"
+    controls.loc[(controls["metric"] == "SSIM") & (controls["control"] != "edges"), "verdict"] = "better"
+    html = page(result, controls=controls)
+    assert "SSIM does not tell most real maps from edges:" in html
+    controls["verdict"] = "better"
+    assert "does not tell most real maps" not in page(result, controls=controls)
+
+
+def test_only_baselines_and_no_similarity_controls():
+    result = saq_eval.compare(
+        "digits", models=["cnn-fp32"], methods=["saliency"], metrics=["SSIM"], samples=3, progress=False
+    )
+    assert result.controls.empty
+    outline(page(result))
+
+
 def test_tradeoff_averages_over_methods(result):
     table = tradeoff(result.scores, result.models)
     assert len(table) == 3 * 3
     row = table[(table["metric"] == "SSIM") & (table["model"] == "cnn-w2a2")].iloc[0]
-    expected = result.summary.query("metric == 'SSIM' and model == 'cnn-w2a2'")["mean"].mean()
+    expected = result.summary.query("metric == 'SSIM' and model == 'cnn-w2a2' and role == 'model'")["mean"].mean()
     assert row["mean"] == pytest.approx(expected) and row["ci_low"] < expected < row["ci_high"]
 
 

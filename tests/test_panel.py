@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from saq_eval import SaqEvalError
+from saq_eval.panel import draw_panel
+
+
+def test_a_row_per_model_and_a_column_per_method(tmp_path):
+    sizes = {}
+    for models, methods in ((["cnn-fp32"], ["saliency"]), (["cnn-fp32", "cnn-w2a2"], ["saliency", "lrp", "edges"])):
+        path = draw_panel("digits", 3, models=models, methods=methods, output=tmp_path / "new" / f"{len(models)}.png")
+        picture = Image.open(path)
+        sizes[len(models)] = picture.size
+        assert np.asarray(picture.convert("L")).std() > 10
+    assert sizes[2][0] > 1.5 * sizes[1][0] and sizes[2][1] > 1.5 * sizes[1][1]
+    assert {file.name for file in (tmp_path / "new").iterdir()} == {"1.png", "2.png"}
+
+
+def test_the_class_can_be_chosen_and_random_methods_have_a_seed(tmp_path):
+    def panel(**arguments):
+        methods = ["smoothgrad:n_samples=2", "deeplift_shap:n_background=2"]
+        path = draw_panel("digits", 0, models=["cnn-w2a2"], methods=methods, output=tmp_path / "a.png", **arguments)
+        return path.read_bytes()
+
+    assert panel() == panel() != panel(seed=1)
+    assert panel(target=5) != panel()
+
+
+def test_bad_requests(tmp_path):
+    for arguments, message in (
+        ({"index": -1}, "--index lies between 0 and 359"),
+        ({"target": 10}, "--target lies between 0 and 9"),
+        ({"methods": ["lpr"]}, "unknown method 'lpr'; did you mean 'lrp'"),
+        ({"output": tmp_path / "a.svg"}, "ends in .png"),
+        ({"output": "/proc/a.png", "methods": ["edges"]}, "cannot be written"),
+    ):
+        given = {"index": 0, "models": ["cnn-w2a2"], "output": tmp_path / "a.png", **arguments}
+        with pytest.raises(SaqEvalError, match=message):
+            draw_panel("digits", given.pop("index"), **given)
+    assert list(tmp_path.iterdir()) == []
