@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from saq_eval.cli import main
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -103,11 +105,23 @@ def test_compare_writes_the_report_to_the_default_folder(tmp_path):
         (["explain-all"], "explain-all"),
     ],
 )
-def test_bad_input_gets_one_line_and_exit_code_2(arguments, message, tmp_path):
-    done = saq_eval(*arguments, cwd=tmp_path)
-    assert done.returncode == 2
-    assert message in done.stderr and done.stderr.count("\n") == 1 and done.stderr.startswith("saq-eval: ")
-    assert done.stdout == "" and list(tmp_path.iterdir()) == []
+def test_bad_input_gets_one_line_and_exit_code_2(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["saq-eval", *arguments])
+    with pytest.raises(SystemExit) as exit:
+        main()  # in this process, which has imported everything
+    output, complaint = capsys.readouterr()
+    assert exit.value.code == 2
+    assert message in complaint and complaint.count("\n") == 1 and complaint.startswith("saq-eval: ")
+    assert output == "" and list(tmp_path.iterdir()) == []
+
+
+def test_bad_input_in_a_process_of_its_own(tmp_path):
+    done = saq_eval("compare", "--dataset", "digit", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        done.stderr == "saq-eval: unknown dataset 'digit'; did you mean 'digits'? valid: digits, mnist, fashionmnist\n"
+    )
 
 
 def test_ctrl_c_leaves_no_file(tmp_path):
