@@ -5,7 +5,7 @@ READY := .venv/.ready
 .PHONY: compare test lint wheel clean
 
 compare: $(READY)  ## compare the digits networks; nothing is downloaded but the packages
-	$(BIN)/saq-eval compare --dataset digits
+	$(BIN)/saq-eval compare --dataset digits --methods quick
 
 test: $(READY)  ## run the tests; those that need FashionMNIST or MNIST want SAQ_EVAL_DATA_ROOT
 	$(BIN)/python -m pytest

@@ -29,7 +29,7 @@ def saq_eval(*arguments, cwd, **environment):
 
 def test_compare_writes_the_report_to_the_default_folder(tmp_path):
     done = saq_eval(
-        "compare", "--dataset", "digits", "--models", "cnn-w*,cnn-mixed", "--methods", "saliency,occlusion",
+        "compare", "--dataset", "digits", "--models", "cnn-w2*,cnn-mixed", "--methods", "saliency,occlusion",
         "--metrics", "PixelFlipping,SSIM", "--samples", 8, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

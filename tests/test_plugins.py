@@ -54,6 +54,24 @@ def test_architectures_schemes_and_zoo_folders(package, tmp_path):
     assert str(theirs) in shown.stdout and shown.returncode == 0
 
 
+def test_methods_with_parameters(package, tmp_path):
+    site = package(
+        "import saq_eval\n"
+        "@saq_eval.register_method('flat', family='perturbation', reference='theirs', sign='absolute')\n"
+        "def flat(batch, *, level: float = 1.0):\n"
+        "    'The image times a number.'\n"
+        "    return batch.images * level\n"
+    )
+    assert "flat " in saq_eval(site, "methods").stdout
+    done = saq_eval(
+        site, "explain", "--dataset", "digits", "--index", "1", "--models", "cnn-w2a2", "--methods", "flat:level=2",
+        "--output", str(tmp_path / "flat.png"),
+    )  # fmt: skip
+    assert done.returncode == 0 and (tmp_path / "flat.png").is_file(), done.stderr
+    wrong = saq_eval(site, "explain", "--dataset", "digits", "--index", "1", "--methods", "flat:level=high")
+    assert "flat: level=high: input should be a valid number" in wrong.stderr
+
+
 def test_an_extension_that_cannot_be_imported_is_named(package):
     done = saq_eval(package("raise RuntimeError('no luck')"), "architectures")
     assert done.returncode == 2
