@@ -154,7 +154,11 @@ def compare(
     """
     clock = Clock()
     with clock("loading"):
-        explainers = find_explainers(methods)
+        explainers = [explainer for explainer in find_explainers(methods) if explainer.label not in CONTROLS]
+        if not explainers:
+            raise SaqEvalError(
+                f"{' and '.join(CONTROLS)} are part of every comparison: name a method to compare with them"
+            )
         metric_names = _distinct(METRICS, metrics)
         if batch_size < 1:
             raise SaqEvalError(f"batch_size is at least 1, not {batch_size}")

@@ -25,7 +25,7 @@ from saq_eval.training.loop import accuracy, predict
 
 Target = Literal["label", "predicted", "baseline"]
 # The map whose sum misses the logit's change by the surrogate gap; see `Grid.surrogate_gaps`.
-_PATH = "integrated_gradients"
+_PATH = find_explainer("integrated_gradients")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Settings:
     """What is done to every network.
 
     Attributes:
-        explainers: the attribution methods with their parameters; controls are added.
+        explainers: the attribution methods with their parameters, without controls, which are added.
         metrics: names of metrics.
         target: the class explained; see `saq_eval.compare`.
         seed: of methods and metrics that draw.
@@ -74,18 +74,9 @@ class Settings:
     device: torch.device
     background: Tensor | None
 
-    @property
-    def labels(self) -> list[str]:
-        """The methods' labels."""
-        return [explainer.label for explainer in self.explainers]
-
     def methods_of(self, role: str) -> list[Explainer]:
         """Return the methods that explain a network: for models also the controls, which come last."""
-        chosen = {explainer.label: explainer for explainer in self.explainers}
-        if role == "model":
-            for name in CONTROLS:
-                chosen[name] = chosen.pop(name, find_explainer(name))
-        return list(chosen.values())
+        return self.explainers + ([find_explainer(name) for name in CONTROLS] if role == "model" else [])
 
 
 @dataclass
@@ -160,6 +151,7 @@ class Grid:
             self.predictions[subject.name] = logits.argmax(dim=1).numpy()
         self.targets[subject.name] = targets = self._choose_targets(subject)
         explainers = self.settings.methods_of(subject.role)
+        path_maps = None
         # Controls first: a baseline's maps are compared with them.
         for explainer in sorted(explainers, key=lambda explainer: explainer.label not in CONTROLS):
             method = explainer.label
@@ -173,9 +165,12 @@ class Grid:
                 baseline_maps = self._baseline_maps_for(subject, explainer)
             self._score(subject, method, self._task(judge, targets, maps, baseline_maps), clock)
             bar.update()
+            if explainer.label == _PATH.label:
+                path_maps = maps
         if subject.role == "model":
             with clock("attribution"):
-                self.surrogate_gaps[subject.name] = self._surrogate_gap(subject, logits, targets)
+                path_maps = self._maps(subject, _PATH) if path_maps is None else path_maps
+                self.surrogate_gaps[subject.name] = self._surrogate_gap(network, path_maps, logits, targets)
         network.cpu()
         judge.cpu()
 
@@ -262,11 +257,10 @@ class Grid:
                         maps = self._baseline_maps[subject.name, control]
                         self.controls[subject.name, method, name, control] = metric.score(replace(task, maps=maps))
 
-    def _surrogate_gap(self, subject: Subject, logits: Tensor, targets: np.ndarray) -> float:
-        maps = self._maps(subject, find_explainer(_PATH))
+    def _surrogate_gap(self, network: nn.Module, maps: np.ndarray, logits: Tensor, targets: np.ndarray) -> float:
         black = torch.zeros_like(self.sample.images[:1]).to(self.settings.device)
         with torch.no_grad():
-            rise = (logits - subject.network(black).cpu()).double().numpy()[np.arange(len(targets)), targets]
+            rise = (logits - network(black).cpu()).double().numpy()[np.arange(len(targets)), targets]
         missed = np.abs(np.asarray(maps, dtype=np.float64).sum(axis=(1, 2)) - rise).sum()
         return float(missed / np.abs(rise).sum()) if np.abs(rise).sum() > 0 else np.nan
 
