@@ -36,7 +36,7 @@ class Item:
         image: float32 (channels, height, width) in [0, 1].
         label: the class index.
         class_name: the class's name.
-        mask: bool (1, height, width), true on the object; see `foreground_mask`.
+        mask: bool (1, height, width), true on the evidence; see `Dataset.masks`.
     """
 
     image: Tensor
@@ -56,6 +56,8 @@ class Dataset:
         labels: int64 (n,), class indices.
         class_names: one name per class index.
         indices: int64 (n,), each image's position in the full split.
+        evidence: bool (n, 1, height, width), true on what decides the label, where that is known by construction;
+            none where it is not.
     """
 
     name: str
@@ -64,21 +66,27 @@ class Dataset:
     labels: Tensor
     class_names: tuple[str, ...]
     indices: Tensor
+    evidence: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, position: int) -> Item:
         label = int(self.labels[position])
-        image = self.images[position]
-        return Item(image, label, self.class_names[label], foreground_mask(image))
+        return Item(self.images[position], label, self.class_names[label], self._mask(position))
 
     def __iter__(self) -> Iterator[Item]:
         return (self[position] for position in range(len(self)))
 
     def masks(self) -> Tensor:
-        """Return the localisation masks of all images: bool (n, 1, height, width)."""
-        return torch.stack([foreground_mask(image) for image in self.images])
+        """Return where the evidence for the label is: bool (n, 1, height, width).
+
+        It is the evidence known by construction, or else, as a guess, the object: see `foreground_mask`.
+        """
+        return torch.stack([self._mask(position) for position in range(len(self))])
+
+    def _mask(self, position: int) -> Tensor:
+        return foreground_mask(self.images[position]) if self.evidence is None else self.evidence[position]
 
     def sample(self, count: int, seed: int) -> Dataset:
         """Return `count` images drawn without replacement, stratified by class, in the split's order.
@@ -107,7 +115,13 @@ class Dataset:
     def subset(self, positions: np.ndarray) -> Dataset:
         """Return the images at `positions`, int (m,), in that order."""
         chosen = torch.as_tensor(positions)
-        return replace(self, images=self.images[chosen], labels=self.labels[chosen], indices=self.indices[chosen])
+        return replace(
+            self,
+            images=self.images[chosen],
+            labels=self.labels[chosen],
+            indices=self.indices[chosen],
+            evidence=None if self.evidence is None else self.evidence[chosen],
+        )
 
 
 def foreground_mask(image: Tensor) -> Tensor:
@@ -206,3 +220,72 @@ _register_torchvision(
     "FashionMNIST",
     ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
 )
+
+
+# However two of them are laid on each other, at least 16 of their 36 lit cells lie on dark ones. None has a 2x2 square of
+# lit cells, nor four in a row or column, as strokes have; none has a dark 2x2 square, so every part of it tells something.
+_PATTERNS = """
+    #.###. ###.## #.##.# #..### ..##..
+    #...## .#..#. ..#.#. .#.#.. #..##.
+    .#.#.# ...### .##... ..#..# #.##.#
+    ...#.# .#.#.. ##..## .#..## ##....
+    #.#... ...#.# #.##.# .#.##. .##.##
+    ##.#.# #.#.## #....# #.##.# ..##.#
+
+    #..#.# .##..# #.#.#. ##..#. #.##..
+    ###..# #.##.# ..##.. #..##. .#...#
+    #..#.# .#..#. ##.### #.##.. ..#.##
+    .#..#. .#.#.# #....# .##..# ##.##.
+    #.##.. #..#.. .###.# ##.#.. #..#.#
+    #.#.#. #.###. #..#.. #...## .#.##.
+"""
+
+
+def _patches() -> np.ndarray:
+    """Return the ten patterns, white on black, with a black frame of one pixel: uint8 (10, 8, 8)."""
+    lit = [[list(row) for row in block.split()] for block in _PATTERNS.strip().split("\n\n")]
+    patterns = (np.array(lit).reshape(2, 6, 5, 6) == "#").swapaxes(1, 2).reshape(10, 6, 6)
+    return np.pad(patterns, ((0, 0), (1, 1), (1, 1))).astype(np.uint8) * 255
+
+
+@register_dataset("planted")
+def _planted(split: Split, data_root: Path) -> Dataset:
+    """The digits with planted evidence: a patch, written in anywhere, is all that tells the label.
+
+    A patch is one of ten patterns of 6x6 pixels, 18 of them white, in a black frame: 8x8 pixels, 8.2 % of
+    the image, at one of the 441 places where it fits as a whole, drawn for each image. The labels are dealt
+    out evenly within each class of digit, so that a digit says nothing of them. So it is known where an explanation
+    should point, and need not be guessed from what people see in the image; the idea of objects pasted into
+    scenes (Yang and Kim 2019, arXiv 1907.09701), without the scenes' own meaning.
+
+    The test set has each test digit once, as it is but for the patch. The training set has four copies of each
+    training digit, with patches, contrasts and clutter of their own, since a network that sees clean digits only
+    has little reason to be blind to them: it gets the labels right and spreads half of its relevance over
+    the strokes. The contrast is uniform in 0 … 1; a share of the pixels that is uniform in 0 … 0.3 becomes black or
+    white. Image i shows digit i, modulo the size of that split of `digits`.
+    """
+    digits, rng = load_dataset("digits", split, data_root), np.random.default_rng(["train", "test"].index(split))
+    shown = np.tile(np.arange(len(digits)), 4 if split == "train" else 1)
+    count = len(shown)
+
+    in_order = np.lexsort((rng.random(count), digits.labels.numpy()[shown]))  # by class of digit, at random within
+    labels = np.empty(count, dtype=np.int64)
+    labels[in_order] = np.arange(count) % 10
+
+    images = digits.images.numpy()[shown, 0] * 255
+    size = images.shape[1:]
+    if split == "train":
+        images *= rng.random((count, 1, 1), dtype=np.float32)
+        hidden = rng.random((count, *size)) < rng.uniform(0, 0.3, (count, 1, 1))
+        images[hidden] = 255 * rng.integers(0, 2, hidden.sum())
+    images = np.rint(images).astype(np.uint8)
+
+    patches = _patches()
+    side = patches.shape[1]
+    offsets = np.arange(size[0]) - rng.integers(0, size[0] - side + 1, (2, count, 1))
+    down, across = (offsets >= 0) & (offsets < side)
+    evidence = down[:, :, None] & across[:, None, :]
+    images[evidence] = patches[labels].ravel()
+    names = tuple(f"pattern {label}" for label in range(10))
+    dataset = _from_bytes("planted", split, torch.from_numpy(images), torch.from_numpy(labels), names)
+    return replace(dataset, evidence=torch.from_numpy(evidence).unsqueeze(1))

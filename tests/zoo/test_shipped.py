@@ -10,7 +10,7 @@ from saq_eval.studies import default_name, load_study
 from saq_eval.zoo import find_model, verify_model
 
 BUILTIN = Path(__file__).parents[2] / "model_zoo"
-DATASETS = ["digits", "mnist", "fashionmnist"]
+DATASETS = ["digits", "mnist", "fashionmnist", "planted"]
 STUDY = load_study("paper")
 
 
@@ -41,6 +41,11 @@ def test_the_whole_zoo_is_small():
 @pytest.mark.parametrize("name", [model.name for model in STUDY.plan("digits")])
 def test_digits_networks_are_verified_and_reach_98_percent(name, digits):
     assert verify_model(*find_model("digits", name), digits) >= 0.98
+
+
+@pytest.mark.parametrize("name", [model.name for model in STUDY.plan("planted")])
+def test_planted_networks_are_verified_and_find_the_patch(name):
+    assert verify_model(*find_model("planted", name), load_dataset("planted")) >= 0.99
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "fashionmnist"])
