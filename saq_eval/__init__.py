@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from saq_eval.comparison import Comparison, compare
     from saq_eval.datasets import load_dataset, register_dataset
     from saq_eval.errors import SaqEvalError
+    from saq_eval.metrics import register_metric
     from saq_eval.quantization import Bits, Scheme, freeze, quantize, register_scheme
     from saq_eval.studies import train_model, train_study
     from saq_eval.training.recipes import Recipe
@@ -40,6 +41,7 @@ _HOME = {
     "register_architecture": "architectures",
     "register_dataset": "datasets",
     "register_method": "attribution",
+    "register_metric": "metrics",
     "register_scheme": "quantization",
     "register_zoo": "zoo",
     "train_model": "studies",

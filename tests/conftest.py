@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from saq_eval.architectures import ARCHITECTURES
+from saq_eval.attribution import explain
 from saq_eval.datasets import Dataset, load_dataset
 from saq_eval.metrics import Task
 
@@ -57,9 +58,15 @@ def settle(network: nn.Module, images: torch.Tensor) -> nn.Module:
     return network.eval()
 
 
+def explain_again(network: nn.Module, images: np.ndarray, targets: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """Explain as `Task.explain` does, by input × gradient."""
+    tensors = (torch.from_numpy(array) for array in (images, targets))
+    return explain("input_x_gradient", network, *tensors, indices=indices.tolist()).numpy()
+
+
 @pytest.fixture
 def make_task(digits: Dataset) -> Callable[..., Task]:
-    """Build a metric's input for the first test digits; keyword arguments replace fields."""
+    """Build a metric's input for the first test digits, explained by input × gradient; keyword arguments replace fields."""
 
     def make(network: nn.Module, maps: np.ndarray, **fields) -> Task:
         count = len(maps)
@@ -68,6 +75,7 @@ def make_task(digits: Dataset) -> Callable[..., Task]:
             **{
                 "network": network,
                 "images": sample.images.numpy(),
+                "labels": sample.labels.numpy(),
                 "targets": sample.labels.numpy(),
                 "masks": sample.masks().numpy(),
                 "maps": maps,
@@ -76,6 +84,7 @@ def make_task(digits: Dataset) -> Callable[..., Task]:
                 "seed": 0,
                 "batch_size": 64,
                 "device": "cpu",
+                "explain": explain_again,
             }
             | fields
         )

@@ -20,11 +20,10 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
 from skimage.filters import gaussian
 from torch import Tensor, nn
 
@@ -34,10 +33,6 @@ from saq_eval.randomness import derived_seed
 from saq_eval.registry import Registry
 from saq_eval.specs import fill_parameters, label, parse_spec
 
-Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(gt=0, lt=1)]
 Baseline = Literal["black", "mean", "blur"]
 Family = Literal["gradient", "rules", "class activation", "perturbation", "control"]
 

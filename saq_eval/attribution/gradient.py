@@ -12,12 +12,10 @@ from torch import Tensor
 from saq_eval.attribution.base import (
     Baseline,
     Batch,
-    Count,
-    NotNegative,
-    Positive,
     baseline_images,
     register_method,
 )
+from saq_eval.specs import Count, NotNegative, Positive
 
 
 def _gradients(batch: Batch, points: Tensor) -> Tensor:

@@ -15,14 +15,12 @@ from torch.nn import functional as F
 from saq_eval.attribution.base import (
     Baseline,
     Batch,
-    Count,
-    NotNegative,
-    Share,
     baseline_images,
     register_method,
 )
 from saq_eval.errors import SaqEvalError
 from saq_eval.randomness import global_seed
+from saq_eval.specs import Count, NotNegative, Share
 
 
 def superpixels(images: Tensor, segments: int) -> Tensor:

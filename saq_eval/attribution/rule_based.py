@@ -12,12 +12,10 @@ from saq_eval.attribution import rules
 from saq_eval.attribution.base import (
     Baseline,
     Batch,
-    Count,
-    NotNegative,
-    Positive,
     baseline_images,
     register_method,
 )
+from saq_eval.specs import Count, NotNegative, Positive
 
 
 @register_method(

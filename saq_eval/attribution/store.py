@@ -24,7 +24,7 @@ class MapKey:
     Attributes:
         dataset: its name.
         model: the network's name.
-        weights: SHA-256 of its weights' file, or what else tells its weights from others.
+        identity: what tells the network from others of its name: a hash of its weights and what computes with them.
         method: the method's label.
         parameters: all of the method's parameters.
         seed: of random methods.
@@ -34,7 +34,7 @@ class MapKey:
 
     dataset: str
     model: str
-    weights: str
+    identity: str
     method: str
     parameters: dict[str, Any]
     seed: int
@@ -56,7 +56,7 @@ class MapStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.computed = self.read = 0
+        self.computed = 0
 
     def path(self, model: str, method: str) -> Path:
         """Return where a network's maps by a method are kept."""
@@ -80,7 +80,6 @@ class MapStore:
         written = json.dumps(asdict(key), sort_keys=True)
         stored = self._stored(path, written, targets)
         if stored is not None:
-            self.read += 1
             return stored
         maps = compute()
         self.computed += 1

@@ -1,6 +1,17 @@
-"""Metrics of saliency maps: faithfulness and localisation (Quantus), similarity to a baseline's maps (scikit-image, SciPy)."""
+"""Metrics of saliency maps, a module for each kind, and the sets that they form."""
 
-from saq_eval.metrics import quantus, similarity  # noqa: F401  (registers the metrics)
-from saq_eval.metrics.base import METRICS, Metric, Task, is_degenerate
+from saq_eval.metrics import mosaics, quantus, relevance_gain, similarity  # noqa: F401  (registers the metrics)
+from saq_eval.metrics.base import METRICS, Metric, Scorer, Task, find_scorer, is_degenerate, register_metric
+from saq_eval.metrics.sets import find_scorers, metric_sets
 
-__all__ = ["METRICS", "Metric", "Task", "is_degenerate"]
+__all__ = [
+    "METRICS",
+    "Metric",
+    "Scorer",
+    "Task",
+    "find_scorer",
+    "find_scorers",
+    "is_degenerate",
+    "metric_sets",
+    "register_metric",
+]

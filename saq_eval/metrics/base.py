@@ -1,18 +1,35 @@
-"""What a metric is; the metrics themselves are in the modules beside this one."""
+"""What a metric is, and which ones a set's name stands for; the metrics are in the modules beside this one.
+
+A metric gives one score per image. These policies hold for all:
+
+- **Parameters** are the keyword-only parameters of the function that declares the metric; a text such as
+  `FaithfulnessCorrelation:nr_runs=50,baseline=blur` sets them. A parameter whose default is none is chosen by the
+  image's size; what was chosen is on record.
+- **Degenerate maps** (constant, all zero, not finite) have no score: NaN, whatever a library would make of them.
+- **Randomness.** Each image draws from a generator of its own, seeded by the seed, the metric and the image's own
+  index, so that a score depends on no other image, no batch and no order of calls.
+- **Curves.** A metric that follows a curve, one value per step, scores by the area under it over its length, which
+  is the mean height, so that scores do not depend on the number of steps.
+"""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from torch import nn
 
 from saq_eval.registry import Registry
+from saq_eval.specs import fill_parameters, label, parse_spec
 
 Shape = tuple[int, int, int]
-Category = Literal["faithfulness", "localisation", "similarity"]
+Category = Literal[
+    "faithfulness", "localisation", "complexity", "robustness", "randomisation", "axiomatic", "similarity"
+]
+Need = Literal["masks", "explanations", "mosaics", "known layers", "segments"]
 
 
 @dataclass(frozen=True)
@@ -22,18 +39,22 @@ class Task:
     Attributes:
         network: in eval mode; pixels (n, c, h, w) in [0, 1] -> logits (n, classes).
         images: float32 (n, c, h, w).
+        labels: int64 (n,), the images' classes.
         targets: int64 (n,), the class that each map explains.
-        masks: bool (n, 1, h, w), true on the object.
+        masks: bool (n, 1, h, w), true on the evidence: the object, or what decides the label by construction.
         maps: float32 (n, h, w).
         baseline_maps: float32 (n, h, w), the baseline network's maps of the same images and classes.
         indices: int64 (n,), the images' identities, from which random metrics draw.
         seed: of random metrics.
         batch_size: images in a chunk.
         device: "cpu" or "cuda", where the network is.
+        explain: explains other images, or with another network, by the same method:
+            (network, images (m, c, h, w), targets (m,), indices (m,)) -> float32 (m, h, w).
     """
 
     network: nn.Module
     images: np.ndarray
+    labels: np.ndarray
     targets: np.ndarray
     masks: np.ndarray
     maps: np.ndarray
@@ -42,6 +63,7 @@ class Task:
     seed: int
     batch_size: int
     device: str
+    explain: Callable[[nn.Module, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -51,12 +73,18 @@ class Metric:
     Attributes:
         name: as on the command line.
         category: what it measures.
-        higher_is_better: the direction; for similarity, higher is closer to the baseline's map.
-        range: lowest and highest possible score.
+        higher_is_better: the direction. For similarity: whether a higher score means closer to the baseline's map.
+        range: lowest and highest possible score; an end may be infinite.
         reference: the paper.
-        score: Task -> float64 (n,); NaN where the score is undefined, above all for degenerate maps.
-        settings: from an image's shape (c, h, w) to the parameters that reports print.
-        chance: Task -> float64 (n,), what unrelated maps would score; none where that is not known.
+        score: (task, **parameters) -> float64 (n,), or (n, steps) of a curve; NaN where the score is undefined.
+        declares: the function whose keyword-only parameters are the metric's, and the first line of whose
+            docstring says what it measures.
+        resolve: (parameters, image shape (c, h, w)) -> all that reports print of it, what the size chose included.
+        needs: what it needs beside maps and network.
+        curve: whether `score` returns curves, over equal steps.
+        positions: of a curve's points, as shares of what is removed in all: (settings, number of points) -> (steps,).
+        random: whether it draws.
+        chance: (task, **parameters) -> float64 (n,), what unrelated maps would score; none where that is not known.
     """
 
     name: str
@@ -64,12 +92,112 @@ class Metric:
     higher_is_better: bool
     range: tuple[float, float]
     reference: str
-    score: Callable[[Task], np.ndarray]
-    settings: Callable[[Shape], dict[str, Any]] = lambda shape: {}
-    chance: Callable[[Task], np.ndarray] | None = None
+    score: Callable[..., np.ndarray]
+    declares: Callable[..., Any]
+    resolve: Callable[[dict[str, Any], Shape], dict[str, Any]] = lambda parameters, shape: parameters
+    needs: tuple[Need, ...] = ()
+    curve: bool = False
+    positions: Callable[[dict[str, Any], int], np.ndarray] = lambda settings, count: np.arange(1, count + 1) / count
+    random: bool = False
+    chance: Callable[..., np.ndarray] | None = None
+
+    @property
+    def description(self) -> str:
+        """What it measures: the first line of the declaring function's docstring."""
+        return inspect.getdoc(self.declares).partition("\n")[0]
+
+    @property
+    def best(self) -> float:
+        """The best possible score; of a similarity, that of identical maps."""
+        return self.range[1] if self.higher_is_better else self.range[0]
 
 
 METRICS: Registry[Metric] = Registry("metric")
+
+
+def register_metric(
+    name: str,
+    *,
+    category: Category,
+    range: tuple[float, float],
+    reference: str,
+    higher_is_better: bool = True,
+    needs: tuple[Need, ...] = (),
+    curve: bool = False,
+    random: bool = False,
+    chance: Callable[..., np.ndarray] | None = None,
+) -> Callable[[Callable[..., np.ndarray]], Callable[..., np.ndarray]]:
+    """Register the decorated function, (task, **parameters) -> scores, as a metric; see `Metric` for the arguments.
+
+    Its keyword-only parameters are the metric's. Degenerate maps may have any score: it is not used.
+    """
+
+    def register(score: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+        metric = Metric(
+            name=name,
+            category=category,
+            higher_is_better=higher_is_better,
+            range=range,
+            reference=reference,
+            score=score,
+            declares=score,
+            needs=needs,
+            curve=curve,
+            random=random,
+            chance=chance,
+        )
+        METRICS.add(name, metric)
+        return score
+
+    return register
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A metric with its parameters.
+
+    Attributes:
+        metric: the metric.
+        parameters: all of its parameters.
+    """
+
+    metric: Metric
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The metric's name with the parameters that are not the usual ones, as in `PixelFlipping:baseline=blur`."""
+        return label(self.metric.name, self.parameters, self.metric.declares)
+
+    def settings(self, shape: Shape) -> dict[str, Any]:
+        """Return all that a report prints of it, for images of a shape (c, h, w)."""
+        return self.metric.resolve(self.parameters, shape)
+
+    def score(self, task: Task) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the images' scores, float64 (n,), and their curves, float64 (n, steps), if the metric has any."""
+        scored = np.array(self.metric.score(task, **self.parameters), dtype=np.float64)
+        scored[is_degenerate(task.maps)] = np.nan
+        return (area(scored), scored) if self.metric.curve else (scored, None)
+
+    def chance(self, task: Task) -> np.ndarray | None:
+        """Return what unrelated maps score, float64 (n,); none where that is not known."""
+        return None if self.metric.chance is None else self.metric.chance(task, **self.parameters)
+
+
+def find_scorer(spec: str) -> Scorer:
+    """Return a metric with parameters from a text such as `FaithfulnessCorrelation:nr_runs=100,subset_size=64`.
+
+    Raises:
+        SaqEvalError: an unknown metric or parameter, or a value that the parameter does not take.
+    """
+    name, given = parse_spec(spec)
+    metric = METRICS[name]
+    return Scorer(metric, fill_parameters(name, metric.declares, given))
+
+
+def area(curves: np.ndarray) -> np.ndarray:
+    """Return the areas under curves of equal steps over their length, float64 (n, steps) -> (n,): the mean height."""
+    return np.trapezoid(curves, axis=1) / (curves.shape[1] - 1)
 
 
 def is_degenerate(maps: np.ndarray) -> np.ndarray:

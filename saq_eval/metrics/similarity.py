@@ -1,45 +1,66 @@
 """How alike two saliency maps of one image are: a model's and the baseline's.
 
-All metrics compare magnitudes, each map divided by its own maximum, so that neither the logits'
-scale nor a method's sign convention counts.
+Each metric compares two maps as they are asked for by its parameter `maps`:
+
+- "normalised": magnitudes, each map divided by its own maximum, so that neither the logits' scale nor a
+  method's sign convention counts;
+- "raw": as the method gave them, with sign and scale.
+
+A similarity means little by itself, since maps of *different* images are somewhat alike already. So each has
+its chance level, the mean similarity of an image's map and the baseline's maps of other images, and reports
+give the share of the way from there to identical maps beside it, (s − chance) / (1 − chance).
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy.stats import rankdata
 from skimage.metrics import structural_similarity
+from skimage.transform import resize_local_mean
 
-from saq_eval.metrics.base import METRICS, Metric, is_degenerate
+from saq_eval.metrics.base import METRICS, Metric, Shape, Task, is_degenerate
+from saq_eval.specs import Count, Share
 
+Maps = Literal["normalised", "raw"]
 Similarity = Callable[..., float]
+OTHERS = 4  # images whose maps each map is compared with for the chance level
 
 
 def register_similarity(
-    name: str, *, reference: str, range: tuple[float, float], **settings: Any
+    name: str, *, reference: str, range: tuple[float, float], higher_is_better: bool = True, **settings: Any
 ) -> Callable[[Similarity], Similarity]:
-    """Register the decorated function: two normalised maps, float64 (h, w) in [0, 1], to one number.
+    """Register the decorated function: two maps, float64 (h, w), neither of them degenerate, to one number.
 
-    `settings` are handed to it with every call.
+    Its keyword-only parameters are the metric's; it gets magnitudes over their maximum unless it has a parameter
+    `maps` that says otherwise. `settings` is what else reports print of it.
     """
 
     def register(function: Similarity) -> Similarity:
-        similarity = partial(function, **settings)
+        def score(task: Task, **parameters: Any) -> np.ndarray:
+            return pairwise(function, task.maps, task.baseline_maps, **parameters)
+
+        def chance(task: Task, **parameters: Any) -> np.ndarray:
+            return chance_level(function, task.maps, task.baseline_maps, **parameters)
+
+        def resolve(parameters: dict[str, Any], shape: Shape) -> dict[str, Any]:
+            return settings | parameters | ({} if "maps" in parameters else {"maps": "normalised"})
+
         METRICS.add(
             name,
             Metric(
                 name=name,
                 category="similarity",
-                higher_is_better=True,
+                higher_is_better=higher_is_better,
                 range=range,
                 reference=reference,
-                settings=lambda shape: settings | {"reads": "magnitudes over each map's maximum"},
-                score=lambda task: pairwise(similarity, task.maps, task.baseline_maps),
-                chance=lambda task: chance_level(similarity, task.maps, task.baseline_maps),
+                score=score,
+                declares=function,
+                resolve=resolve,
+                chance=chance,
             ),
         )
         return function
@@ -47,35 +68,42 @@ def register_similarity(
     return register
 
 
-def pairwise(similarity: Similarity, maps: np.ndarray, others: np.ndarray) -> np.ndarray:
+def pairwise(similarity: Similarity, ours: np.ndarray, theirs: np.ndarray, **parameters: Any) -> np.ndarray:
     """Return the similarity of each map and the other map at its place.
 
     Args:
-        maps, others: float32 (n, h, w).
+        ours, theirs: maps, float32 (n, h, w).
+        parameters: the similarity's.
 
     Returns:
         float64 (n,); NaN where either map is degenerate.
     """
-    usable = ~is_degenerate(maps) & ~is_degenerate(others)
-    pairs = zip(normalise(maps), normalise(others), usable, strict=True)
-    return np.array([similarity(a, b) if ok else np.nan for a, b, ok in pairs])
+    usable = ~is_degenerate(ours) & ~is_degenerate(theirs)
+    prepare = normalise if parameters.get("maps", "normalised") == "normalised" else np.float64
+    pairs = zip(prepare(ours), prepare(theirs), usable, strict=True)
+    return np.array([similarity(a, b, **parameters) if ok else np.nan for a, b, ok in pairs])
 
 
-def chance_level(similarity: Similarity, maps: np.ndarray, baseline_maps: np.ndarray) -> np.ndarray:
-    """Return the similarity of each image's map and the baseline's map of *another* image.
+def chance_level(similarity: Similarity, ours: np.ndarray, theirs: np.ndarray, **parameters: Any) -> np.ndarray:
+    """Return the mean similarity of each image's map and the baseline's maps of four *other* images.
 
     It is what two maps reach that share the dataset's framing and the method's texture, but not the
-    image. Image k is paired with image k + n//2 (cyclically), whatever their classes.
+    image. Image k is paired with images k + n/5, k + 2n/5, … (cyclically), whatever their classes.
 
     Args:
-        maps, baseline_maps: float32 (n, h, w).
+        ours, theirs: maps, float32 (n, h, w).
+        parameters: the similarity's.
 
     Returns:
-        float64 (n,); NaN where either map is degenerate, and for a single image.
+        float64 (n,); NaN where the map or all the others are degenerate, and for a single image.
     """
-    if len(maps) < 2:
-        return np.full(len(maps), np.nan)
-    return pairwise(similarity, maps, np.roll(baseline_maps, -(len(maps) // 2), axis=0))
+    count = len(ours)
+    shifts = sorted({round(count * k / (OTHERS + 1)) for k in range(1, OTHERS + 1)} - {0, count})
+    if not shifts:
+        return np.full(count, np.nan)
+    levels = np.stack([pairwise(similarity, ours, np.roll(theirs, -shift, axis=0), **parameters) for shift in shifts])
+    counts = (~np.isnan(levels)).sum(axis=0)
+    return np.divide(np.nansum(levels, axis=0), counts, out=np.full(count, np.nan), where=counts > 0)
 
 
 def normalise(maps: np.ndarray) -> np.ndarray:
@@ -89,25 +117,67 @@ def normalise(maps: np.ndarray) -> np.ndarray:
     "SSIM",
     reference="Wang et al. 2004, doi 10.1109/TIP.2003.819861",
     range=(-1.0, 1.0),
-    gaussian_weights=True,
+    window="Gaussian",
     sigma=1.5,
-    data_range=1.0,
-    use_sample_covariance=False,
+    k1=0.01,
+    k2=0.03,
+    data_range="1, of raw maps the range of the two",
 )
-def ssim(a: np.ndarray, b: np.ndarray, **settings: Any) -> float:
-    """Structural similarity, with the Gaussian window of the paper (11x11 at σ = 1.5), K1 = 0.01 and K2 = 0.03."""
-    return float(structural_similarity(a, b, **settings))
+def ssim(a: np.ndarray, b: np.ndarray, *, maps: Maps = "normalised") -> float:
+    """Structural similarity, with the paper's Gaussian window (11x11 at σ = 1.5), K1 = 0.01 and K2 = 0.03.
+
+    Made for images, which have no sign: of raw maps, a map and its opposite are alike where both means and
+    deviations change sign, since the formula multiplies the two.
+    """
+    data_range = 1.0 if maps == "normalised" else max(a.max(), b.max()) - min(a.min(), b.min())
+    return float(
+        structural_similarity(
+            a, b, data_range=data_range, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+        )
+    )
 
 
 @register_similarity("Spearman", reference="Adebayo et al. 2018, arXiv 1810.03292", range=(-1.0, 1.0))
-def spearman(a: np.ndarray, b: np.ndarray) -> float:
+def spearman(a: np.ndarray, b: np.ndarray, *, maps: Maps = "normalised") -> float:
     """Rank correlation of the pixels; tied pixels get their mean rank."""
     return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])
 
 
-@register_similarity("TopKIoU", reference="Ghorbani et al. 2019, arXiv 1710.10547", range=(0.0, 1.0), fraction=0.1)
-def top_k_iou(a: np.ndarray, b: np.ndarray, fraction: float) -> float:
-    """Intersection over union of the given fraction of most relevant pixels; ties are broken by position."""
-    count = max(1, round(fraction * a.size))
+@register_similarity("Pearson", reference="Adebayo et al. 2018, arXiv 1810.03292", range=(-1.0, 1.0))
+def pearson(a: np.ndarray, b: np.ndarray, *, maps: Maps = "normalised") -> float:
+    """Linear correlation of the pixels."""
+    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+
+
+@register_similarity("Cosine", reference="Ancona et al. 2018, arXiv 1711.06104", range=(-1.0, 1.0))
+def cosine(a: np.ndarray, b: np.ndarray, *, maps: Maps = "normalised") -> float:
+    """The cosine of the angle between the maps as vectors of pixels; of magnitudes, from 0 to 1."""
+    return float((a * b).sum() / (np.linalg.norm(a) * np.linalg.norm(b)))
+
+
+@register_similarity("TopKIoU", reference="Ghorbani et al. 2019, arXiv 1710.10547", range=(0.0, 1.0))
+def top_k_iou(a: np.ndarray, b: np.ndarray, *, k: Share = 0.1, maps: Maps = "normalised") -> float:
+    """Intersection over union of the share k of most relevant pixels; ties are broken by position."""
+    count = max(1, round(k * a.size))
     top_a, top_b = (set(np.argsort(-m, axis=None, kind="stable")[:count].tolist()) for m in (a, b))
     return len(top_a & top_b) / len(top_a | top_b)
+
+
+@register_similarity(
+    "EMD", reference="Rubner et al. 2000, doi 10.1023/A:1026543900054", range=(0.0, 1.0), higher_is_better=False
+)
+def earth_movers_distance(a: np.ndarray, b: np.ndarray, *, cells: Count = 7) -> float:
+    """Earth mover's distance of the magnitudes, as masses of 1 on a grid of cells, in image diagonals (POT)."""
+    import ot  # a second's import, for those who ask for it
+
+    grid = tuple(min(cells, size) for size in a.shape)
+    masses = [resize_local_mean(m, grid).ravel() for m in (a, b)]
+    return float(ot.emd2(*(mass / mass.sum() for mass in masses), _distances(grid)))
+
+
+@functools.cache
+def _distances(grid: tuple[int, int]) -> np.ndarray:
+    """Return the distances between the cells of a grid over a square of diagonal 1: float64 (cells, cells)."""
+    axes = [(np.arange(size) + 0.5) / size for size in grid]
+    places = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2) / np.sqrt(2)
+    return np.linalg.norm(places[:, None] - places[None], axis=2)

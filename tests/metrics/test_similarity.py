@@ -1,12 +1,19 @@
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
-from scipy.stats import spearmanr
+from scipy.optimize import linprog
+from scipy.stats import pearsonr, spearmanr
 
-from saq_eval.metrics import METRICS, is_degenerate
-from saq_eval.metrics.similarity import normalise, spearman, top_k_iou
+from saq_eval import SaqEvalError
+from saq_eval.metrics import METRICS, find_scorer, is_degenerate
+from saq_eval.metrics.similarity import cosine, earth_movers_distance, normalise, pearson, spearman, ssim, top_k_iou
 
-NAMES = ["SSIM", "Spearman", "TopKIoU"]
+NAMES = [name for name, metric in METRICS.items() if metric.category == "similarity"]
+BOTH = [name for name in NAMES if name != "EMD"]  # compare raw maps too
+
+
+def score(spec, task):
+    return find_scorer(spec).score(task)[0]
 
 
 @pytest.fixture
@@ -14,36 +21,62 @@ def maps():
     return np.random.default_rng(0).standard_normal((8, 28, 28)).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_map_is_wholly_similar_to_itself(name, maps, make_task):
-    np.testing.assert_allclose(METRICS[name].score(make_task(None, maps)), 1.0, atol=1e-12)
+@pytest.fixture
+def others():
+    return np.random.default_rng(1).standard_normal((8, 28, 28)).astype(np.float32)
+
+
+def test_names():
+    assert NAMES == ["SSIM", "Spearman", "Pearson", "Cosine", "TopKIoU", "EMD"]
+    assert [METRICS[name].best for name in NAMES] == [1, 1, 1, 1, 1, 0]
+
+
+@pytest.mark.parametrize("spec", [*NAMES, *(f"{name}:maps=raw" for name in BOTH), "TopKIoU:k=0.05"])
+def test_a_map_is_wholly_similar_to_itself_and_to_no_other(spec, maps, others, make_task):
+    best = find_scorer(spec).metric.best
+    np.testing.assert_allclose(score(spec, make_task(None, maps)), best, atol=1e-7)
+    assert (np.abs(score(spec, make_task(None, maps, baseline_maps=others)) - best) > 0.005).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("factor", [1e-6, 250.0, -1.0])
-def test_scale_and_sign_do_not_count(name, factor, maps, make_task):
-    other = np.random.default_rng(1).standard_normal(maps.shape).astype(np.float32)
-    plain = METRICS[name].score(make_task(None, maps, baseline_maps=other))
-    scaled = METRICS[name].score(make_task(None, maps * np.float32(factor), baseline_maps=other))
+def test_of_normalised_maps_scale_and_sign_do_not_count(name, factor, maps, others, make_task):
+    plain = score(name, make_task(None, maps, baseline_maps=others))
+    scaled = score(name, make_task(None, maps * np.float32(factor), baseline_maps=others))
     np.testing.assert_allclose(scaled, plain, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_of_raw_maps_the_sign_counts_and_of_ssim_the_scale(name, maps, make_task):
+    spec = f"{name}:maps=raw"
+    opposite = score(spec, make_task(None, maps, baseline_maps=-maps))
+    if name in ("Spearman", "Pearson", "Cosine"):
+        np.testing.assert_allclose(opposite, -1, atol=1e-6)
+    assert (opposite < (0.6 if name == "SSIM" else 0.01)).all()
+    double = score(spec, make_task(None, maps, baseline_maps=2 * maps))
+    if name == "SSIM":
+        assert (double < 0.99).all()
+    else:
+        np.testing.assert_allclose(double, 1, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_degenerate_maps_are_not_compared(name, maps, make_task):
     spoiled = maps.copy()
     spoiled[1], spoiled[4] = 0, np.inf
-    scores = METRICS[name].score(make_task(None, spoiled, baseline_maps=maps))
+    scores = score(name, make_task(None, spoiled, baseline_maps=maps))
     assert np.isnan(scores).tolist() == [False, True, False, False, True, False, False, False]
-    assert np.isnan(METRICS[name].score(make_task(None, maps, baseline_maps=spoiled))).sum() == 2
+    assert np.isnan(score(name, make_task(None, maps, baseline_maps=spoiled))).sum() == 2
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_chance_pairs_each_map_with_another_images(name, maps, make_task):
+def test_chance_is_the_mean_over_four_other_images(name, maps, make_task):
     task = make_task(None, maps)
-    shifted = make_task(None, maps, baseline_maps=np.roll(maps, -4, axis=0))
-    np.testing.assert_array_equal(METRICS[name].chance(task), METRICS[name].score(shifted))
-    assert np.nanmean(METRICS[name].chance(task)) < 0.5
-    assert np.isnan(METRICS[name].chance(make_task(None, maps[:1]))).all()
+    by_hand = [score(name, make_task(None, maps, baseline_maps=np.roll(maps, -k, axis=0))) for k in (2, 3, 5, 6)]
+    np.testing.assert_allclose(find_scorer(name).chance(task), np.mean(by_hand, axis=0), atol=1e-12)
+    assert np.isnan(find_scorer(name).chance(make_task(None, maps[:1]))).all()
+    two = find_scorer(name).chance(make_task(None, maps[:2]))
+    np.testing.assert_allclose(two, score(name, make_task(None, maps[:2], baseline_maps=maps[1::-1])))
 
 
 def test_ssim_is_the_papers_formula(make_task):
@@ -60,21 +93,51 @@ def test_ssim_is_the_papers_formula(make_task):
     covariance = local(a * b) - mean_a * mean_b
     index = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
     index /= (mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2)
-    (ours,) = METRICS["SSIM"].score(make_task(None, a[None], baseline_maps=b[None]))
-    assert ours == pytest.approx(index[5:-5, 5:-5].mean(), abs=1e-10)
+    (ours,) = score("SSIM", make_task(None, a[None], baseline_maps=b[None]))
+    assert ours == ssim(a, b) and ours == pytest.approx(index[5:-5, 5:-5].mean(), abs=1e-10)
 
 
-def test_spearman_with_ties():
+def test_correlations_and_cosine():
     rng = np.random.default_rng(0)
-    a, b = rng.integers(0, 5, (2, 28, 28)).astype(float)
+    a, b = rng.integers(0, 5, (2, 28, 28)).astype(float)  # with ties
     assert spearman(a, b) == pytest.approx(spearmanr(a.ravel(), b.ravel()).statistic, abs=1e-12)
+    assert pearson(a, b) == pytest.approx(pearsonr(a.ravel(), b.ravel()).statistic, abs=1e-12)
+    assert cosine(np.array([[3.0, 4.0]]), np.array([[4.0, 3.0]])) == pytest.approx(24 / 25)
 
 
-def test_top_tenth_intersection_over_union():
+def test_top_intersection_over_union():
     a = np.arange(100, dtype=float).reshape(10, 10)
     b = np.roll(a.ravel(), 5).reshape(10, 10)  # its largest ten are 5 of a's and the first five
-    assert top_k_iou(a, b, fraction=0.1) == pytest.approx(5 / 15)
-    assert top_k_iou(a, a, fraction=0.1) == 1 and top_k_iou(a, -a, fraction=0.1) == 0
+    assert top_k_iou(a, b) == pytest.approx(5 / 15)
+    assert top_k_iou(a, a) == 1 and top_k_iou(a, -a) == 0
+    assert top_k_iou(a, b, k=0.2) == pytest.approx(15 / 25)
+
+
+def test_earth_movers_distance_of_known_masses():
+    corner, opposite, beside = np.zeros((3, 28, 28))
+    corner[:4, :4] = opposite[-4:, -4:] = beside[:4, 4:8] = 1.0
+    # Over a grid of 7x7 cells: centres a seventh of a side apart, in units of the diagonal, √2 sides.
+    assert earth_movers_distance(corner, beside) == pytest.approx(1 / 7 / np.sqrt(2))
+    assert earth_movers_distance(corner, opposite) == pytest.approx(6 / 7)
+    assert earth_movers_distance(corner, 5 * corner) == pytest.approx(0, abs=1e-12)
+
+
+def test_earth_movers_distance_is_the_transport_problems_optimum():
+    a, b = np.random.default_rng(0).random((2, 3, 3))
+    places = np.array([(r + 0.5, c + 0.5) for r in range(3) for c in range(3)]) / 3 / np.sqrt(2)
+    cost = np.linalg.norm(places[:, None] - places[None], axis=2)
+    leaving, arriving = np.kron(np.eye(9), np.ones(9)), np.kron(np.ones(9), np.eye(9))
+    masses = np.concatenate([a.ravel() / a.sum(), b.ravel() / b.sum()])
+    optimum = linprog(cost.ravel(), A_eq=np.vstack([leaving, arriving]), b_eq=masses).fun
+    assert earth_movers_distance(a, b, cells=3) == pytest.approx(optimum, abs=1e-9)
+
+
+def test_parameters_are_checked():
+    assert find_scorer("TopKIoU:k=0.2").label == "TopKIoU:k=0.2" and find_scorer("TopKIoU:k=0.1").label == "TopKIoU"
+    assert find_scorer("SSIM").settings((1, 28, 28))["sigma"] == 1.5
+    for spec, message in (("TopKIoU:k=1.5", "less than 1"), ("SSIM:maps=both", "'normalised' or 'raw'"), ("EMD:k=1", "unknown parameter")):  # fmt: skip  # noqa: E501
+        with pytest.raises(SaqEvalError, match=message):
+            find_scorer(spec)
 
 
 def test_normalise():

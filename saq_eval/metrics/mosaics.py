@@ -1,0 +1,202 @@
+"""Localisation on mosaics: where is the relevance for a class, if only two of four images show that class?
+
+A mosaic (Arias-Duart et al. 2022, arXiv 2109.15035) is a grid of 2x2 test images: two of one class, in known cells, and
+two of other classes. A good explanation of that class lies on the two. Unlike a mask of the object, the cells
+are certain, and whatever in an image speaks for its class counts, its background too.
+
+**How a network sees a mosaic.** Networks here take images of one size only, so each cell is seen by itself and the
+mosaic's logit for a class is the mean of the cells' logits. As in the DiFull setting of Rao et al. (2022, arXiv
+2205.10435), the cells are disconnected: what lies in one cell cannot act on the relevance of another. Other than there,
+the class is read from all four cells, so that it is for the network to tell them apart, not for the wiring. The mean's
+attribution in a cell is a quarter of that of the cell's own logit: exactly, for gradients and what is made of
+them pixel by pixel (times input, along a path, guided), and for rules that pass relevance through a mean
+in proportion. So the mosaic's map is the four maps for the mosaic's class put together at their common scale, which is
+also what stands for a map of the mosaic with methods that do not decompose so, such as Grad-CAM, whose weights would
+be averages over the cells, or occlusion, whose window would slide over the seams.
+
+**Which images.** Each image of the task makes one mosaic, of its label's class, with another image of that class and
+two of other classes, in random cells. They are drawn by the image's own generator from the task's images
+in the order of their indices: so they depend on the set of images, and not on their order or on batches. An
+image with no other of its class, or fewer than two of other classes in the task, has no mosaic and no score.
+
+**Cost.** The maps of a task that explain the right class are used; two further maps per image are computed for the cells
+of other classes, once for all metrics here.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from torch import nn
+
+from saq_eval.metrics.base import METRICS, Metric, Task, is_degenerate
+from saq_eval.randomness import derived_seed
+from saq_eval.torchvision_compat import declare_missing_operators
+
+declare_missing_operators()
+import quantus  # noqa: E402  (needs the operators above)
+
+Measure = Callable[[np.ndarray, np.ndarray], np.ndarray]
+_READ = {"positive relevance": lambda maps: np.maximum(maps, 0), "magnitudes": np.abs}
+
+
+@dataclass(frozen=True)
+class Mosaics:
+    """One mosaic per image of a task; cells are counted by rows: top left, top right, bottom left, bottom right.
+
+    Attributes:
+        members: int64 (n, 4), the cells' images, as positions in the task; −1 where the image has no mosaic.
+        of_class: bool (n, 4), true for the two cells that show the mosaic's class.
+        maps: float32 (n, 2h, 2w), the cells' maps for the mosaic's class, at their common scale; NaN where the
+            image has no mosaic.
+    """
+
+    members: np.ndarray
+    of_class: np.ndarray
+    maps: np.ndarray
+
+
+_latest: tuple[weakref.ref[Task], Mosaics] | None = None
+
+
+def mosaics_of(task: Task) -> Mosaics:
+    """Return a task's mosaics, which are kept until another task's are asked for."""
+    global _latest
+    if _latest is None or _latest[0]() is not task:
+        _latest = weakref.ref(task), _assemble(task)
+    return _latest[1]
+
+
+def draw_members(task: Task) -> tuple[np.ndarray, np.ndarray]:
+    """Draw each image's mosaic.
+
+    Returns:
+        `members` and `of_class` of `Mosaics`.
+    """
+    count = len(task.labels)
+    members, of_class = np.full((count, 4), -1), np.zeros((count, 4), dtype=bool)
+    by_index = np.argsort(task.indices)
+    for image, (label, index) in enumerate(zip(task.labels, task.indices, strict=True)):
+        alike = task.labels[by_index] == label
+        partners, others = by_index[alike & (by_index != image)], by_index[~alike]
+        if len(partners) < 1 or len(others) < 2:
+            continue
+        rng = np.random.default_rng(derived_seed(task.seed, "mosaic", int(index)))
+        cells = rng.permutation(4)
+        members[image, cells] = [image, rng.choice(partners), *rng.choice(others, 2, replace=False)]
+        of_class[image, cells[:2]] = True
+    return members, of_class
+
+
+def tile(cells: np.ndarray) -> np.ndarray:
+    """Put four cells together, by rows: (n, 4, h, w) -> (n, 2h, 2w)."""
+    count, _, height, width = cells.shape
+    return cells.reshape(count, 2, 2, height, width).swapaxes(2, 3).reshape(count, 2 * height, 2 * width)
+
+
+def _assemble(task: Task) -> Mosaics:
+    members, of_class = draw_members(task)
+    classes = np.broadcast_to(task.labels[:, None], members.shape)
+    cells = np.full((*members.shape, *task.maps.shape[1:]), np.nan, dtype=np.float32)
+    drawn = members >= 0
+    there = drawn & (task.targets[members] == classes)
+    cells[there] = task.maps[members[there]]
+    missing = drawn & ~there
+    if missing.any():
+        # An image may be in several mosaics of one class; its map is computed once.
+        pairs, places = np.unique(np.stack([members[missing], classes[missing]]), axis=1, return_inverse=True)
+        images, targets = pairs
+        maps = task.explain(task.network, task.images[images], targets, task.indices[images])
+        cells[missing] = maps[places.reshape(-1)]
+    return Mosaics(members, of_class, tile(cells))
+
+
+def register_mosaic(
+    *, reference: str, reads: Literal["positive relevance", "magnitudes"]
+) -> Callable[[Measure], Measure]:
+    """Register the decorated function as the metric of its name.
+
+    The function maps mosaics, float64 (n, 2h, 2w), their relevance scaled to 0 … 1 mosaic by mosaic, and `of_class` of
+    `Mosaics` to scores, float64 (n,), in 0 … 1. Mosaics whose relevance is degenerate, such as those without any of the
+    kind that is read, do not get there: their score is NaN.
+
+    Args:
+        reference: the paper.
+        reads: what counts as relevance.
+    """
+
+    def register(measure: Measure) -> Measure:
+        def score(task: Task) -> np.ndarray:
+            mosaics = mosaics_of(task)
+            relevance = _READ[reads](mosaics.maps.astype(np.float64))
+            usable = ~is_degenerate(relevance)
+            scores = np.full(len(relevance), np.nan)
+            if usable.any():
+                largest = relevance[usable].max(axis=(1, 2), keepdims=True)
+                scores[usable] = measure(relevance[usable] / largest, mosaics.of_class[usable])
+            return scores
+
+        METRICS.add(
+            measure.__name__,
+            Metric(
+                name=measure.__name__,
+                category="localisation",
+                higher_is_better=True,
+                range=(0.0, 1.0),
+                reference=reference,
+                score=score,
+                declares=measure,
+                resolve=lambda parameters, shape: parameters | {"reads": reads},
+                needs=("mosaics", "explanations"),
+                random=True,
+                chance=lambda task: np.full(len(task.maps), 0.5),  # the class fills half of a mosaic
+            ),
+        )
+        return measure
+
+    return register
+
+
+@register_mosaic(reference="Arias-Duart et al. 2022, arXiv 2109.15035", reads="positive relevance")
+def Focus(relevance: np.ndarray, of_class: np.ndarray) -> np.ndarray:
+    """Share of a mosaic's positive relevance for a class that lies on the two of its four images that show the class."""
+    scores = quantus.Focus(normalise=False, return_aggregate=False, disable_warnings=True)(
+        model=nn.Identity(),  # Quantus wants one, but asks it nothing
+        x_batch=relevance[:, None],
+        y_batch=np.zeros(len(relevance), dtype=np.int64),
+        a_batch=relevance[:, None],
+        custom_batch=of_class,
+        channel_first=True,
+        batch_size=len(relevance),
+    )
+    return np.asarray(scores, dtype=np.float64)
+
+
+@register_mosaic(
+    reference="Zhang et al. 2018, doi 10.1007/s11263-017-1059-x, on mosaics as Arias-Duart et al. 2022, arXiv 2109.15035",
+    reads="positive relevance",
+)
+def MosaicPointing(relevance: np.ndarray, of_class: np.ndarray) -> np.ndarray:
+    """Whether a mosaic's most relevant pixel lies on an image of the class explained; of several, the share that does."""
+    largest = relevance == relevance.max(axis=(1, 2), keepdims=True)
+    return _share(largest.astype(np.float64), of_class)
+
+
+@register_mosaic(
+    reference="Arras et al. 2022, arXiv 2003.07258, on mosaics as Arias-Duart et al. 2022, arXiv 2109.15035",
+    reads="magnitudes",
+)
+def MosaicMass(relevance: np.ndarray, of_class: np.ndarray) -> np.ndarray:
+    """Share of a mosaic's relevance, of either sign, that lies on the images of the class explained."""
+    return _share(relevance, of_class)
+
+
+def _share(relevance: np.ndarray, of_class: np.ndarray) -> np.ndarray:
+    """Return the share of relevance, float64 (n, 2h, 2w), that lies in the cells of the class, bool (n, 4)."""
+    height, width = (size // 2 for size in relevance.shape[1:])
+    inside = np.repeat(np.repeat(of_class.reshape(-1, 2, 2), height, axis=1), width, axis=2)
+    return (relevance * inside).sum(axis=(1, 2)) / relevance.sum(axis=(1, 2))

@@ -1,0 +1,42 @@
+"""Which metrics the name of a set stands for, and how requests become scorers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from saq_eval.errors import SaqEvalError
+from saq_eval.metrics.base import METRICS, Scorer, find_scorer
+
+_QUICK = ("FaithfulnessCorrelation", "PixelFlipping", "PointingGame", "RelevanceRankAccuracy", "SSIM", "Spearman")
+# A metric that hides pixels has no verdict of its own: black, a digit's background, changes nothing where it hides
+# nothing, and a blurred image is not what a network was trained on. Hence two baselines each.
+_HIDING = ("FaithfulnessCorrelation", "FaithfulnessEstimate", "PixelFlipping", "SymmetricRelevanceGain")
+_STANDARD = (
+    *(spec for name in _HIDING for spec in (name, f"{name}:baseline=blur")),
+    *("ROAD", "PointingGame", "RelevanceRankAccuracy", "RelevanceMassAccuracy", "AUC", "Focus", "MosaicPointing"),
+    "Sparseness",
+    *("SSIM", "SSIM:maps=raw", "Spearman", "Pearson", "Cosine", "TopKIoU:k=0.05", "TopKIoU", "TopKIoU:k=0.2", "EMD"),
+)
+
+
+def metric_sets() -> dict[str, list[str]]:
+    """Return the names that stand for several metrics: "quick", "standard" (the default) and "full".
+
+    The last holds every metric, each that hides pixels with two baselines.
+    """
+    blurred = [f"{name}:baseline=blur" for name in METRICS if "baseline" in find_scorer(name).parameters]
+    full = list(dict.fromkeys([*_STANDARD, *METRICS, *blurred]))
+    return {"quick": list(_QUICK), "standard": list(_STANDARD), "full": full}
+
+
+def find_scorers(specs: Sequence[str]) -> list[Scorer]:
+    """Return metrics with parameters, sets of metrics taken apart and repetitions dropped.
+
+    Raises:
+        SaqEvalError: as `find_scorer` does, or if none is left.
+    """
+    sets = metric_sets()
+    scorers = [find_scorer(name) for spec in specs for name in sets.get(spec, [spec])]
+    if not scorers:
+        raise SaqEvalError(f"at least one metric is needed; valid: {', '.join((*sets, *METRICS))}")
+    return list({scorer.label: scorer for scorer in scorers}.values())
