@@ -8,13 +8,16 @@ import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from saq_eval.errors import SaqEvalError
+
+if TYPE_CHECKING:
+    from saq_eval.comparison import Comparison
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,7 +28,7 @@ app = typer.Typer(
 zoo_app = typer.Typer(no_args_is_help=True, help="List, show, verify, add and remove the models of the zoo.")
 app.add_typer(zoo_app, name="zoo")
 
-DatasetOption = Annotated[str, typer.Option(help="digits, mnist or fashionmnist.")]
+DatasetOption = Annotated[str, typer.Option(help="digits, mnist, fashionmnist or planted.")]
 ZooOption = Annotated[Path | None, typer.Option(help="A zoo folder beside the built-in one; else SAQ_EVAL_ZOO.")]
 DataRootOption = Annotated[
     Path | None, typer.Option(help="Folder of the dataset files; else SAQ_EVAL_DATA_ROOT, else the user cache.")
@@ -47,18 +50,30 @@ MethodsOption = Annotated[
         "or quick, standard (default) or full."
     ),
 ]
+MetricsOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Comma-separated names, with parameters as in FaithfulnessCorrelation:nr_runs=100,subset_size=64, "
+        "or quick, standard (default) or full."
+    ),
+]
+FormatsOption = Annotated[str | None, typer.Option(help="Comma-separated, beside CSV: parquet, json, markdown, latex.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or auto.")]
 
 
 @app.command()
 def compare(
-    dataset: Annotated[str | None, typer.Option(help="digits, mnist or fashionmnist.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="digits, mnist, fashionmnist or planted.")] = None,
+    study: Annotated[
+        str | None, typer.Option(help="`paper` or a .yaml file: which models, over all seeds, methods and metrics.")
+    ] = None,
     models: ModelsOption = None,
     baseline: Annotated[
         str | None, typer.Option(help="Compare all with this model instead of each one's fp32 counterpart.")
     ] = None,
     methods: MethodsOption = None,
-    metrics: Annotated[str | None, typer.Option(help="Comma-separated; by default all.")] = None,
+    metrics: MetricsOption = None,
     target: Annotated[
         str | None, typer.Option(help="The class explained: label (default), predicted, or the baseline's prediction.")
     ] = None,
@@ -66,8 +81,15 @@ def compare(
     seed: Annotated[
         int | None, typer.Option(help="Of the images, of what draws at random, of the bootstrap; 0 by default.")
     ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(help="Differences within so many standard deviations count as equivalent; 0.2 by default."),
+    ] = None,
     batch_size: Annotated[
         int | None, typer.Option(help="Images that may pass a network at once; 64 by default.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that share the work; by default one for each processor core.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or auto (default).")] = None,
     data_root: DataRootOption = None,
@@ -78,47 +100,98 @@ def compare(
         bool | None,
         typer.Option("--save-maps", help="Keep the maps in the output folder, and take those that are there already."),
     ] = None,
+    formats: FormatsOption = None,
     config: Annotated[
         Path | None, typer.Option(help="A .yaml file that gives these options; the command line comes before it.")
     ] = None,
+    quiet: QuietOption = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the models, the findings and where they are written as JSON.")
+    ] = False,
 ) -> None:
     """Compare accuracy and saliency maps of full-precision and quantized models; write CSV and HTML reports."""
     import saq_eval
     from saq_eval.configuration import merge, read_configuration
-    from saq_eval.reporting.output import FILES
+    from saq_eval.devices import pick_device, processor_cores
     from saq_eval.specs import split_specs
 
     arguments = merge(
         read_configuration(config) if config else {},
         {
             "dataset": dataset,
+            "study": study,
             "models": _names(models) if models is not None else None,
             "baseline": baseline,
             "methods": split_specs(methods) if methods is not None else None,
-            "metrics": _names([metrics]) if metrics is not None else None,
+            "metrics": split_specs(metrics) if metrics is not None else None,
             "target": target,
             "samples": samples,
             "seed": seed,
+            "margin": margin,
             "batch_size": batch_size,
+            "workers": workers,
             "device": device,
             "data_root": data_root,
             "zoo": zoo,
             "output": output,
+            "formats": _names([formats]) if formats is not None else None,
             "save_maps": save_maps,
         },
     )
     if "dataset" not in arguments:
-        raise SaqEvalError("say which networks to compare: --dataset digits, mnist or fashionmnist")
+        raise SaqEvalError("say which networks to compare: --dataset digits, mnist, fashionmnist or planted")
     arguments.setdefault("output", Path("reports") / arguments["dataset"])
+    on_processor = pick_device(arguments.get("device", "auto")).type == "cpu"
+    arguments.setdefault("workers", processor_cores() if on_processor else 1)
+    arguments |= {"progress": False} if quiet or as_json else {}
     result = saq_eval.compare(**arguments, trust_code=trust_code)
+    if as_json:
+        typer.echo(json.dumps(_as_record(result, arguments["output"]), indent=2, ensure_ascii=False))
+    elif not quiet:
+        _tell(result, arguments["output"])
+
+
+def _as_record(result: Comparison, output: Path) -> dict[str, Any]:
+    frames = {name: json.loads(getattr(result, name).to_json(orient="records")) for name in ("models", "findings")}
+    return {"headline": result.run["headline"], **frames, "output": str(output)}
+
+
+def _tell(result: Comparison, output: Path) -> None:
     table = result.overview()
     _print_table(table.columns, table.itertuples(index=False))
-    typer.echo(f"Written to {arguments['output']}: {', '.join(FILES)}")
+    typer.echo("\n" + "\n".join(result.run["headline"]))
+    if result.run["missing"]:
+        typer.echo(f"\nNot in the zoo, so left out: {', '.join(result.run['missing'])}")
+    if result.run["study"]:
+        for claim, rows in result.findings.groupby("claim", sort=False):
+            typer.echo(f"\n{claim[0].upper()}{claim[1:]}?")
+            for row in rows.itertuples():
+                typer.echo(f"  {row.text}")
+    typer.echo(f"\nWritten to {output}: the report in report.html, the tables in CSV files")
     if result.run["maps"]["kept"]:
         counts = result.run["maps"]
         typer.echo(
             f"Maps kept beside them: {counts['computed']} sets computed, {counts['read']} taken from an earlier run"
         )
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of finished comparisons; several make one page.")],
+    output: Annotated[
+        Path | None, typer.Option(help="The page; by default the folder's report.html, of several reports/report.html.")
+    ] = None,
+    formats: Annotated[
+        str | None, typer.Option(help="Of one run, other files too, comma-separated: parquet, json, markdown, latex.")
+    ] = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Render the page of finished comparisons anew, or of several together, without computing anything."""
+    from saq_eval.reporting.output import rerender
+
+    written = rerender(runs, output, _names([formats]) if formats is not None else [])
+    if not quiet:
+        typer.echo(f"Written: {', '.join(map(str, written))}")
 
 
 @app.command()
@@ -492,20 +565,19 @@ def methods() -> None:
 
 @app.command()
 def metrics() -> None:
-    """List the metrics."""
-    from saq_eval.metrics import METRICS
+    """List the metrics of saliency maps."""
+    from saq_eval.metrics import METRICS, find_scorer, metric_sets
 
-    rows = [
-        (
-            m.name,
-            m.category,
-            "higher" if m.higher_is_better else "lower",
-            f"{m.range[0]:g} to {m.range[1]:g}",
-            m.reference,
-        )
-        for m in METRICS.values()
-    ]
-    _print_table(("metric", "category", "better", "range", "reference"), rows)
+    sets = metric_sets()
+    rows = []
+    for name, metric in METRICS.items():
+        smallest = next((kind for kind, specs in sets.items() if any(s.partition(":")[0] == name for s in specs)), "–")
+        better = "higher" if metric.higher_is_better else "lower"
+        facts = (metric.category, smallest, better, f"{metric.range[0]:g} to {metric.range[1]:g}")
+        settings = ",".join(f"{key}={value}" for key, value in find_scorer(name).parameters.items())
+        rows.append((name, *facts, ", ".join(metric.needs) or "–", settings or "–", metric.reference))
+    columns = ("metric", "category", "in set", "better", "range", "needs", "parameters", "reference")
+    _print_table(columns, rows)
 
 
 def _names(given: Iterable[str] | None) -> list[str]:

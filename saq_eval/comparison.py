@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import itertools
 import os
 import platform
 import shlex
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,101 +21,149 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from saq_eval import statistics
+from saq_eval import findings, statistics
 from saq_eval.attribution import CONTROLS, Explainer, explain, find_explainers
 from saq_eval.attribution.background import background_images
-from saq_eval.attribution.store import MapStore
 from saq_eval.datasets import Dataset, load_dataset
 from saq_eval.devices import pick_device
 from saq_eval.errors import SaqEvalError, unknown_name
+from saq_eval.gallery import choose_images, make_gallery
 from saq_eval.grid import Clock, Grid, Settings, Subject, Target
-from saq_eval.metrics import METRICS
+from saq_eval.metrics import find_scorers
 from saq_eval.paths import user_path
-from saq_eval.quantization.costs import layer_costs
-from saq_eval.randomness import check_seed, derived_seed, deterministic
-from saq_eval.reporting import write_report
-from saq_eval.reporting.gallery import Gallery
+from saq_eval.randomness import check_seed, derived_seed
+from saq_eval.reporting import Gallery, write_report
+from saq_eval.reporting.formats import check_formats
+from saq_eval.reporting.notebook import Plots, notebook_summary
 from saq_eval.reporting.output import check_writable
+from saq_eval.studies import StudyComparison, load_study
+from saq_eval.tables import RANDOM_WEIGHTS, Tables, scorer_record
+from saq_eval.training.loop import predict
 from saq_eval.zoo import Model, check_reads, find_models, open_model, random_weights
 from saq_eval.zoo.cards import Card
 
 MAPS = "maps"  # the folder of the kept maps, in the output folder
-RANDOM_WEIGHTS = "random weights"
-_MODEL_COLUMNS = ["dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "seed", "role"]
-_CONTROL_COLUMNS = [
-    *_MODEL_COLUMNS,
-    *("method", "metric", "category", "higher_is_better", "control", "n", "mean", "control_mean"),
-    *("difference", "ci_low", "ci_high", "verdict"),
-]
+_BAR = "{percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left, {desc}"
+RETRAINED = 4  # networks of other seeds, at most, that each baseline's maps are compared with
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The result of `compare`.
+    """The result of `compare`: tables (pandas frames), and what they are about.
 
-    The column `role` tells "model" from "control": the methods `random` and `edges`, and networks with
-    random weights, one for each baseline.
+    The first columns say which network a row is about: `dataset`, `model`, `scheme`, `weight_bits`,
+    `activation_bits`, `training`, `seed`, `role`. The role tells "model" from "control": the methods
+    `random` and `edges`, and networks with random weights, one for each baseline.
 
     Attributes:
         scores: one row per network × method × metric × image; the score is NaN where it is undefined.
-        summary: one row per network × method × metric: mean over images, 95 % interval, the difference to
-            the baseline model, paired by image, and the number of degenerate maps.
+        summary: one row per network × method × metric: mean over images, and the difference to the baseline
+            model, paired by image, with `p_value`, `p_adjusted`, `effect_size`, `margin` and `verdict`; see
+            `saq_eval.statistics`. Similarities have their chance level, `corrected` for it, the `floor` that
+            networks reach that differ from the baseline in the seed alone, and that of the network's own maps
+            under tiny input `noise`; their difference is to the floor: "worse" says that quantization changed
+            the maps more than retraining does, "equivalent" that they are the same.
+        effects: one row per scheme × training × method × metric, over all seeds.
+        conditions: as the summary, over images on which both networks are right ("both right"), or agree ("agree").
         controls: one row per model × method × metric × control: the difference to the control's score,
             paired by image, and whether the metric tells the two apart ("better", "worse", "unclear"). A map by
             random weights passes for the baseline's, so it has no rows with other models but for similarity,
             which has none for baselines.
-        models: one row per model: accuracy, size at its bit width, surrogate gap.
-        run: the configuration, seeds, versions, weight hashes and wall times.
+        curves: one row per network × method × curve metric × step: mean height with its interval.
+        agreement: one row per pair of metrics: Kendall's τ of the models' ranks.
+        robustness: one row per method: how well its maps survive quantization.
+        models: one row per model: accuracy, flips and divergence of predictions, size at its bit width, surrogate gap.
+        layers: one row per model and layer: bit widths, clip, size, operations.
+        findings: one row per claim of the paper and group of networks; see `saq_eval.findings.answer`.
+        run: the configuration, seeds, versions, weight hashes and times.
         gallery: a few images with every network's maps.
     """
 
     scores: pd.DataFrame
     summary: pd.DataFrame
+    effects: pd.DataFrame
+    conditions: pd.DataFrame
     controls: pd.DataFrame
+    curves: pd.DataFrame
+    agreement: pd.DataFrame
+    robustness: pd.DataFrame
     models: pd.DataFrame
+    layers: pd.DataFrame
+    findings: pd.DataFrame
     run: dict[str, Any]
     gallery: Gallery
 
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The frames by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("run", "gallery")}
+
     def overview(self) -> pd.DataFrame:
-        """Return a table for people: per model its accuracy, size, and each metric's mean over methods, as text."""
-        means = self.summary[self.summary["role"] == "model"].groupby(["model", "metric"])["mean"].mean()
+        """Return a table for people: per model its accuracy, size, and how many comparisons are better or worse, as text."""
+        rows = self.summary[(self.summary["role"] == "model") & (self.summary["category"] != "similarity")]
+        counts = rows.groupby(["model", "verdict"]).size()
         table = pd.DataFrame(
             {
                 "model": self.models["model"],
                 "accuracy %": [f"{100 * value:.2f}" for value in self.models["accuracy"]],
+                "flips %": [f"{100 * value:.2f}" for value in self.models["flips"]],
                 "KiB": [f"{value:.0f}" for value in self.models["size_kib"]],
             }
         )
-        for metric in dict.fromkeys(self.summary["metric"]):
-            table[metric] = [f"{means[model, metric]:.3f}" for model in table["model"]]
+        baselines = set(self.models["baseline"])
+        for verdict in ("worse", "better", "equivalent", "no evidence"):
+            table[verdict] = [
+                "–" if model in baselines else str(counts.get((model, verdict), 0)) for model in table["model"]
+            ]
+        similar = self.summary[(self.summary["role"] == "model") & (self.summary["category"] == "similarity")]
+        for metric in list(dict.fromkeys(similar["metric"]))[:2]:
+            means = similar[similar["metric"] == metric].groupby("model")[["mean", "floor"]].mean()
+            table[metric] = [f"{means['mean'][model]:.3f}" for model in table["model"]]
+            table[f"{metric} retrained"] = [f"{means['floor'][model]:.3f}" for model in table["model"]]
         return table
 
-    def write(self, output: str | os.PathLike) -> list[Path]:
-        """Write `scores.csv`, `summary.csv`, `controls.csv`, `models.csv`, `report.html` and `run.json`, each of them whole.
+    def write(self, output: str | os.PathLike, formats: Sequence[str] = ("csv",)) -> list[Path]:
+        """Write a CSV file for each table, `report.html`, `run.json` and the gallery, each of them whole.
+
+        Args:
+            output: the folder.
+            formats: beside CSV, "parquet", "json", "markdown", "latex".
 
         Raises:
-            SaqEvalError: if the folder cannot be written.
+            SaqEvalError: an unknown format, or if the folder cannot be written.
         """
-        tables = {"scores": self.scores, "summary": self.summary, "controls": self.controls, "models": self.models}
-        return write_report(user_path(output), tables, self.run, self.gallery)
+        return write_report(user_path(output), self.tables, self.run, self.gallery, formats)
+
+    @property
+    def plot(self) -> Plots:
+        """The report's charts, as Plotly figures: `plot.tradeoff()`, `.effects()`, `.verdict_matrix()`, `.curves()`."""
+        return Plots(self.tables, self.run, self.gallery)
+
+    def _repr_html_(self) -> str:
+        """Show the finding and the models in a notebook."""
+        return notebook_summary(self.run["headline"], self.overview())
 
 
 def compare(
     dataset: str,
     *,
+    study: str | Path | None = None,
     models: Sequence[str] | None = None,
     baseline: str | None = None,
-    methods: Sequence[str] = ("standard",),
+    methods: Sequence[str] | None = None,
     metrics: Sequence[str] | None = None,
     target: Target = "label",
-    samples: int = 64,
+    samples: int | None = None,
     seed: int = 0,
+    margin: float = statistics.MARGIN,
     batch_size: int = 64,
+    workers: int = 1,
     device: str = "auto",
     data_root: str | os.PathLike | None = None,
     zoo: str | os.PathLike | None = None,
     trust_code: bool = False,
     output: str | os.PathLike | None = None,
+    formats: Sequence[str] = ("csv",),
     save_maps: bool = False,
     progress: bool = True,
 ) -> Comparison:
@@ -125,23 +175,28 @@ def compare(
 
     Args:
         dataset: a registered name.
+        study: "paper" or a file: which models, over all seeds that the zoo holds, methods, metrics and samples;
+            each can still be given.
         models: names or shell patterns; by default every model with seed 0.
         baseline: the model that all are compared with; by default each model's full-precision
             parent, which has the same architecture, training and seed. Baselines are always part of the comparison.
         methods: registered names, with parameters where wanted ("integrated_gradients:n_steps=64"), or the
-            names of sets, "quick", "standard" or "full".
-        metrics: registered names; by default all.
+            names of sets, "quick", "standard" (by default) or "full".
+        metrics: likewise ("PixelFlipping:baseline=blur"), with sets of the same names.
         target: the class explained: the image's "label", the class "predicted" by each model itself, or the
             class predicted by each model's "baseline". Similarity always compares maps of one class: where a
             model predicts another class than its baseline, the baseline explains the model's class for it.
-        samples: test images.
-        seed: of the choice of images, of methods and metrics that draw, of random weights, and of the bootstrap.
+        samples: test images; 64 by default.
+        seed: of the choice of images, of methods and metrics that draw, of random weights, and of the statistics.
+        margin: differences within so many standard deviations of the baseline's scores count as equivalent.
         batch_size: images that may pass a network at once.
+        workers: processes that share the work; results are the same for any number.
         device: "cpu", "cuda" or "auto".
         data_root: see `saq_eval.load_dataset`.
         zoo: a folder beside the built-in zoo.
         trust_code: whether a card may name code outside this package to build its network with.
         output: a folder to write the result to; see `Comparison.write`.
+        formats: beside CSV, what else is written: "parquet", "json", "markdown", "latex".
         save_maps: keep the maps in the output folder's `maps`, as they are computed, and take from there those
             that an earlier run left of the same networks, methods, parameters, images, classes and seed: so maps
             can be scored anew without being computed anew, and an interrupted run goes on.
@@ -152,92 +207,166 @@ def compare(
             a method has no rule, a file that cannot be read or an output folder that cannot be written; nothing
             has been computed or written then.
     """
-    clock = Clock()
+    clock, start = Clock(), time.perf_counter()
     with clock("loading"):
-        explainers = [explainer for explainer in find_explainers(methods) if explainer.label not in CONTROLS]
+        planned, names, missing = load_study(study) if study is not None else None, models, []
+        if planned is not None:
+            held = [card.name for card, _ in find_models(dataset, ["*"], zoo)]
+            names = planned.compared(dataset, held) if models is None else models
+            missing = [name for name in planned.wanted(dataset) if name not in held] if models is None else []
+            usual = planned.comparison
+        else:
+            usual = StudyComparison()
+        names = [names] if isinstance(names, str) else names
+        methods, metrics = (
+            [given] if isinstance(given, str) else default if given is None else given
+            for given, default in ((methods, usual.methods), (metrics, usual.metrics))
+        )
+        samples = usual.samples if samples is None else samples
+        explainers = [e for e in find_explainers(methods) if e.label not in CONTROLS]
         if not explainers:
             raise SaqEvalError(
                 f"{' and '.join(CONTROLS)} are part of every comparison: name a method to compare with them"
             )
-        metric_names = _distinct(METRICS, metrics)
-        if batch_size < 1:
-            raise SaqEvalError(f"batch_size is at least 1, not {batch_size}")
+        scorers = find_scorers(metrics)
+        for name, value in (("samples", samples), ("batch_size", batch_size), ("workers", workers)):
+            if type(value) is not int:
+                raise SaqEvalError(f"{name} is a whole number, not {value!r}")
+            if value < 1 and name != "samples":
+                raise SaqEvalError(f"{name} is at least 1, not {value}")
+        if isinstance(margin, str) or not 0 < margin < np.inf:
+            raise SaqEvalError(f"margin is above 0, in standard deviations, not {margin!r}")
         if target not in get_args(Target):
             raise unknown_name("target", target, get_args(Target))
         check_seed(seed)
         if save_maps and output is None:
             raise SaqEvalError("maps are kept in the output folder: name one, or save none")
         torch_device = pick_device(device)
+        if torch_device.type != "cpu" and workers > 1:
+            raise SaqEvalError(f"several workers share a processor, not a {torch_device.type} device: use one")
         all_models = find_models(dataset, ["*"], zoo)
-        if models is None:
+        if names is None:
             chosen = [(card, folder) for card, folder in all_models if card.seed == 0]
         else:
-            chosen = find_models(dataset, list(models), zoo)
+            chosen = find_models(dataset, list(names), zoo)
         if not chosen:
             raise SaqEvalError("at least one model is needed")
         entries, baseline_of = _with_baselines(dataset, chosen, baseline, all_models)
         test_set = load_dataset(dataset, "test", data_root)
         subset = test_set.sample(samples, seed)
+        shape = tuple(subset.images.shape[1:])
+        metric_records = {scorer.label: scorer_record(scorer, shape) for scorer in scorers}
         background = background_images(explainers, dataset, seed, data_root)
         loaded = {card.name: open_model(card, folder, trust_code=trust_code) for card, folder in entries}
         for model in loaded.values():
             check_reads(model.card.name, model.network, test_set)
+        _check_outputs(loaded, baseline_of, subset)
         _check_explains(explainers, list(loaded.values()), subset, background)
         subjects = _subjects(loaded, baseline_of, seed, trust_code)
+        if any(scorer.metric.category == "similarity" for scorer in scorers):
+            subjects += _retrained(loaded, baseline_of, all_models, target, trust_code)
+        check_formats(formats)
         if output is not None:
             check_writable(user_path(output))
 
-    settings = Settings(explainers, metric_names, target, seed, batch_size, torch_device, background)
     keep = nullcontext(user_path(output) / MAPS) if save_maps else tempfile.TemporaryDirectory(prefix="saq_eval-")
     with keep as folder:
-        grid = Grid(subset, test_set, settings, MapStore(Path(folder)))
-        total = sum(len(settings.methods_of(subject.role)) for subject in subjects)
-        bar = tqdm(total=total, unit="map set", disable=None if progress else True)
-        with bar, deterministic():
-            for subject in sorted(subjects, key=lambda subject: not subject.is_baseline):
-                grid.evaluate(subject, clock, bar)
-        grid.release()
+        settings = Settings(subset, explainers, scorers, seed, batch_size, torch_device.type, background, Path(folder))
+        grid = Grid(subjects, settings, test_set, target)
+        total = sum(grid.cost(*cell) for wave in grid.plan() for cell in wave)
+        # The bar runs in passes of the networks, so that the time it says is left is that of the whole grid.
+        bar = tqdm(total=total, unit="pass", bar_format=_BAR, disable=None if progress else True)
 
-    names = [subject.name for subject in subjects]
-    about = _descriptions(loaded, subjects, seed)
-    with clock("statistics"):
-        scores = _scores(names, about, grid)
-        summary = _summary(names, about, grid)
-        controls = _controls(list(loaded), about, grid)
+        def on_cell(subject: Subject, explainer: Explainer) -> None:
+            bar.set_description(f"{subject.name} {explainer.label}")
+            bar.update(grid.cost(subject, explainer))
+
+        with bar:
+            grid.fill(workers, clock, on_cell)
+        with clock("statistics"):
+            tables = Tables(grid, loaded, seed, margin).all()
+            tables["findings"] = findings.answer(grid, loaded, seed, margin)
+        seeds = {name: model.card.seed for name, model in loaded.items()}
+        gallery = make_gallery(grid, choose_images(grid), seeds)
+    hashes = {card.name: card.weights_sha256 for card, _ in all_models}
     run = {
         "command": _command(
-            dataset, models, baseline, explainers, metric_names, target, samples, seed, batch_size, device, save_maps
+            dataset=dataset,
+            study=study,
+            models=None if models is None else ",".join([models] if isinstance(models, str) else models),
+            baseline=baseline,
+            methods=",".join(explainer.label for explainer in explainers),
+            metrics=",".join(scorer.label for scorer in scorers),
+            target=target,
+            samples=samples,
+            seed=seed,
+            margin=margin,
+            batch_size=batch_size,
+            workers=workers,
+            device=device,
+            save_maps=save_maps,
         ),
+        "headline": findings.headline(tables),
         "dataset": dataset,
+        "study": planned.name if planned else None,
+        "missing": missing,  # models of the study that the zoo does not hold
         "samples": samples,
         "test_images": len(test_set),
         "image_indices": subset.indices.tolist(),
         "target": target,
         "seed": seed,
         "batch_size": batch_size,
+        "workers": workers,
         "device": torch_device.type,
-        "threads": torch.get_num_threads(),
         "methods": {explainer.label: _describe_method(explainer) for explainer in settings.methods_of("model")},
-        "metrics": {
-            name: {
-                "reference": METRICS[name].reference,
-                "settings": METRICS[name].settings(tuple(subset.images.shape[1:])),
-            }
-            for name in metric_names
+        "metrics": metric_records,
+        "statistics": {
+            "bootstrap_resamples": statistics.RESAMPLES,
+            "permutations": statistics.PERMUTATIONS,
+            "confidence": statistics.CONFIDENCE,
+            "level": statistics.LEVEL,
+            "margin": margin,
+            "same_maps": statistics.SAME_MAPS,
         },
-        "statistics": {"bootstrap_resamples": statistics.RESAMPLES, "confidence": statistics.CONFIDENCE},
         "models": {
-            subject.name: {"role": subject.role, "weights_sha256": subject.weights, "baseline": subject.baseline}
+            subject.name: {
+                "role": subject.role,
+                "weights_sha256": loaded[subject.name].card.weights_sha256
+                if subject.role == "model"
+                else f"seed {derived_seed(seed, RANDOM_WEIGHTS, subject.baseline)}",
+                "baseline": subject.baseline,
+            }
             for subject in subjects
+            if subject.role != "retrained"
         },
-        "maps": {"kept": save_maps, "computed": grid.store.computed, "read": grid.store.read},
+        "retrained": {
+            name: {s.name: hashes[s.name.partition(" (as ")[0]] for s in grid.retrained_of(name)}
+            for name in dict.fromkeys(baseline_of.values())
+        },
+        "maps": {
+            "kept": save_maps,
+            "computed": sum(cell.computed for cell in grid.cells.values()),
+            "read": sum(not cell.computed for cell in grid.cells.values()),
+        },
         "versions": _versions(),
-        "wall_seconds": clock.seconds,
+        # By stage, added up over the workers; elapsed, as a clock on the wall says.
+        "wall_seconds": clock.seconds | {"elapsed": round(time.perf_counter() - start, 3)},
     }
-    result = Comparison(scores, summary, controls, _models(loaded, about, grid), run, grid.gallery)
+    result = Comparison(**tables, run=run, gallery=gallery)
     if output is not None:
-        result.write(output)
+        result.write(output, formats)
     return result
+
+
+def _check_outputs(loaded: dict[str, Model], baseline_of: dict[str, str], sample: Dataset) -> None:
+    """Raise `SaqEvalError` unless every network has as many outputs as its baseline."""
+    outputs = {name: predict(model.network, sample.images[:1]).shape[1] for name, model in loaded.items()}
+    for name, count in outputs.items():
+        if count != outputs[baseline_of[name]]:
+            raise SaqEvalError(
+                f"{name} has {count} outputs and its baseline {baseline_of[name]} {outputs[baseline_of[name]]}: "
+                "their predictions cannot be compared"
+            )
 
 
 def _check_explains(
@@ -256,23 +385,42 @@ def _check_explains(
 def _subjects(loaded: dict[str, Model], baseline_of: dict[str, str], seed: int, trust_code: bool) -> list[Subject]:
     """Return the models, in order, and behind them each baseline's architecture with random weights."""
     subjects = [
-        Subject(name, model.network, model.card.weights_sha256, baseline_of[name]) for name, model in loaded.items()
+        Subject(name, model.network, _identity(model.card), baseline_of[name]) for name, model in loaded.items()
     ]
     for name in dict.fromkeys(baseline_of.values()):
         weights_seed = derived_seed(seed, RANDOM_WEIGHTS, name)
         network = random_weights(loaded[name], weights_seed, trust_code=trust_code)
-        subjects.append(Subject(f"{name} ({RANDOM_WEIGHTS})", network, f"seed {weights_seed}", name, "control"))
+        identity = f"{_identity(loaded[name].card)}, random weights of seed {weights_seed}"
+        subjects.append(Subject(f"{name} ({RANDOM_WEIGHTS})", network, identity, name, "control"))
     return subjects
 
 
-def _distinct(registry: Any, names: Sequence[str] | None) -> list[str]:
-    """Check names against a registry and drop repetitions; none means all."""
-    names = list(dict.fromkeys(registry if names is None else names))
-    for name in names:
-        registry[name]
-    if not names:
-        raise SaqEvalError(f"at least one {registry.kind} is needed; valid: {', '.join(registry)}")
-    return names
+def _identity(card: Card) -> str:
+    """Return what tells a network from others: a hash of its weights and of all that is computed with them."""
+    parts = (card.weights_sha256, card.architecture, card.scheme, card.preprocessing)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _retrained(
+    loaded: dict[str, Model],
+    baseline_of: dict[str, str],
+    all_models: list[tuple[Card, Path]],
+    target: Target,
+    trust_code: bool,
+) -> list[Subject]:
+    """Return for each baseline the zoo's networks that differ from it in nothing but the seed, at most four."""
+    subjects = []
+    for name in dict.fromkeys(baseline_of.values()):
+        own = loaded[name].card
+        same = [
+            (c, folder) for c, folder in all_models if c.seed != own.seed and findings.twin(c) == findings.twin(own)
+        ]
+        for card, folder in sorted(same, key=lambda entry: entry[0].seed)[:RETRAINED]:
+            model = loaded.get(card.name) or open_model(card, folder, trust_code=trust_code)
+            # It explains the baseline's classes: under another policy than labels, not those that it explains itself.
+            alias = card.name if target == "label" else f"{card.name} (as {name})"
+            subjects.append(Subject(alias, model.network, _identity(card), name, "retrained"))
+    return subjects
 
 
 def _with_baselines(
@@ -315,176 +463,21 @@ def _describe_method(explainer: Explainer) -> dict[str, Any]:
     }
 
 
-def _descriptions(loaded: dict[str, Model], subjects: list[Subject], seed: int) -> dict[str, dict[str, Any]]:
-    """Return by network the columns that say which one a row is about, `_MODEL_COLUMNS`; bit widths are the hidden layers'."""
-    about = {}
-    for subject in subjects:
-        card = loaded[subject.name if subject.role == "model" else subject.baseline].card
-        values = (card.dataset, subject.name, "fp32", "32", "32", "none", seed, subject.role)
-        if subject.role == "model":
-            scheme = card.scheme
-            bits = scheme.hidden_bits("weight_bits"), scheme.hidden_bits("activation_bits")
-            values = (card.dataset, subject.name, scheme.name, *bits, card.training, card.seed, subject.role)
-        about[subject.name] = dict(zip(_MODEL_COLUMNS, values, strict=True))
-    return about
-
-
-def _row(about: dict[str, Any], method: str, metric: str) -> dict[str, Any]:
-    """Return the columns that every table of scores begins with."""
-    role = "control" if method in CONTROLS else about["role"]
-    return {**about, "role": role, "method": method, "metric": metric, "category": METRICS[metric].category}
-
-
-def _scores(names: list[str], about: dict[str, dict[str, Any]], grid: Grid) -> pd.DataFrame:
-    blocks = []
-    for (name, method, metric), values in grid.in_order_of(names):
-        block = {
-            **_row(about[name], method, metric),
-            "sample": grid.indices,
-            "label": grid.sample.labels.numpy(),
-            "prediction": grid.predictions[name],
-            "target": grid.targets[name],
-            "score": values,
-        }
-        blocks.append(pd.DataFrame(block))
-    return pd.concat(blocks, ignore_index=True)
-
-
-def _summary(names: list[str], about: dict[str, dict[str, Any]], grid: Grid) -> pd.DataFrame:
-    rows = []
-    seed = grid.settings.seed
-    for (name, method, metric), values in grid.in_order_of(names):
-        baseline = grid.subjects[name].baseline
-        mean, low, high = statistics.mean_interval(values, seed)
-        difference = values - grid.cells[baseline, method, metric]
-        delta, delta_low, delta_high = statistics.mean_interval(difference, seed)
-        rows.append(
-            {
-                **_row(about[name], method, metric),
-                "higher_is_better": METRICS[metric].higher_is_better,
-                "degenerate": grid.degenerate[name, method],
-                "n": int((~np.isnan(values)).sum()),
-                "mean": mean,
-                "ci_low": low,
-                "ci_high": high,
-                "baseline": baseline,
-                "delta": delta,
-                "delta_ci_low": delta_low,
-                "delta_ci_high": delta_high,
-                "chance": grid.chances.get((name, method, metric), np.nan),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _controls(names: list[str], about: dict[str, dict[str, Any]], grid: Grid) -> pd.DataFrame:
-    """Compare models' scores with the controls'.
-
-    Maps by random weights are judged as explanations of a baseline, so they are compared with that
-    baseline's. For similarity, a model's map is compared with the baseline's on one side, the control's
-    with the baseline's on the other; a baseline's own would be 1.
-    """
-    rows = []
-    for (name, method, metric), values in grid.in_order_of(names):
-        if method in CONTROLS:
-            continue
-        baseline = grid.subjects[name].baseline
-        if METRICS[metric].category == "similarity":
-            if name == baseline:
-                continue
-            scores = {control: grid.controls[baseline, method, metric, control] for control in CONTROLS}
-        else:
-            scores = {control: grid.cells[name, control, metric] for control in CONTROLS}
-        if METRICS[metric].category == "similarity" or name == baseline:
-            scores[RANDOM_WEIGHTS] = grid.cells[grid.control_of(baseline), method, metric]
-        for control, control_values in scores.items():
-            difference = values - control_values
-            mean, low, high = statistics.mean_interval(difference, grid.settings.seed)
-            rows.append(
-                {
-                    **_row(about[name], method, metric),
-                    "higher_is_better": METRICS[metric].higher_is_better,
-                    "control": control,
-                    "n": int((~np.isnan(difference)).sum()),
-                    "mean": statistics.defined_mean(values),
-                    "control_mean": statistics.defined_mean(control_values),
-                    "difference": mean,
-                    "ci_low": low,
-                    "ci_high": high,
-                    "verdict": statistics.direction(low, high, METRICS[metric].higher_is_better),
-                }
-            )
-    return pd.DataFrame(rows, columns=_CONTROL_COLUMNS)
-
-
-def _models(loaded: dict[str, Model], about: dict[str, dict[str, Any]], grid: Grid) -> pd.DataFrame:
-    rows = []
-    for name, model in loaded.items():
-        baseline = grid.subjects[name].baseline
-        rows.append(
-            {
-                **{key: value for key, value in about[name].items() if key != "role"},
-                "first_last_bits": model.card.scheme.ends.weight_bits,
-                "accuracy": grid.accuracies[name],
-                "baseline": baseline,
-                "accuracy_delta": grid.accuracies[name] - grid.accuracies[baseline],
-                "parameters": model.parameters,
-                "size_kib": model.ideal_bytes / 1024,
-                "file_kib": model.file_bytes / 1024,
-                "compression_ratio": 4 * model.parameters / model.ideal_bytes,
-                "bops": sum(
-                    layer.bops for layer in layer_costs(model.frozen, model.card.scheme, grid.sample.images[:1])
-                ),
-                "surrogate_gap": grid.surrogate_gaps[name],
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _command(
-    dataset: str,
-    models: Sequence[str] | None,
-    baseline: str | None,
-    explainers: list[Explainer],
-    metrics: list[str],
-    target: str,
-    samples: int,
-    seed: int,
-    batch_size: int,
-    device: str,
-    save_maps: bool,
-) -> str:
+def _command(**options: Any) -> str:
     """Return the command line that repeats a run; where data and zoo lie is the reader's business."""
-    options = {
-        "dataset": dataset,
-        "models": None if models is None else ",".join(models),
-        "baseline": baseline,
-        "methods": ",".join(explainer.label for explainer in explainers),
-        "metrics": ",".join(metrics),
-        "target": target,
-        "samples": samples,
-        "seed": seed,
-        "batch-size": batch_size,
-        "device": device,
-    }
-    parts = [part for name, value in options.items() if value is not None for part in (f"--{name}", str(value))]
-    parts += ["--save-maps"] if save_maps else []
+    parts = []
+    for name, value in options.items():
+        option = f"--{name.replace('_', '-')}"
+        if value is True:
+            parts.append(option)
+        elif value is not None and value is not False:
+            parts += [option, str(value)]
     return shlex.join(["saq-eval", "compare", *parts])
 
 
 def _versions() -> dict[str, str]:
     packages = (
-        *(
-            "saq_eval",
-            "torch",
-            "torchvision",
-            "captum",
-            "zennit",
-            "quantus",
-            "scikit-image",
-            "scipy",
-            "numpy",
-            "pandas",
-        ),
+        *("saq_eval", "torch", "torchvision", "captum", "zennit", "quantus"),
+        *("scikit-image", "pot", "scipy", "numpy", "pandas"),
     )
     return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}

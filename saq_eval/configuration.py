@@ -25,6 +25,7 @@ class Configuration:
     methods:
       - saliency
       - integrated_gradients: {n_steps: 64, baseline: blur}
+    metrics: [standard, {FaithfulnessCorrelation: {nr_runs: 200}}]
     target: predicted
     samples: 256
     ```
@@ -33,34 +34,39 @@ class Configuration:
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     dataset: str | None = None
+    study: str | None = None
     models: list[str] | None = None
     baseline: str | None = None
     methods: list[Named] | None = None
-    metrics: list[str] | None = None
+    metrics: list[Named] | None = None
     target: str | None = None
     samples: int | None = None
     seed: int | None = None
+    margin: float | None = None
     batch_size: int | None = None
+    workers: int | None = None
     device: str | None = None
     data_root: Path | None = None
     zoo: Path | None = None
     output: Path | None = None
+    formats: list[str] | None = None
     save_maps: bool | None = None
 
     def arguments(self) -> dict[str, Any]:
         """Return what the file says, as keyword arguments of `saq_eval.compare`."""
         said = {field.name: getattr(self, field.name) for field in fields(self)}
-        if self.methods is not None:
-            said["methods"] = [_spec(method) for method in self.methods]
+        for name in ("methods", "metrics"):
+            if said[name] is not None:
+                said[name] = [_spec(name.removesuffix("s"), named) for named in said[name]]
         return {name: value for name, value in said.items() if value is not None}
 
 
-def _spec(method: Named) -> str:
-    if isinstance(method, str):
-        return method
-    if len(method) != 1:
-        raise SaqEvalError(f"a method in the configuration is a name, or one name with its parameters, not {method}")
-    ((name, parameters),) = method.items()
+def _spec(kind: str, named: Named) -> str:
+    if isinstance(named, str):
+        return named
+    if len(named) != 1:
+        raise SaqEvalError(f"a {kind} in the configuration is a name, or one name with its parameters, not {named}")
+    ((name, parameters),) = named.items()
     return f"{name}:{','.join(f'{key}={value}' for key, value in parameters.items())}" if parameters else name
 
 

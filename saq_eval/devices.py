@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import joblib
 import torch
 
 from saq_eval.errors import SaqEvalError, unknown_name
@@ -14,3 +15,8 @@ def pick_device(device: str) -> torch.device:
     if device == "cuda" and not torch.cuda.is_available():
         raise SaqEvalError("device 'cuda' was asked for, but torch finds no CUDA device; 'cpu' and 'auto' work")
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def processor_cores() -> int:
+    """Return the number of processor cores that this process may use."""
+    return joblib.cpu_count()

@@ -1,31 +1,35 @@
-"""The cells of a comparison: networks × methods × metrics over the same images, computed network by network."""
+"""The cells of a comparison: networks × methods, each scored by all metrics, computed by one or more processes.
+
+A cell depends on nothing but its arguments and the maps on disk, so cells may be computed in any order, except that
+baselines come first: others' maps are compared with theirs.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
+import joblib
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
-from saq_eval import statistics
 from saq_eval.attribution import CONTROLS, Explainer, explain, find_explainer
 from saq_eval.attribution.store import MapKey, MapStore, checksum
 from saq_eval.datasets import Dataset
-from saq_eval.metrics import METRICS, Task, is_degenerate
-from saq_eval.reporting.gallery import Gallery
-from saq_eval.training.loop import accuracy, predict
+from saq_eval.metrics import Scorer, Task, is_degenerate
+from saq_eval.randomness import derived_seed, deterministic
+from saq_eval.training.loop import predict
 
 Target = Literal["label", "predicted", "baseline"]
-# The map whose sum misses the logit's change by the surrogate gap; see `Grid.surrogate_gaps`.
-_PATH = find_explainer("integrated_gradients")
+Role = Literal["model", "control", "retrained"]
+INPUT_NOISE = 0.01  # standard deviation, of pixels in [0, 1]: invisible, two and a half of 255 steps
 
 
 @dataclass(frozen=True)
@@ -33,23 +37,24 @@ class Subject:
     """A network that takes part.
 
     Attributes:
-        name: unique in the comparison.
+        name: unique among the subjects of its role and baseline.
         network: float32 pixels (n, c, h, w) in [0, 1] -> logits (n, classes), in eval mode.
-        weights: what tells its weights from others': a hash, or the seed that they were drawn from.
+        identity: what tells it from other networks, whatever their names: a hash.
         baseline: the name of the network that it is compared with; its own, if it is one.
-        role: "model", or "control" for a network with random weights.
+        role: "model"; "control" for a network with random weights; "retrained" for a network that differs from
+            its baseline in nothing but the training's seed.
     """
 
     name: str
     network: nn.Module
-    weights: str
+    identity: str
     baseline: str
-    role: Literal["model", "control"] = "model"
+    role: Role = "model"
 
     @property
     def is_baseline(self) -> bool:
         """Whether others are compared with it."""
-        return self.name == self.baseline
+        return self.role == "model" and self.name == self.baseline
 
 
 @dataclass(frozen=True)
@@ -57,24 +62,26 @@ class Settings:
     """What is done to every network.
 
     Attributes:
+        sample: the images.
         explainers: the attribution methods with their parameters, without controls, which are added.
-        metrics: names of metrics.
-        target: the class explained; see `saq_eval.compare`.
+        scorers: the metrics with their parameters.
         seed: of methods and metrics that draw.
         batch_size: images that may pass a network at once.
-        device: where networks compute.
+        device: where networks compute, "cpu" or "cuda".
         background: float32 (k, c, h, w), typical images; none if no method needs them.
+        maps: the folder of the maps.
     """
 
+    sample: Dataset
     explainers: list[Explainer]
-    metrics: list[str]
-    target: Target
+    scorers: list[Scorer]
     seed: int
     batch_size: int
-    device: torch.device
+    device: str
     background: Tensor | None
+    maps: Path
 
-    def methods_of(self, role: str) -> list[Explainer]:
+    def methods_of(self, role: Role) -> list[Explainer]:
         """Return the methods that explain a network: for models also the controls, which come last."""
         return self.explainers + ([find_explainer(name) for name in CONTROLS] if role == "model" else [])
 
@@ -91,191 +98,344 @@ class Clock:
         try:
             yield
         finally:
-            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - start, 3)
+            self.add({stage: time.perf_counter() - start})
+
+    def add(self, seconds: dict[str, float]) -> None:
+        """Add what another clock has measured."""
+        for stage, value in seconds.items():
+            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + value, 3)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One network's maps by one method, scored. Keys are metrics' labels, arrays float64 (n,), one value per image.
+
+    Attributes:
+        scores: the scores. Maps of a network with random weights are scored as explanations of its baseline.
+            The methods `random` and `edges` have no similarity, and a retrained network has nothing else.
+        curves: of the metrics that follow one, (n, steps).
+        chances: what unrelated maps score, of metrics for which that is known.
+        noise: of similarities, the network's own maps under tiny input noise against its maps without.
+        controls: of a baseline's similarities, by (metric, control), how alike the control's maps are to the method's.
+        degenerate: bool (n,), which maps say nothing.
+        computed: whether the maps were computed now, not taken from disk.
+        seconds: by stage.
+    """
+
+    scores: dict[str, np.ndarray]
+    curves: dict[str, np.ndarray]
+    chances: dict[str, np.ndarray]
+    noise: dict[str, np.ndarray]
+    controls: dict[tuple[str, str], np.ndarray]
+    degenerate: np.ndarray
+    computed: bool
+    seconds: dict[str, float]
+
+
+def run_all(jobs: Iterable[tuple[Callable[..., Any], tuple]], workers: int) -> Iterator[Any]:
+    """Yield the results of jobs, (function, arguments), in order, each computed on one thread by one of the workers.
+
+    One thread whatever the number of workers, since sums in floating point depend on how many threads share them.
+    """
+    calls = (joblib.delayed(_on_one_thread)(function, arguments) for function, arguments in jobs)
+    yield from joblib.Parallel(n_jobs=workers, return_as="generator", max_nbytes="4M")(calls)
+
+
+def _on_one_thread(function: Callable[..., Any], arguments: tuple) -> Any:
+    with deterministic(threads=1):
+        return function(*arguments)
+
+
+def logits_of(network: nn.Module, images: np.ndarray, device: str, batch_size: int) -> np.ndarray:
+    """Return a network's logits of images, float32 (n, c, h, w) -> float32 (n, classes)."""
+    return predict(network.to(device), torch.from_numpy(np.array(images)), batch_size).numpy()
+
+
+def choose_targets(
+    subject: Subject, policy: Target, labels: np.ndarray, predicted: dict[str, np.ndarray]
+) -> np.ndarray:
+    """Return the classes that a network's maps explain: int64 (n,).
+
+    Args:
+        policy: see `saq_eval.compare`.
+        labels: int64 (n,).
+        predicted: by model, the classes predicted, int64 (n,).
+    """
+    if policy == "label":
+        return labels
+    if policy == "predicted" and subject.role == "model":
+        return predicted[subject.name]
+    # A control explains what its baseline does: it is to be told from it, not to be right.
+    return predicted[subject.baseline]
+
+
+def maps_of(
+    subject: Subject,
+    explainer: Explainer,
+    targets: np.ndarray,
+    settings: Settings,
+    store: MapStore,
+    *,
+    noisy: bool = False,
+) -> np.ndarray:
+    """Return a network's maps of the sample, from disk where they are: float32 (n, h, w), memory-mapped.
+
+    Args:
+        targets: int64 (n,), the classes explained.
+        noisy: of the images under tiny noise.
+    """
+    pixels, indices = settings.sample.images.numpy(), settings.sample.indices.numpy()
+    if noisy:
+        pixels = _with_noise(pixels, indices, settings.seed)
+    images = checksum(pixels, indices)
+    if explainer.method.needs_background:
+        images += "-" + checksum(settings.background.numpy())
+    version = " ".join(
+        f"{name} {importlib.metadata.version(name)}" for name in ("saq_eval", "captum", "zennit", "torch")
+    )
+    key = MapKey(
+        settings.sample.name,
+        subject.name,
+        subject.identity,
+        f"{explainer.label} under noise" if noisy else explainer.label,
+        explainer.parameters,
+        settings.seed,
+        images,
+        version,
+    )
+    return store.fetch(
+        key, targets, indices, lambda: _explain(explainer, settings, subject.network, pixels, targets, indices)
+    )
+
+
+def _explain(
+    explainer: Explainer,
+    settings: Settings,
+    network: nn.Module,
+    images: np.ndarray,
+    targets: np.ndarray,
+    indices: np.ndarray,
+) -> np.ndarray:
+    return explain(
+        explainer,
+        network.to(settings.device),
+        torch.from_numpy(np.ascontiguousarray(images)).to(settings.device),
+        torch.from_numpy(np.ascontiguousarray(targets)).to(settings.device),
+        indices=indices,
+        seed=settings.seed,
+        batch_size=settings.batch_size,
+        background=settings.background,
+    ).numpy()
+
+
+def evaluate(
+    subject: Subject,
+    targets: np.ndarray,
+    baseline: Subject,
+    baseline_targets: np.ndarray,
+    explainer: Explainer,
+    settings: Settings,
+) -> Cell:
+    """Compute one cell.
+
+    Args:
+        targets, baseline_targets: int64 (n,), the classes that the network's maps and its baseline's explain.
+        baseline: the network that it is compared with, whose maps are on disk, or itself.
+    """
+    clock, store, sample = Clock(), MapStore(settings.maps), settings.sample
+    pixels, indices = sample.images.numpy(), sample.indices.numpy()
+    masks = sample.masks().numpy()
+
+    def again(network: nn.Module, images: np.ndarray, classes: np.ndarray, which: np.ndarray) -> np.ndarray:
+        return _explain(explainer, settings, network, images, classes, which)
+
+    def task(network: nn.Module, maps: np.ndarray, baseline_maps: np.ndarray) -> Task:
+        return Task(
+            network=network.to(settings.device),
+            images=pixels,
+            labels=sample.labels.numpy(),
+            targets=targets,
+            masks=masks,
+            maps=maps,
+            baseline_maps=baseline_maps,
+            indices=indices,
+            seed=settings.seed,
+            batch_size=settings.batch_size,
+            device=settings.device,
+            explain=again,
+        )
+
+    is_control = explainer.label in CONTROLS
+    similarities = [s for s in settings.scorers if s.metric.category == "similarity" and not is_control]
+    others = [s for s in settings.scorers if s.metric.category != "similarity"] if subject.role != "retrained" else []
+    with clock("attribution"):
+        maps = maps_of(subject, explainer, targets, settings, store)
+        computed = store.computed > 0
+        baseline_maps = _baseline_maps(baseline, baseline_targets, targets, explainer, settings, store)
+    scores, curves, chances, noise, controls = {}, {}, {}, {}, {}
+    # What an untrained network sees, passed off as the baseline's explanation: faithful to itself it may well be. But
+    # where images are explained anew, it is the network that explained them that does it.
+    own = task(subject.network, maps, baseline_maps)
+    judged = own if subject.role == "model" else task(baseline.network, maps, baseline_maps)
+    for scorer in (*others, *similarities):
+        given = own if "explanations" in scorer.metric.needs else judged
+        with clock(scorer.metric.category):
+            scores[scorer.label], curve = scorer.score(given)
+            if curve is not None:
+                curves[scorer.label] = curve
+            chance = scorer.chance(given) if subject.role != "retrained" else None
+            if chance is not None:
+                chances[scorer.label] = chance
+    if similarities and subject.is_baseline:
+        for control in CONTROLS:
+            control_maps = maps_of(subject, find_explainer(control), targets, settings, store)
+            with clock("similarity"):
+                for scorer in similarities:
+                    controls[scorer.label, control] = scorer.score(replace(own, maps=control_maps))[0]
+    if similarities and subject.role == "model":
+        with clock("attribution"):
+            noisy = maps_of(subject, explainer, targets, settings, store, noisy=True)
+        with clock("similarity"):
+            for scorer in similarities:
+                noise[scorer.label] = scorer.score(task(subject.network, noisy, maps))[0]
+    return Cell(scores, curves, chances, noise, controls, is_degenerate(maps), computed, clock.seconds)
+
+
+def _baseline_maps(
+    baseline: Subject,
+    baseline_targets: np.ndarray,
+    targets: np.ndarray,
+    explainer: Explainer,
+    settings: Settings,
+    store: MapStore,
+) -> np.ndarray:
+    """Return the baseline's maps of the classes that a network's maps explain."""
+    maps = maps_of(baseline, explainer, baseline_targets, settings, store)
+    differs = np.flatnonzero(targets != baseline_targets)
+    if len(differs):
+        maps = np.array(maps)
+        pixels, indices = settings.sample.images.numpy()[differs], settings.sample.indices.numpy()[differs]
+        maps[differs] = _explain(explainer, settings, baseline.network, pixels, targets[differs], indices)
+    return maps
+
+
+def _with_noise(images: np.ndarray, indices: np.ndarray, seed: int) -> np.ndarray:
+    draws = [
+        np.random.default_rng(derived_seed(seed, "input noise", int(index))).standard_normal(image.shape)
+        for image, index in zip(images, indices, strict=True)
+    ]
+    return np.clip(images + INPUT_NOISE * np.stack(draws), 0.0, 1.0).astype(np.float32)
+
+
+def surrogate_gap(subject: Subject, targets: np.ndarray, settings: Settings) -> float:
+    """Return Σ|Σ map − Δ| / Σ|Δ| over images, where the map is integrated gradients' from black and Δ the logit's change.
+
+    Where it is 0, gradients account for the decision. Rounding has no useful gradient: a quantized network's is a
+    surrogate's, and misses by this much.
+    """
+    maps = maps_of(subject, find_explainer("integrated_gradients"), targets, settings, MapStore(settings.maps))
+    images = settings.sample.images.numpy()
+    logits = logits_of(
+        subject.network, np.concatenate([images, np.zeros_like(images[:1])]), settings.device, settings.batch_size
+    )
+    rise = (logits[:-1] - logits[-1:]).astype(np.float64)[np.arange(len(targets)), targets]
+    missed = np.abs(np.asarray(maps, dtype=np.float64).sum(axis=(1, 2)) - rise).sum()
+    return float(missed / np.abs(rise).sum()) if np.abs(rise).sum() > 0 else np.nan
 
 
 class Grid:
-    """The cells of a comparison, filled network by network.
+    """The cells of a comparison.
 
     Attributes:
-        sample: the images.
-        settings: what is done to every network.
-        subjects: by name, in the order of evaluation.
-        cells: by (network, method, metric), the images' scores, float64 (n,). The maps of a network with random
-            weights are scored as explanations of its baseline. The methods `random` and `edges` have no
-            similarity of their own: see `controls`.
-        chances: by (network, method, metric), the mean chance level, where the metric has one.
-        controls: by (baseline, method, similarity metric, control), how alike the control's maps of the
-            baseline network are to the method's.
-        predictions, targets: by network, the predicted and the explained classes, int64 (n,).
-        accuracies: by model, on the whole test set, 0 to 1.
-        degenerate: by (network, method), the number of degenerate maps.
-        surrogate_gaps: by model, Σ|Σ map − Δ| / Σ|Δ| over images, where the map is integrated gradients'
-            from black and Δ the logit's change from black. Where it is 0, gradients account for the decision.
-            Rounding has no useful gradient: a quantized network's is a surrogate's, and misses by this much.
-        gallery: the maps to show.
-        store: where maps are.
+        subjects: the networks, in order: models, controls, retrained networks.
+        cells: by (subject, method).
+        logits: by model and control, of the whole test set, float32 (test images, classes).
+        predictions: by model and control, of the sample, int64 (n,).
+        targets: by subject, int64 (n,), the classes explained.
+        surrogate_gaps: by model; see `surrogate_gap`.
+        test_labels: of the whole test set, int64 (test images,).
     """
 
-    def __init__(self, sample: Dataset, test_set: Dataset, settings: Settings, store: MapStore) -> None:
-        self.sample, self.settings, self.store = sample, settings, store
-        self.subjects: dict[str, Subject] = {}
-        self.cells: dict[tuple[str, str, str], np.ndarray] = {}
-        self.chances: dict[tuple[str, str, str], float] = {}
-        self.controls: dict[tuple[str, str, str, str], np.ndarray] = {}
+    def __init__(self, subjects: list[Subject], settings: Settings, test_set: Dataset, policy: Target) -> None:
+        self.subjects, self.settings = subjects, settings
+        self.by_name = {subject.name: subject for subject in subjects if subject.role != "retrained"}
+        self.cells: dict[tuple[Subject, str], Cell] = {}
+        self.logits: dict[str, np.ndarray] = {}
         self.predictions: dict[str, np.ndarray] = {}
-        self.targets: dict[str, np.ndarray] = {}
-        self.accuracies: dict[str, float] = {}
-        self.degenerate: dict[tuple[str, str], int] = {}
+        self.targets: dict[Subject, np.ndarray] = {}
         self.surrogate_gaps: dict[str, float] = {}
-        self.gallery = Gallery.of(sample)
-        self.indices = sample.indices.numpy()
-        self._test_set = test_set
-        self._masks = sample.masks().numpy()
-        self._images = checksum(sample.images.numpy(), self.indices)
-        self._version = " ".join(
-            f"{package} {importlib.metadata.version(package)}" for package in ("saq_eval", "captum", "zennit", "torch")
-        )
-        self._baseline_maps: dict[tuple[str, str], np.ndarray] = {}
+        self.test_labels = test_set.labels.numpy()
+        self._test_images, self._policy = test_set.images.numpy(), policy
 
-    def evaluate(self, subject: Subject, clock: Clock, bar: tqdm) -> None:
-        """Fill a network's cells; its baseline, unless it is its own, comes first."""
-        self.subjects[subject.name] = subject
-        network = subject.network.to(self.settings.device)
-        # What an untrained network sees, passed off as the baseline's explanation: faithful to itself it may well be.
-        judge = network if subject.role == "model" else self.subjects[subject.baseline].network.to(self.settings.device)
-        with clock("prediction"):
-            if subject.role == "model":
-                self.accuracies[subject.name] = accuracy(network, self._test_set)
-            logits = predict(network, self.sample.images, self.settings.batch_size).cpu()
-            self.predictions[subject.name] = logits.argmax(dim=1).numpy()
-        self.targets[subject.name] = targets = self._choose_targets(subject)
-        explainers = self.settings.methods_of(subject.role)
-        path_maps = None
+    def plan(self) -> list[list[tuple[Subject, Explainer]]]:
+        """Return the cells in two waves: the baselines' and, comparing with their maps, all others."""
+        cells = [(s, explainer) for s in self.subjects for explainer in self.settings.methods_of(s.role)]
         # Controls first: a baseline's maps are compared with them.
-        for explainer in sorted(explainers, key=lambda explainer: explainer.label not in CONTROLS):
-            method = explainer.label
-            bar.set_description(f"{subject.name} {method}")
-            with clock("attribution"):
-                maps = self._maps(subject, explainer)
-                self.gallery.add(subject.name, method, maps)
-                self.degenerate[subject.name, method] = int(is_degenerate(maps).sum())
-                if subject.is_baseline:
-                    self._baseline_maps[subject.name, method] = maps
-                baseline_maps = self._baseline_maps_for(subject, explainer)
-            self._score(subject, method, self._task(judge, targets, maps, baseline_maps), clock)
-            bar.update()
-            if explainer.label == _PATH.label:
-                path_maps = maps
-        if subject.role == "model":
-            with clock("attribution"):
-                path_maps = self._maps(subject, _PATH) if path_maps is None else path_maps
-                self.surrogate_gaps[subject.name] = self._surrogate_gap(network, path_maps, logits, targets)
-        network.cpu()
-        judge.cpu()
+        first = sorted((c for c in cells if c[0].is_baseline), key=lambda c: c[1].label not in CONTROLS)
+        return [first, [c for c in cells if not c[0].is_baseline]]
 
-    def _choose_targets(self, subject: Subject) -> np.ndarray:
-        if self.settings.target == "label":
-            return self.sample.labels.numpy()
-        if self.settings.target == "predicted" and subject.role == "model":
-            return self.predictions[subject.name]
-        # A control explains what its baseline does: it is to be told from it, not to be right.
-        return self.predictions[subject.baseline]
+    def cost(self, subject: Subject, explainer: Explainer) -> int:
+        """Return about how many passes of the network a cell takes for each image, to tell how much is left to do."""
+        attribution = explainer.passes * (2 if subject.role == "model" else 1)  # once more under noise
+        return attribution + (1 if subject.role == "retrained" else 10 * len(self.settings.scorers))
 
-    def _maps(self, subject: Subject, explainer: Explainer) -> np.ndarray:
-        images = self._images
-        if explainer.method.needs_background:
-            images += "-" + checksum(self.settings.background.numpy())
-        key = MapKey(
-            self.sample.name,
-            subject.name,
-            subject.weights,
-            explainer.label,
-            explainer.parameters,
-            self.settings.seed,
-            images,
-            self._version,
-        )
-        targets = self.targets[subject.name]
-        return self.store.fetch(
-            key, targets, self.indices, lambda: self._explain(subject, explainer, targets, np.arange(len(targets)))
-        )
+    def fill(self, workers: int, clock: Clock, on_cell: Callable[[Subject, Explainer], object]) -> None:
+        """Compute all cells.
 
-    def _explain(
-        self, subject: Subject, explainer: Explainer, targets: np.ndarray, positions: np.ndarray
-    ) -> np.ndarray:
-        device = self.settings.device
-        return explain(
-            explainer,
-            subject.network.to(device),
-            self.sample.images[positions].to(device),
-            torch.from_numpy(targets[positions]).to(device),
-            indices=self.indices[positions],
-            seed=self.settings.seed,
-            batch_size=self.settings.batch_size,
-            background=self.settings.background,
-        ).numpy()
+        Args:
+            workers: processes.
+            clock: gets the time that the stages took, added up over processes.
+            on_cell: called with the network and the method when their cell is done.
+        """
+        settings = self.settings
+        with clock("prediction"):
+            names = list(self.by_name)
+            jobs = (
+                (logits_of, (self.by_name[name].network, self._test_images, settings.device, settings.batch_size))
+                for name in names
+            )
+            for name, logits in zip(names, run_all(jobs, workers), strict=True):
+                self.logits[name] = logits
+                self.predictions[name] = logits[settings.sample.indices.numpy()].argmax(axis=1)
+        labels = settings.sample.labels.numpy()
+        self.targets = {
+            subject: choose_targets(subject, self._policy, labels, self.predictions) for subject in self.subjects
+        }
+        for wave in self.plan():
+            jobs = ((evaluate, self._arguments(subject, explainer)) for subject, explainer in wave)
+            for (subject, explainer), cell in zip(wave, run_all(jobs, workers), strict=True):
+                self.cells[subject, explainer.label] = cell
+                clock.add(cell.seconds)
+                on_cell(subject, explainer)
+        models = [subject for subject in self.subjects if subject.role == "model"]
+        with clock("attribution"):
+            jobs = ((surrogate_gap, (subject, self.targets[subject], settings)) for subject in models)
+            for subject, gap in zip(models, run_all(jobs, workers), strict=True):
+                self.surrogate_gaps[subject.name] = gap
 
-    def _baseline_maps_for(self, subject: Subject, explainer: Explainer) -> np.ndarray:
-        """Return the baseline's maps of the classes that a network's maps explain."""
-        baseline = self.subjects[subject.baseline]
-        maps = self._baseline_maps[baseline.name, explainer.label]
-        targets = self.targets[subject.name]
-        differs = np.flatnonzero(targets != self.targets[baseline.name])
-        if len(differs):
-            maps = np.array(maps)
-            maps[differs] = self._explain(baseline, explainer, targets, differs)
-            if baseline.name != subject.name:
-                baseline.network.cpu()
-        return maps
+    def _arguments(self, subject: Subject, explainer: Explainer) -> tuple:
+        baseline = self.by_name[subject.baseline]
+        return subject, self.targets[subject], baseline, self.targets[baseline], explainer, self.settings
 
-    def _task(self, network: nn.Module, targets: np.ndarray, maps: np.ndarray, baseline_maps: np.ndarray) -> Task:
-        return Task(
-            network=network,
-            images=self.sample.images.numpy(),
-            targets=targets,
-            masks=self._masks,
-            maps=maps,
-            baseline_maps=baseline_maps,
-            indices=self.indices,
-            seed=self.settings.seed,
-            batch_size=self.settings.batch_size,
-            device=self.settings.device.type,
-        )
+    def maps(self, name: str, explainer: Explainer) -> np.ndarray:
+        """Return a model's or control's maps, float32 (n, h, w), memory-mapped."""
+        subject = self.by_name[name]
+        return maps_of(subject, explainer, self.targets[subject], self.settings, MapStore(self.settings.maps))
 
-    def _score(self, subject: Subject, method: str, task: Task, clock: Clock) -> None:
-        for name in self.settings.metrics:
-            metric = METRICS[name]
-            if metric.category == "similarity" and method in CONTROLS:
-                continue
-            with clock(metric.category):
-                self.cells[subject.name, method, name] = metric.score(task)
-                if metric.chance is not None:
-                    self.chances[subject.name, method, name] = statistics.defined_mean(metric.chance(task))
-                if metric.category == "similarity" and subject.is_baseline:
-                    for control in CONTROLS:
-                        maps = self._baseline_maps[subject.name, control]
-                        self.controls[subject.name, method, name, control] = metric.score(replace(task, maps=maps))
+    def in_order(self, *roles: Role) -> Iterator[tuple[Subject, str, str, np.ndarray]]:
+        """Yield subject, method, metric and scores, subjects, methods and metrics in their orders."""
+        for subject in self.subjects:
+            if subject.role in roles:
+                labels = [explainer.label for explainer in self.settings.methods_of(subject.role)]
+                for method, scorer in itertools.product(labels, self.settings.scorers):
+                    scores = self.cells[subject, method].scores
+                    if scorer.label in scores:
+                        yield subject, method, scorer.label, scores[scorer.label]
 
-    def _surrogate_gap(self, network: nn.Module, maps: np.ndarray, logits: Tensor, targets: np.ndarray) -> float:
-        black = torch.zeros_like(self.sample.images[:1]).to(self.settings.device)
-        with torch.no_grad():
-            rise = (logits - network(black).cpu()).double().numpy()[np.arange(len(targets)), targets]
-        missed = np.abs(np.asarray(maps, dtype=np.float64).sum(axis=(1, 2)) - rise).sum()
-        return float(missed / np.abs(rise).sum()) if np.abs(rise).sum() > 0 else np.nan
+    def control_of(self, baseline: str) -> Subject:
+        """Return the network with random weights that goes with a baseline."""
+        return next(s for s in self.subjects if s.role == "control" and s.baseline == baseline)
 
-    def release(self) -> None:
-        """Let go of the maps on disk, whose folder may go; scores and gallery stay."""
-        self._baseline_maps.clear()
-
-    def in_order_of(self, subjects: list[str]) -> Iterator[tuple[tuple[str, str, str], np.ndarray]]:
-        """Yield the cells, networks in the given order, methods and metrics in theirs."""
-        for name in subjects:
-            labels = [explainer.label for explainer in self.settings.methods_of(self.subjects[name].role)]
-            for method, metric in itertools.product(labels, self.settings.metrics):
-                if (name, method, metric) in self.cells:
-                    yield (name, method, metric), self.cells[name, method, metric]
-
-    def control_of(self, baseline: str) -> str:
-        """Return the name of the network with random weights that goes with a baseline."""
-        return next(s.name for s in self.subjects.values() if s.role == "control" and s.baseline == baseline)
+    def retrained_of(self, baseline: str) -> list[Subject]:
+        """Return the networks that differ from a baseline in the seed alone; there may be none."""
+        return [s for s in self.subjects if s.role == "retrained" and s.baseline == baseline]

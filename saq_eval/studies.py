@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -205,6 +205,24 @@ def _check_parent(parent: Card, architecture: ArchitectureCard) -> None:
 
 
 @dataclass(frozen=True)
+class StudyComparison:
+    """What `saq_eval.compare` does with a study's models.
+
+    Attributes:
+        schemes: those of the models that are compared; by default all.
+        methods, metrics: as for `saq_eval.compare`.
+        samples: test images.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    schemes: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ("standard",)
+    metrics: tuple[str, ...] = ("standard",)
+    samples: int = 64
+
+
+@dataclass(frozen=True)
 class Study:
     """A grid of models to train: every scheme × training × seed, on any dataset, by the dataset's default recipes.
 
@@ -215,6 +233,7 @@ class Study:
         seeds: each gives a model of every scheme and training.
         architecture: what is built.
         saliency_guided: the settings of saliency-guided training.
+        comparison: how the models are compared.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -225,6 +244,7 @@ class Study:
     seeds: tuple[int, ...]
     architecture: ArchitectureCard = field(default_factory=lambda: ArchitectureCard("cnn"))
     saliency_guided: SaliencyGuided = field(default_factory=SaliencyGuided)
+    comparison: StudyComparison = field(default_factory=StudyComparison)
 
     def __post_init__(self) -> None:
         check_name("study", self.name)
@@ -234,6 +254,25 @@ class Study:
                 raise SaqEvalError(f"a study's {part} are at least one")
         for seed in self.seeds:
             check_seed(seed)
+
+    def wanted(self, dataset: str) -> list[str]:
+        """Return the names of the models that a comparison takes in, over all seeds."""
+        schemes = ("fp32", *(self.comparison.schemes or self.schemes))
+        return [model.name for model in self.plan(dataset) if model.scheme.name in schemes]
+
+    def compared(self, dataset: str, held: Collection[str]) -> list[str]:
+        """Return the names of the models to compare, of those that the zoo holds, over all seeds.
+
+        Raises:
+            SaqEvalError: if the zoo holds none of them.
+        """
+        there = [name for name in self.wanted(dataset) if name in held]
+        if not there:
+            raise SaqEvalError(
+                f"the zoo holds none of the study {self.name!r}'s {dataset} models; "
+                f"`saq-eval train --study {self.name} --dataset {dataset}` trains them"
+            )
+        return there
 
     def plan(self, dataset: str) -> list[Planned]:
         """Return the models in the order of training: by training and seed, a parent before its children."""

@@ -30,14 +30,60 @@ def saq_eval(*arguments, cwd, **environment):
 def test_compare_writes_the_report_to_the_default_folder(tmp_path):
     done = saq_eval(
         "compare", "--dataset", "digits", "--models", "cnn-w2*,cnn-mixed", "--methods", "saliency,occlusion",
-        "--metrics", "PixelFlipping,SSIM", "--samples", 8, cwd=tmp_path,
+        "--metrics", "PixelFlipping,PixelFlipping:baseline=blur,SSIM", "--samples", 8, "--formats", "markdown,latex",
+        cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""  # no progress bar where the output is no terminal, and no warning
-    files = {file.name for file in (tmp_path / "reports" / "digits").iterdir()}
-    assert files == {"scores.csv", "summary.csv", "controls.csv", "models.csv", "report.html", "run.json"}
-    assert re.search(r"cnn-w2a2-sgt +(99|100)\.\d\d +40 +0\.\d{3} +0\.\d{3}", done.stdout)
-    assert "\x1b" not in done.stdout
+    folder = tmp_path / "reports" / "digits"
+    files = {file.name for file in folder.iterdir()}
+    assert {"scores.csv", "summary.csv", "effects.csv", "report.html", "run.json", "gallery.npz"} < files
+    assert {"summary.md", "tables.tex"} < files
+    assert re.search(r"cnn-w2a2-sgt +(99|100)\.\d\d +\d\.\d\d +40 +\d+ +\d+ +\d+ +\d+ +0\.\d{3}", done.stdout)
+    assert "Test accuracy against the full-precision network" in done.stdout and "\x1b" not in done.stdout
+
+    # The page can be rendered anew, alone or with others, without computing anything.
+    page = folder / "report.html"
+    before = page.read_bytes()
+    page.unlink()
+    (folder / "scores.csv").unlink()
+    done = saq_eval("report", folder, "--formats", "json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "report.html" in done.stdout and (folder / "models.json").is_file()
+    assert abs(len(page.read_bytes()) - len(before)) < 2000  # all but how long writing took
+    done = saq_eval("report", folder, folder, "--output", "both.html", "--quiet", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "") and (tmp_path / "both.html").stat().st_size > len(before)
+
+
+def test_compare_for_machines(tmp_path):
+    arguments = ["--dataset", "digits", "--models", "cnn-w2a2", "--methods", "saliency", "--metrics", "SSIM", "--samples", 4]  # fmt: skip  # noqa: E501
+    done = saq_eval("compare", *arguments, "--json", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    said = json.loads(done.stdout)
+    assert [model["model"] for model in said["models"]] == ["cnn-fp32", "cnn-w2a2"] and len(said["headline"]) == 3
+    assert said["output"] == "reports/digits" and said["findings"]
+    done = saq_eval("compare", *arguments, "--quiet", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_study_prints_a_finding_for_each_claim(tmp_path):
+    (tmp_path / "small.yaml").write_text(
+        "name: small\narchitecture: {name: cnn}\nschemes: [fp32, w2a2]\ntrainings: [standard, saliency-guided]\n"
+        "seeds: [0, 1]\ncomparison: {methods: [saliency], metrics: [quick], samples: 12}\n"
+    )
+    done = saq_eval("compare", "--dataset", "digits", "--study", "small.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for question in (
+        "Lower precision lowers accuracy?",
+        "Lower precision lowers interpretability?",
+        "Lower precision changes maps more than retraining does?",
+        "Saliency-guided training improves interpretability?",
+        "Saliency-guided training lowers accuracy?",
+    ):
+        assert question in done.stdout
+    assert "over 2 seeds" in done.stdout
+    run = json.loads((tmp_path / "reports" / "digits" / "run.json").read_text())
+    assert run["study"] == "small" and run["samples"] == 12 and "--study small.yaml" in run["command"]
 
 
 @pytest.mark.parametrize(
@@ -59,6 +105,16 @@ def test_compare_writes_the_report_to_the_default_folder(tmp_path):
             "output folder /proc/report cannot be written",
         ),
         (["compare"], "say which networks to compare: --dataset"),
+        (["compare", "--dataset", "digits", "--metrics", "SSIM:window=7"], "unknown parameter of SSIM 'window'"),
+        (
+            ["compare", "--dataset", "digits", "--metrics", "PixelFlipping:features_in_step=9"],
+            "does not divide the 784",
+        ),
+        (["compare", "--dataset", "digits", "--margin", "0"], "margin is above 0, in standard deviations, not 0.0"),
+        (["compare", "--dataset", "digits", "--workers", "0"], "workers is at least 1, not 0"),
+        (["compare", "--dataset", "digits", "--formats", "xls"], "unknown format 'xls'"),
+        (["compare", "--dataset", "digits", "--study", "papre"], "unknown study 'papre'; did you mean 'paper'?"),
+        (["report", "nowhere"], "nowhere holds no finished comparison"),
         (
             ["compare", "--dataset", "digits", "--methods", "lrp:gama=1"],
             "unknown parameter of lrp 'gama'; did you mean",
@@ -120,7 +176,8 @@ def test_bad_input_in_a_process_of_its_own(tmp_path):
     done = saq_eval("compare", "--dataset", "digit", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert (
-        done.stderr == "saq-eval: unknown dataset 'digit'; did you mean 'digits'? valid: digits, mnist, fashionmnist\n"
+        done.stderr
+        == "saq-eval: unknown dataset 'digit'; did you mean 'digits'? valid: digits, mnist, fashionmnist, planted\n"
     )
 
 

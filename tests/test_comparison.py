@@ -1,28 +1,34 @@
 import copy
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tqdm.auto import tqdm
 
 import saq_eval
 from saq_eval import SaqEvalError
 from saq_eval.attribution import find_explainers
-from saq_eval.attribution.store import MapStore, read_maps
+from saq_eval.attribution.store import read_maps
 from saq_eval.grid import Clock, Grid, Settings, Subject
-from saq_eval.metrics import METRICS
+from saq_eval.metrics import find_scorer, find_scorers, metric_sets
 from saq_eval.zoo import random_weights
 
 MODEL = ["dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "seed", "role"]
 SCORES = [*MODEL, "method", "metric", "category", "sample", "label", "prediction", "target", "score"]
-SUMMARY = [*MODEL, "method", "metric", "category", "higher_is_better", "degenerate", "n", "mean", "ci_low", "ci_high", "baseline", "delta", "delta_ci_low", "delta_ci_high", "chance"]  # fmt: skip  # noqa: E501
+EFFECT = ["delta", "delta_ci_low", "delta_ci_high", "p_value", "p_adjusted", "effect_size", "margin", "p_equivalence", "verdict"]  # fmt: skip  # noqa: E501
+SUMMARY = [*MODEL, "method", "metric", "category", "higher_is_better", "degenerate", "n", "mean", "ci_low", "ci_high", "baseline", *EFFECT, "chance", "corrected", "floor", "noise"]  # fmt: skip  # noqa: E501
 CONTROLS = [*MODEL, "method", "metric", "category", "higher_is_better", "control", "n", "mean", "control_mean", "difference", "ci_low", "ci_high", "verdict"]  # fmt: skip  # noqa: E501
-FILES = {"scores.csv", "summary.csv", "controls.csv", "models.csv", "report.html", "run.json"}
+TABLES = ["scores", "summary", "effects", "conditions", "controls", "curves", "agreement", "robustness", "models", "layers", "findings"]  # fmt: skip  # noqa: E501
+FILES = {*(f"{name}.csv" for name in TABLES), "report.html", "run.json", "gallery.npz"}
 QUICK = {"methods": ["saliency", "smoothgrad"], "metrics": ["FaithfulnessCorrelation", "PointingGame", "SSIM"]}
+
+
+def score_ssim(task):
+    return find_scorer("SSIM").score(task)[0]
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +81,7 @@ def test_a_similarity_controls_map_is_compared_with_the_baselines(result, make_t
     chosen = test_set.subset(cell["sample"].to_numpy().copy())
     network = saq_eval.load_model("digits", "cnn-fp32").network
     edges, maps = (saq_eval.explain(m, network, chosen.images, chosen.labels).numpy() for m in ("edges", "saliency"))
-    expected = METRICS["SSIM"].score(make_task(None, edges, baseline_maps=maps)).mean()
+    expected = score_ssim(make_task(None, edges, baseline_maps=maps)).mean()
     row = result.controls.query(
         "model == 'cnn-w2a2' and method == 'saliency' and metric == 'SSIM' and control == 'edges'"
     )
@@ -104,13 +110,18 @@ def test_target_policies(target, tmp_path):
         biased.fc2.bias += 12 * torch.nn.functional.one_hot(torch.tensor(3), 10)
     sample = saq_eval.load_dataset("digits").sample(16, 0)
     settings = Settings(
-        find_explainers(["saliency"]), ["PointingGame", "SSIM"], target, 0, 8, torch.device("cpu"), None
+        sample, find_explainers(["saliency"]), find_scorers(["PointingGame", "SSIM"]), 0, 8, "cpu", None, tmp_path
     )
-    grid = Grid(sample, sample, settings, MapStore(tmp_path))
     names = ("cnn-fp32", "biased", "untrained")
     networks = (model.network, biased, random_weights(model, 7))
-    for name, network, role in zip(names, networks, ("model", "model", "control"), strict=True):
-        grid.evaluate(Subject(name, network, name, "cnn-fp32", role), Clock(), tqdm(disable=True))
+    subjects = [
+        Subject(name, network, name, "cnn-fp32", role)
+        for name, network, role in zip(names, networks, ("model", "model", "control"), strict=True)
+    ]
+    grid = Grid(subjects, settings, sample, target)
+    # The sample takes the place of the test set, where its images have other positions.
+    grid.settings = replace(settings, sample=replace(sample, indices=torch.arange(16)))
+    grid.fill(1, Clock(), lambda model, method: None)
     with torch.no_grad():
         predicted = {
             name: network(sample.images).argmax(1).numpy() for name, network in zip(names, networks, strict=True)
@@ -122,10 +133,10 @@ def test_target_policies(target, tmp_path):
         "predicted": {**predicted, "untrained": predicted["cnn-fp32"]},
         "baseline": dict.fromkeys(names, predicted["cnn-fp32"]),
     }[target]
-    for name in names:
-        np.testing.assert_array_equal(grid.targets[name], expected[name])
+    for subject in subjects:
+        np.testing.assert_array_equal(grid.targets[subject], expected[subject.name])
     # Similarity compares maps of one class, whatever the two networks predict; with another class it would not be 1.
-    np.testing.assert_allclose(grid.cells["biased", "saliency", "SSIM"], 1.0, atol=1e-4)
+    np.testing.assert_allclose(grid.cells[subjects[1], "saliency"].scores["SSIM"], 1.0, atol=1e-4)
     maps = read_maps(tmp_path / "biased" / "saliency.safetensors")
     expected_maps = saq_eval.explain("saliency", biased, sample.images, torch.from_numpy(expected["biased"].copy()))
     np.testing.assert_allclose(maps, expected_maps, atol=1e-5)
@@ -150,12 +161,21 @@ def test_summary_agrees_with_scores(result):
     for row in result.summary.itertuples():
         ours, baseline = (wide.loc[(name, row.method, row.metric)] for name in (row.model, row.baseline))
         assert row.mean == pytest.approx(ours.mean()) and row.n == 20
-        assert row.delta == pytest.approx((ours - baseline).mean(), abs=1e-12)
+        similar = row.metric == "SSIM"
+        reference = row.floor if similar and row.model != row.baseline else baseline.mean()
+        assert row.delta == pytest.approx(ours.mean() - reference, abs=1e-12)
         assert row.ci_low <= row.mean <= row.ci_high and row.delta_ci_low <= row.delta <= row.delta_ci_high
-        assert np.isnan(row.chance) == (row.metric != "SSIM")
+        assert np.isnan([row.corrected, row.floor]).all() == (not similar)
+        assert np.isnan(row.noise) == (not similar or row.role == "control")
+        if similar:
+            assert row.corrected == pytest.approx((row.mean - row.chance) / (1 - row.chance))
+            assert row.chance < row.floor < 1
         if row.model == row.baseline:
-            assert row.delta == row.delta_ci_low == row.delta_ci_high == 0
-            assert row.metric != "SSIM" or row.mean == 1
+            assert row.delta == row.delta_ci_low == row.delta_ci_high == 0 and row.verdict == "equivalent"
+            assert not similar or row.mean == 1
+        elif row.effect_size:
+            spread = row.delta / row.effect_size
+            assert similar or spread == pytest.approx(baseline.std(), rel=1e-6)
 
 
 def test_similarity_is_to_the_baselines_map_of_the_same_image(result, make_task):
@@ -166,7 +186,7 @@ def test_similarity_is_to_the_baselines_map_of_the_same_image(result, make_task)
         saq_eval.explain("saliency", saq_eval.load_model("digits", name).network, chosen.images, chosen.labels).numpy()
         for name in ("cnn-w2a2", "cnn-fp32")
     ]
-    expected = METRICS["SSIM"].score(make_task(None, maps[0], baseline_maps=maps[1]))
+    expected = score_ssim(make_task(None, maps[0], baseline_maps=maps[1]))
     np.testing.assert_allclose(cell["score"], expected, atol=1e-4)
 
 
@@ -186,27 +206,34 @@ def test_the_same_command_writes_the_same_bytes(tmp_path):
     for folder in ("a", "b"):
         saq_eval.compare("digits", models=["cnn-w4a4"], samples=12, output=tmp_path / folder, progress=False, **QUICK)
     assert {file.name for file in (tmp_path / "a").iterdir()} == FILES
-    for name in ("scores.csv", "summary.csv", "controls.csv", "models.csv"):
+    for name in (f"{table}.csv" for table in TABLES):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     other = saq_eval.compare("digits", models=["cnn-w4a4"], samples=12, seed=1, progress=False, **QUICK)
     assert not other.scores["sample"].equals(pd.read_csv(tmp_path / "a" / "scores.csv")["sample"])
 
 
-def test_scores_depend_neither_on_batch_size_nor_on_the_order_of_models_and_methods():
+def test_scores_depend_neither_on_batch_size_nor_on_workers_nor_on_the_order_of_models_and_methods():
     def scores(**arguments):
-        frame = saq_eval.compare("digits", samples=10, progress=False, **QUICK | arguments).scores
+        arguments = {"methods": ["saliency", "smoothgrad"], "metrics": ["quick"]} | arguments
+        frame = saq_eval.compare("digits", samples=10, progress=False, **arguments).scores
         return frame.set_index(["model", "method", "metric", "sample"])["score"].sort_index()
 
-    reference = scores(models=["cnn-w2a2"])
-    for batch_size in (1, 7):
-        changed = scores(models=["cnn-w2a2"], methods=["smoothgrad", "saliency"], batch_size=batch_size)
-        pd.testing.assert_series_equal(changed, reference, atol=2e-3)
+    reference = scores(models=["cnn-w2a2", "cnn-w4a4"])
+    assert reference.index.get_level_values("metric").nunique() == len(metric_sets()["quick"])
+    shared = scores(models=["cnn-w4a4", "cnn-w2a2"], methods=["smoothgrad", "saliency"], workers=2)
+    pd.testing.assert_series_equal(shared, reference, check_exact=True)
+    for batch_size in (1, 7):  # sums in floating point depend on the batch
+        pd.testing.assert_series_equal(
+            scores(models=["cnn-w2a2", "cnn-w4a4"], batch_size=batch_size), reference, atol=2e-3
+        )
 
 
 def test_kept_maps_are_scored_anew_without_being_computed(tmp_path, monkeypatch):
     arguments = {"models": ["cnn-w4a4"], "methods": ["saliency", "smoothgrad"], "samples": 8, "progress": False}
     first = saq_eval.compare("digits", metrics=["SSIM", "PointingGame"], output=tmp_path, save_maps=True, **arguments)
-    assert first.run["maps"] == {"kept": True, "computed": 2 * 5 + 2, "read": 0}
+    # Two networks by two methods and two controls, random weights by two, and two retrained networks by two.
+    computed = 2 * 4 + 2 + 2 * 2
+    assert first.run["maps"]["computed"] == computed
     files = {str(path.relative_to(tmp_path / "maps")) for path in (tmp_path / "maps").rglob("*.safetensors")}
     assert "cnn-w4a4/smoothgrad.safetensors" in files and "cnn-fp32 (random weights)/saliency.safetensors" in files
     assert read_maps(tmp_path / "maps" / "cnn-w4a4" / "saliency.safetensors").shape == (8, 28, 28)
@@ -216,11 +243,14 @@ def test_kept_maps_are_scored_anew_without_being_computed(tmp_path, monkeypatch)
 
     monkeypatch.setattr("saq_eval.grid.explain", refuse)
     again = saq_eval.compare("digits", metrics=["Spearman", "SSIM"], output=tmp_path, save_maps=True, **arguments)
-    assert again.run["maps"] == {"kept": True, "computed": 0, "read": 2 * 5 + 2}
-    for result in (first, again):
-        result.summary.query("metric == 'SSIM'", inplace=True)
-        result.summary.reset_index(drop=True, inplace=True)
-    pd.testing.assert_frame_equal(first.summary, again.summary)
+    assert again.run["maps"] == {"kept": True, "computed": 0, "read": computed}
+    # All but what is adjusted to the whole table, which is another.
+    adjusted = ["p_adjusted", "p_equivalence", "verdict"]
+    tables = [
+        result.summary.query("metric == 'SSIM'").drop(columns=adjusted).reset_index(drop=True)
+        for result in (first, again)
+    ]
+    pd.testing.assert_frame_equal(*tables)
     with pytest.raises(AssertionError, match="a map was computed"):  # other images, another noise
         saq_eval.compare("digits", metrics=["SSIM"], output=tmp_path, save_maps=True, seed=1, **arguments)
 
@@ -229,7 +259,8 @@ def test_maps_for_the_surrogate_gap_are_computed_once():
     run = saq_eval.compare(
         "digits", models=["cnn-fp32"], methods=["integrated_gradients"], metrics=["SSIM"], samples=3, progress=False
     ).run
-    assert run["maps"] == {"kept": False, "computed": 3 + 1, "read": 0}  # with controls; and by random weights
+    # The model's and its controls', those by random weights and by two retrained networks.
+    assert run["maps"] == {"kept": False, "computed": 3 + 1 + 2, "read": 0}
 
 
 def test_an_interrupted_run_goes_on_from_the_kept_maps(tmp_path, monkeypatch):
@@ -239,7 +270,7 @@ def test_an_interrupted_run_goes_on_from_the_kept_maps(tmp_path, monkeypatch):
 
     def counted(*args, **kwargs):
         calls.append(1)
-        if len(calls) == 4:
+        if len(calls) == 6:
             raise KeyboardInterrupt
         return saq_eval.explain(*args, **kwargs)
 
@@ -248,7 +279,7 @@ def test_an_interrupted_run_goes_on_from_the_kept_maps(tmp_path, monkeypatch):
         saq_eval.compare("digits", **arguments)
     assert [path.name for path in tmp_path.iterdir()] == ["maps"]
     run = saq_eval.compare("digits", **arguments).run
-    assert run["maps"]["read"] == 3 and run["command"].endswith("--save-maps")
+    assert run["maps"]["read"] == 4 and run["command"].endswith("--save-maps")
 
 
 def test_methods_with_parameters_are_columns_of_their_own():
@@ -305,7 +336,7 @@ def test_degenerate_maps_are_counted_and_not_scored(monkeypatch):
     rows = result.summary[result.summary["method"] == "saliency"]
     assert (rows["degenerate"] == 2).all() and (rows["n"] == 4).all()
     assert (result.summary[result.summary["method"] == "smoothgrad"]["degenerate"] == 0).all()
-    assert "Maps that say nothing" in result_html(result) and "2 of 6" in result_html(result)
+    assert "constant" in result_html(result)
 
 
 def test_one_baseline_for_all():
@@ -344,8 +375,7 @@ def test_one_sample_has_no_interval_but_a_mean():
 def result_html(result):
     from saq_eval.reporting.html import render
 
-    tables = {name: getattr(result, name) for name in ("scores", "summary", "controls", "models")}
-    return render(tables, result.run, result.gallery)
+    return render([(result.tables, result.run, result.gallery)])
 
 
 def test_run_json_is_the_whole_record(result, tmp_path):
@@ -359,7 +389,7 @@ def test_run_json_is_the_whole_record(result, tmp_path):
     assert run["metrics"]["SSIM"]["settings"]["sigma"] == 1.5
     smoothgrad = run["methods"]["smoothgrad"]
     assert smoothgrad["parameters"] == {"n_samples": 25, "stdev": 0.15} and smoothgrad["sign"] == "absolute"
-    assert run["target"] == "label" and run["maps"] == {"kept": False, "computed": 4 * 5 + 2 * 2, "read": 0}
+    assert run["target"] == "label" and run["maps"]["computed"] == 4 * 4 + 2 * 2 + 2 * 2 * 2
     card = saq_eval.load_model("digits", "cnn-w2a2").card
     assert run["models"]["cnn-w2a2"] == {"role": "model", "weights_sha256": card.weights_sha256, "baseline": "cnn-fp32"}
     assert {"torch", "captum", "quantus", "python", "saq_eval"} <= run["versions"].keys()
@@ -372,6 +402,7 @@ def test_run_json_is_the_whole_record(result, tmp_path):
         "similarity",
         "statistics",
         "reporting",
+        "elapsed",
     }
     assert run["wall_seconds"].keys() == stages and all(seconds >= 0 for seconds in run["wall_seconds"].values())
     assert run["command"].startswith("saq-eval compare --dataset digits --models cnn-w2a2,cnn-mixed-sgt")

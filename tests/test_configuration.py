@@ -19,6 +19,7 @@ def test_the_example_in_the_docstring_is_read(tmp_path):
         "dataset": "fashionmnist",
         "models": ["cnn-fp32", "cnn-w*"],
         "methods": ["saliency", "integrated_gradients:n_steps=64,baseline=blur"],
+        "metrics": ["standard", "FaithfulnessCorrelation:nr_runs=200"],
         "target": "predicted",
         "samples": 256,
     }

@@ -1,0 +1,474 @@
+"""The tables of a comparison, from the cells of its grid. A row's first columns say which network it is about."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import log_softmax
+from scipy.stats import kendalltau
+
+from saq_eval import statistics
+from saq_eval.attribution import CONTROLS
+from saq_eval.findings import corrected, group_over_seeds, interpretability_differences
+from saq_eval.grid import Grid, Subject
+from saq_eval.metrics import Metric, Scorer
+from saq_eval.quantization.costs import layer_costs
+from saq_eval.zoo import Model
+
+RANDOM_WEIGHTS = "random weights"
+MODEL_COLUMNS = ("dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "seed", "role")
+CONDITIONS = ("both right", "agree")
+INTERPRETABILITY_COLUMNS = ("interpretability", "interpretability_ci_low", "interpretability_ci_high")
+
+
+class Tables:
+    """Makes the tables of a filled grid.
+
+    Args:
+        grid: its subjects' names are the models' and controls'.
+        models: by name.
+        seed: of resamples and permutations.
+        margin: see `saq_eval.statistics`.
+    """
+
+    def __init__(self, grid: Grid, models: dict[str, Model], seed: int, margin: float) -> None:
+        self._grid, self._models, self._seed, self._margin = grid, models, seed, margin
+        self._scorers: dict[str, Scorer] = {scorer.label: scorer for scorer in grid.settings.scorers}
+        self._metrics: dict[str, Metric] = {label: scorer.metric for label, scorer in self._scorers.items()}
+
+    def all(self) -> dict[str, pd.DataFrame]:
+        """Return all tables by name; `saq_eval.Comparison` says what they hold."""
+        return {
+            "scores": self.scores(),
+            "summary": self.summary(),
+            "effects": self.effects(),
+            "conditions": self.conditions(),
+            "controls": self.controls(),
+            "curves": self.curves(),
+            "agreement": self.agreement(),
+            "robustness": self.robustness(),
+            "models": self.models(),
+            "layers": self.layers(),
+        }
+
+    # What a row is about.
+
+    def _about(self, subject: Subject) -> dict[str, Any]:
+        card = self._models[subject.name if subject.role == "model" else subject.baseline].card
+        values: tuple = (card.dataset, subject.name, "fp32", "32", "32", "none", self._seed, subject.role)
+        if subject.role == "model":
+            bits = card.scheme.hidden_bits("weight_bits"), card.scheme.hidden_bits("activation_bits")
+            values = (card.dataset, subject.name, card.scheme.name, *bits, card.training, card.seed, "model")
+        return dict(zip(MODEL_COLUMNS, values, strict=True))
+
+    def _row(self, subject: Subject, method: str, metric: str) -> dict[str, Any]:
+        role = "control" if method in CONTROLS else subject.role
+        about = self._about(subject) | {"role": role, "method": method, "metric": metric}
+        return about | {"category": self._metrics[metric].category}
+
+    def _is_similarity(self, metric: str) -> bool:
+        return self._metrics[metric].category == "similarity"
+
+    # What a row compares.
+
+    def _references(self, subject: Subject, method: str, metric: str) -> np.ndarray:
+        """Return the scores that a network's are compared with: its baseline's, (1, n).
+
+        Of a similarity: how alike the maps of networks that differ from the baseline in the seed alone are to the
+        baseline's, a row for each of them, or NaN without any.
+        """
+        if not self._is_similarity(metric):
+            return self._grid.cells[self._grid.by_name[subject.baseline], method].scores[metric][None]
+        floors = [self._grid.cells[s, method].scores[metric] for s in self._grid.retrained_of(subject.baseline)]
+        return np.stack(floors) if floors else np.full((1, len(self._grid.settings.sample)), np.nan)
+
+    def _differences(self, subject: Subject, method: str, metric: str, scores: np.ndarray) -> np.ndarray:
+        """Return the scores minus what they are compared with, (references, n); a baseline's are 0."""
+        if subject.is_baseline:
+            return np.where(np.isnan(scores), np.nan, 0.0)[None]
+        return scores - self._references(subject, method, metric)
+
+    def _corrected(self, subject: Subject, method: str, metric: str, scores: np.ndarray) -> np.ndarray:
+        return corrected(self._grid, subject, method, self._scorers[metric], scores)
+
+    def _distance(self, subject: Subject, method: str, metric: str, scores: np.ndarray) -> np.ndarray:
+        """Return how far maps are from identical, as a share of the way to unrelated ones; NaN but for similarities."""
+        if not self._is_similarity(metric):
+            return np.full(len(scores), np.nan)
+        return 1.0 - self._corrected(subject, method, metric, scores)
+
+    def _effects(
+        self,
+        rows: Sequence[dict],
+        differences: Sequence[np.ndarray],
+        references: Sequence[np.ndarray],
+        distances: Sequence[np.ndarray],
+        family: Sequence[int],
+    ) -> dict[str, np.ndarray]:
+        """Compare rows; differences, references and distances are (seeds or references, n), as many as each has."""
+        return statistics.compare_paired(
+            _padded(differences),
+            np.array([np.mean([statistics.spread(each) for each in reference]) for reference in references]),
+            np.array([row["higher_is_better"] for row in rows]),
+            self._seed,
+            margin=self._margin,
+            family=np.array(family),
+            distance=_padded(distances),
+        ).columns()
+
+    # The tables.
+
+    def scores(self) -> pd.DataFrame:
+        """Return a row per network, method, metric and image."""
+        grid, sample = self._grid, self._grid.settings.sample
+        blocks = [
+            pd.DataFrame(
+                self._row(subject, method, metric)
+                | {
+                    "sample": sample.indices.numpy(),
+                    "label": sample.labels.numpy(),
+                    "prediction": grid.predictions[subject.name],
+                    "target": grid.targets[subject],
+                    "score": scores,
+                }
+            )
+            for subject, method, metric, scores in grid.in_order("model", "control")
+        ]
+        return pd.concat(blocks, ignore_index=True)
+
+    def summary(self) -> pd.DataFrame:
+        """Return a row per network, method and metric."""
+        rows, values, differences, references, distances, family = [], [], [], [], [], []
+        for subject, method, metric, scores in self._grid.in_order("model", "control"):
+            cell = self._grid.cells[subject, method]
+            reference = self._references(subject, method, metric)
+            similar = self._is_similarity(metric)
+            row = self._row(subject, method, metric)
+            rows.append(
+                row
+                | {
+                    "higher_is_better": self._metrics[metric].higher_is_better,
+                    "degenerate": int(cell.degenerate.sum()),
+                    "baseline": subject.baseline,
+                    "chance": statistics.defined_mean(cell.chances[metric]) if metric in cell.chances else np.nan,
+                    "corrected": statistics.defined_mean(self._corrected(subject, method, metric, scores))
+                    if similar
+                    else np.nan,
+                    "floor": statistics.defined_mean(reference) if similar else np.nan,
+                    "noise": statistics.defined_mean(cell.noise[metric]) if metric in cell.noise else np.nan,
+                }
+            )
+            values.append(scores)
+            differences.append(self._differences(subject, method, metric, scores))
+            references.append(reference)
+            distances.append(self._distance(subject, method, metric, scores)[None])
+            family.append(-1 if subject.is_baseline else int(row["role"] == "control"))
+        mean, low, high = statistics.intervals(np.stack(values), self._seed)
+        effects = self._effects(rows, differences, references, distances, family)
+        counts = np.array([(~np.isnan(scores)).sum() for scores in values])
+        measured = {"n": counts, "mean": mean, "ci_low": low, "ci_high": high} | _without(effects, "n")
+        return _frame(rows, measured, (*MODEL_COLUMNS, "method", "metric", "category", "higher_is_better", "degenerate", "n", "mean", "ci_low", "ci_high", "baseline", *_without(effects, "n"), "chance", "corrected", "floor", "noise"))  # fmt: skip  # noqa: E501
+
+    def effects(self) -> pd.DataFrame:
+        """Return a row per architecture, scheme, training, method and metric, over all seeds, for all that are not baselines."""
+        rows, values, differences, references, distances = [], [], [], [], []
+        methods = [explainer.label for explainer in self._grid.settings.explainers]
+        for group in group_over_seeds(self._grid, self._models):
+            members = [subject for subject in group.members.values() if not subject.is_baseline]
+            for method, metric in itertools.product(methods if members else (), self._metrics):
+                scores = [self._grid.cells[s, method].scores[metric] for s in members]
+                reference = [self._references(s, method, metric) for s in members]
+                away = [self._differences(s, method, metric, v) for s, v in zip(members, scores, strict=True)]
+                # Of several seeds each has its own baseline; what that differs by from others of its kind is in them.
+                away = away[0] if len(away) == 1 else np.stack([statistics.mean_of(each) for each in away])
+                rows.append(
+                    {
+                        "dataset": self._models[members[0].name].card.dataset,
+                        "architecture": group.architecture,
+                        "scheme": group.scheme,
+                        "training": group.training,
+                        "method": method,
+                        "metric": metric,
+                        "category": self._metrics[metric].category,
+                        "higher_is_better": self._metrics[metric].higher_is_better,
+                        "seeds": len(members),
+                        "floor": statistics.defined_mean(np.concatenate(reference))
+                        if self._is_similarity(metric)
+                        else np.nan,
+                    }
+                )
+                values.append(np.stack(scores))
+                differences.append(away)
+                references.append(np.concatenate(reference))
+                distances.append(
+                    np.stack([self._distance(s, method, metric, v) for s, v in zip(members, scores, strict=True)])
+                )
+        columns = ("dataset", "architecture", "scheme", "training", "method", "metric", "category", "higher_is_better", "seeds")  # fmt: skip  # noqa: E501
+        if not rows:
+            return pd.DataFrame(columns=columns)
+        mean, low, high = statistics.intervals(_padded(values), self._seed)
+        effects = self._effects(rows, differences, references, distances, [0] * len(rows))
+        measured = {"n": _images(values), "mean": mean, "ci_low": low, "ci_high": high} | _without(effects, "n")
+        return _frame(rows, measured, (*columns, *measured, "floor"))
+
+    def conditions(self) -> pd.DataFrame:
+        """Return rows as of the summary's models, over the images on which both networks are right, or agree."""
+        rows, values, differences, references, distances = [], [], [], [], []
+        labels = self._grid.settings.sample.labels.numpy()
+        for subject, method, metric, scores in self._grid.in_order("model"):
+            if subject.is_baseline or method in CONTROLS:
+                continue
+            ours, baselines = (self._grid.predictions[name] for name in (subject.name, subject.baseline))
+            masks = {"both right": (ours == labels) & (baselines == labels), "agree": ours == baselines}
+            for condition in CONDITIONS:
+                keep = _keeping(masks[condition])
+                rows.append(
+                    self._row(subject, method, metric)
+                    | {"higher_is_better": self._metrics[metric].higher_is_better, "condition": condition}
+                )
+                values.append(keep(scores))
+                differences.append(keep(self._differences(subject, method, metric, scores)))
+                references.append(keep(self._references(subject, method, metric)))
+                distances.append(keep(self._distance(subject, method, metric, scores))[None])
+        columns = (*MODEL_COLUMNS, "method", "metric", "category", "higher_is_better", "condition")
+        if not rows:
+            return pd.DataFrame(columns=columns)
+        family = [CONDITIONS.index(row["condition"]) for row in rows]
+        effects = self._effects(rows, differences, references, distances, family)
+        means = np.array([statistics.defined_mean(scores) for scores in values])
+        measured = {"n": _images([scores[None] for scores in values]), "mean": means} | _without(effects, "n")
+        return _frame(rows, measured, (*columns, *measured))
+
+    def controls(self) -> pd.DataFrame:
+        """Return a row per model, method, metric and control: the difference to the control's score.
+
+        Maps by random weights are judged as explanations of a baseline, so they are compared with that
+        baseline's. For similarity, a model's map is compared with the baseline's on one side, the control's
+        with the baseline's on the other; a baseline's own would be 1.
+        """
+        grid = self._grid
+        rows, differences = [], []
+        for subject, method, metric, scores in grid.in_order("model"):
+            similar = self._is_similarity(metric)
+            if method in CONTROLS or (similar and subject.is_baseline):
+                continue
+            baseline = grid.by_name[subject.baseline]
+            if similar:
+                others = {control: grid.cells[baseline, method].controls[metric, control] for control in CONTROLS}
+            else:
+                others = {control: grid.cells[subject, control].scores[metric] for control in CONTROLS}
+            if similar or subject.is_baseline:
+                others[RANDOM_WEIGHTS] = grid.cells[grid.control_of(baseline.name), method].scores[metric]
+            for control, control_scores in others.items():
+                rows.append(
+                    self._row(subject, method, metric)
+                    | {"higher_is_better": self._metrics[metric].higher_is_better, "control": control}
+                    | {"mean": statistics.defined_mean(scores)}
+                    | {"control_mean": statistics.defined_mean(control_scores)}
+                )
+                differences.append(scores - control_scores)
+        columns = (*MODEL_COLUMNS, "method", "metric", "category", "higher_is_better", "control", "n", "mean", "control_mean", "difference", "ci_low", "ci_high", "verdict")  # fmt: skip  # noqa: E501
+        if not rows:
+            return pd.DataFrame(columns=columns)
+        mean, low, high = statistics.intervals(np.stack(differences), self._seed)
+        verdicts = [
+            statistics.direction(a, b, row["higher_is_better"]) for row, a, b in zip(rows, low, high, strict=True)
+        ]
+        counts = [int((~np.isnan(difference)).sum()) for difference in differences]
+        measured = {"n": counts, "difference": mean, "ci_low": low, "ci_high": high, "verdict": verdicts}
+        return _frame(rows, measured, columns)
+
+    def curves(self) -> pd.DataFrame:
+        """Return a row per network, method, metric that follows a curve, and step."""
+        rows, values = [], []
+        settings = self._grid.settings
+        shape = tuple(settings.sample.images.shape[1:])
+        scorers = {scorer.label: scorer for scorer in settings.scorers}
+        for subject in self._grid.subjects:
+            for explainer in settings.methods_of(subject.role):
+                for metric, curves in self._grid.cells[subject, explainer.label].curves.items():
+                    positions = self._metrics[metric].positions(scorers[metric].settings(shape), curves.shape[1])
+                    about = self._row(subject, explainer.label, metric)
+                    for position, heights in zip(positions, curves.T, strict=True):
+                        rows.append(about | {"step": float(position), "n": (~np.isnan(heights)).sum()})
+                        values.append(heights)
+        columns = (*MODEL_COLUMNS, "method", "metric", "step", "n")
+        if not rows:
+            return pd.DataFrame(columns=(*columns, "mean", "ci_low", "ci_high"))
+        mean, low, high = statistics.intervals(np.stack(values), self._seed)
+        return _frame(rows, {"mean": mean, "ci_low": low, "ci_high": high}, (*columns, "mean", "ci_low", "ci_high"))
+
+    def _by_model(self, metric: str) -> dict[str, float]:
+        """Return the models' means over methods and images, higher being better; none of a baseline's similarity.
+
+        Over the methods that are defined for all models, since methods differ more than models do.
+        """
+        models = [
+            s for s in self._grid.subjects if s.role == "model" and not (s.is_baseline and self._is_similarity(metric))
+        ]
+        by_method = [
+            [statistics.defined_mean(self._grid.cells[s, explainer.label].scores[metric]) for s in models]
+            for explainer in self._grid.settings.explainers
+        ]
+        usable = [values for values in by_method if not np.isnan(values).any()]
+        sign = 1 if self._metrics[metric].higher_is_better else -1
+        means = sign * np.mean(usable, axis=0) if usable and models else np.full(len(models), np.nan)
+        return dict(zip((subject.name for subject in models), means, strict=True))
+
+    def agreement(self) -> pd.DataFrame:
+        """Return a row per pair of metrics: do they agree on which model is worse? Kendall's τ-b over the models."""
+        ranked = {metric: self._by_model(metric) for metric in self._metrics}
+        rows = []
+        for metric, other in itertools.combinations(ranked, 2):
+            names = [name for name in ranked[metric] if name in ranked[other]]
+            a, b = (np.array([ranked[each][name] for name in names]) for each in (metric, other))
+            defined = ~(np.isnan(a) | np.isnan(b))
+            tau, p_value = kendalltau(a[defined], b[defined]) if defined.sum() >= 3 else (np.nan, np.nan)
+            rows.append((metric, other, tau, p_value, int(defined.sum())))
+        return pd.DataFrame(rows, columns=["metric", "other", "tau", "p_value", "n"])
+
+    def robustness(self) -> pd.DataFrame:
+        """Return a row per method, by how alike quantized networks' maps are to their baselines', over all similarities.
+
+        `corrected` is the chance-corrected similarity, `floor` that of networks that differ only in seed, and
+        `degenerate` the share of the quantized networks' maps that say nothing and are left out.
+        """
+        quantized = [s for s in self._grid.subjects if s.role == "model" and not s.is_baseline]
+        similar = [metric for metric in self._metrics if self._is_similarity(metric)]
+        columns = ["rank", "method", "corrected", "ci_low", "ci_high", "floor", "degenerate", "n"]
+        if not quantized or not similar:
+            return pd.DataFrame(columns=columns)
+        names = [explainer.label for explainer in self._grid.settings.explainers]
+        kept, floors, degenerate = [], [], []
+        for method in names:
+            scores, retrained = [], []
+            for subject, metric in itertools.product(quantized, similar):
+                ours = self._grid.cells[subject, method].scores[metric]
+                scores.append(self._corrected(subject, method, metric, ours))
+                floor = statistics.mean_of(self._references(subject, method, metric))
+                retrained.append(self._corrected(subject, method, metric, floor))
+            kept.append(statistics.mean_of(scores))
+            floors.append(statistics.defined_mean(np.stack(retrained)))
+            degenerate.append(np.mean([self._grid.cells[subject, method].degenerate.mean() for subject in quantized]))
+        mean, low, high = statistics.intervals(np.stack(kept), self._seed)
+        counts = [int((~np.isnan(values)).sum()) for values in kept]
+        table = pd.DataFrame(
+            {
+                "method": names,
+                "corrected": mean,
+                "ci_low": low,
+                "ci_high": high,
+                "floor": floors,
+                "degenerate": degenerate,
+                "n": counts,
+            }
+        ).sort_values("corrected", ascending=False, kind="stable", ignore_index=True)
+        return table.assign(rank=np.arange(1, len(table) + 1))[columns]
+
+    def models(self) -> pd.DataFrame:
+        """Return a row per model.
+
+        `interpretability` is how much better its maps score than the first baseline's, over methods and all
+        faithfulness and localisation metrics, in standard deviations between images; with its 95 % interval.
+        """
+        grid = self._grid
+        rows = []
+        # All models on one scale, that of the first baseline, so that they can be compared with one another.
+        reference = next(subject for subject in grid.subjects if subject.is_baseline)
+        scores = np.stack([interpretability_differences(grid, grid.by_name[name], reference) for name in self._models])
+        interpretability = dict(
+            zip(self._models, zip(*statistics.intervals(scores, self._seed), strict=True), strict=True)
+        )
+        accuracies = {name: self._accuracy(name) for name in self._models}
+        for name, model in self._models.items():
+            subject = grid.by_name[name]
+            log_p, log_q = (log_softmax(grid.logits[n].astype(np.float64), axis=1) for n in (subject.baseline, name))
+            about = {key: value for key, value in self._about(subject).items() if key != "role"}
+            rows.append(
+                about
+                | {
+                    "first_last_bits": model.card.scheme.ends.weight_bits,
+                    "accuracy": accuracies[name],
+                    "baseline": subject.baseline,
+                    "accuracy_delta": accuracies[name] - accuracies[subject.baseline],
+                    "flips": float((log_p.argmax(axis=1) != log_q.argmax(axis=1)).mean()),
+                    "kl": float((np.exp(log_p) * (log_p - log_q)).sum(axis=1).mean()),
+                    "parameters": model.parameters,
+                    "size_kib": model.ideal_bytes / 1024,
+                    "file_kib": model.file_bytes / 1024,
+                    "compression_ratio": 4 * model.parameters / model.ideal_bytes,
+                    "bops": sum(layer.bops for layer in self._layers(model)),
+                    "surrogate_gap": grid.surrogate_gaps[name],
+                    **dict(zip(INTERPRETABILITY_COLUMNS, interpretability[name], strict=True)),
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def _accuracy(self, name: str) -> float:
+        return round(float((self._grid.logits[name].argmax(axis=1) == self._grid.test_labels).mean()), 6)
+
+    def _layers(self, model: Model) -> list:
+        return layer_costs(model.frozen, model.card.scheme, self._grid.settings.sample.images[:1])
+
+    def layers(self) -> pd.DataFrame:
+        """Return a row per model and layer with weights."""
+        rows = [
+            {
+                "dataset": model.card.dataset,
+                "model": name,
+                "layer": layer.name,
+                "shape": "x".join(map(str, layer.shape)),
+                "weight_bits": layer.weight_bits,
+                "activation_bits": layer.activation_bits,
+                "alpha": np.nan if layer.alpha is None else layer.alpha,
+                "kib": layer.weight_bytes / 1024,
+                "mmacs": layer.macs / 1e6,
+                "mbops": layer.bops / 1e6,
+            }
+            for name, model in self._models.items()
+            for layer in self._layers(model)
+        ]
+        return pd.DataFrame(rows)
+
+
+def _frame(rows: list[dict], measured: dict[str, Any], columns: Sequence[str]) -> pd.DataFrame:
+    return pd.DataFrame(rows).assign(**measured)[list(columns)]
+
+
+def _without(columns: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in columns.items() if key != name}
+
+
+def _padded(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Stack arrays of (seeds, n) with NaN for the seeds that they lack: float64 (k, most seeds, n)."""
+    padded = np.full((len(arrays), max(map(len, arrays)), arrays[0].shape[1]), np.nan)
+    for place, array in enumerate(arrays):
+        padded[place, : len(array)] = array
+    return padded
+
+
+def _images(values: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the numbers of images with a score by any seed, of arrays (seeds, n)."""
+    return np.array([(~np.isnan(each)).any(axis=0).sum() for each in values])
+
+
+def _keeping(mask: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda values: np.where(mask, values, np.nan)
+
+
+def scorer_record(scorer: Scorer, shape: tuple[int, int, int]) -> dict[str, Any]:
+    """Return what reports print of a metric with its parameters."""
+    metric = scorer.metric
+    return {
+        "name": metric.name,
+        "category": metric.category,
+        "higher_is_better": metric.higher_is_better,
+        "range": [float(end) if np.isfinite(end) else None for end in metric.range],
+        "description": metric.description,
+        "settings": scorer.settings(shape),
+        "reference": metric.reference,
+    }
