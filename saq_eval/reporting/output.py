@@ -1,20 +1,41 @@
-"""Writing a result to a folder, whole or not at all."""
+"""Writing a result to a folder, whole or not at all, and reading it back."""
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from saq_eval.errors import SaqEvalError
+from saq_eval.paths import user_path
+from saq_eval.reporting.formats import check_formats, write_formats
 from saq_eval.reporting.gallery import Gallery
-from saq_eval.reporting.html import render
+from saq_eval.reporting.html import Run, render
 
-FILES = ("scores.csv", "summary.csv", "controls.csv", "models.csv", "report.html", "run.json")
+TABLES = (
+    *("scores", "summary", "effects", "conditions", "curves", "controls", "agreement", "robustness"),
+    *("models", "layers", "findings"),
+)
+PAGE, RECORD, GALLERY = "report.html", "run.json", "gallery.npz"
+FILES = (*(f"{name}.csv" for name in TABLES), PAGE, RECORD, GALLERY)
+
+_RECORDED = ("headline", "dataset", "samples", "methods", "metrics", "models", "versions", "wall_seconds", "command")
+_BOOLEAN = {"higher_is_better"}
+_TEXT = {
+    *("dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "role", "method", "metric"),
+    *("category", "baseline", "verdict", "condition", "control", "other", "layer", "shape", "claim", "text"),
+    *("networks", "unit", "architecture"),
+}
+# A spreadsheet takes a cell that begins like this for a formula; an apostrophe before it makes it text.
+_FORMULA = re.compile(r"'*[=+\-@＝＋－＠\t\r\n]")
+_GUARDED = re.compile(r"'+[=+\-@＝＋－＠\t\r\n]")
 
 
 def check_writable(folder: Path) -> None:
@@ -32,35 +53,137 @@ def check_writable(folder: Path) -> None:
         raise SaqEvalError(f"the output folder {folder} cannot be written: {error.strerror}") from error
 
 
-def write_report(folder: Path, tables: dict[str, pd.DataFrame], run: dict[str, Any], gallery: Gallery) -> list[Path]:
-    """Write the six files of a comparison: a CSV file for each table, the page and the record.
+def write_report(
+    folder: Path,
+    tables: dict[str, pd.DataFrame],
+    run: dict[str, Any],
+    gallery: Gallery,
+    formats: Sequence[str] = (),
+) -> list[Path]:
+    """Write a comparison's files: a CSV file for each table, the page, the record and the gallery.
 
     All files are complete before the first one appears under its name, so that none is ever half
     written.
 
     Args:
         folder: made if it is not there.
-        tables: "scores", "summary", "controls" and "models", of `saq_eval.Comparison`.
-        run, gallery: of `saq_eval.Comparison`.
+        tables: by name, out of `TABLES`.
+        run: the record: configuration, seeds, versions, hashes, wall times, and "headline", three sentences.
+        gallery: the images that the page shows.
+        formats: others beside CSV, of `saq_eval.reporting.formats.FORMATS`.
 
     Returns:
         The files' paths.
 
     Raises:
-        SaqEvalError: if the folder cannot be written.
+        SaqEvalError: if the folder cannot be written, or for an unknown format.
     """
+    formats = check_formats(formats)
     start = time.perf_counter()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
             fresh = Path(partial)
             for name, table in tables.items():
-                table.to_csv(fresh / f"{name}.csv", index=False, float_format="%.7g", lineterminator="\n")
-            page = render(tables, run, gallery)
-            (fresh / "report.html").write_text(page, encoding="utf-8")
+                write_csv(table, fresh / f"{name}.csv")
+            write_formats(fresh, tables, run, formats)
+            gallery.write(fresh / GALLERY)
+            _write_text(fresh / PAGE, render([(tables, run, gallery)]))
             seconds = run["wall_seconds"] | {"reporting": round(time.perf_counter() - start, 3)}
-            run = run | {"wall_seconds": seconds}
-            (fresh / "run.json").write_text(json.dumps(run, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            record = json.dumps(run | {"wall_seconds": seconds}, indent=2, ensure_ascii=False)
+            _write_text(fresh / RECORD, record + "\n")
             return [file.replace(folder / file.name) for file in sorted(fresh.iterdir())]
     except OSError as error:
         raise SaqEvalError(f"the output folder {folder} cannot be written: {error.strerror}") from error
+
+
+def read_run(folder: Path) -> Run:
+    """Read what `write_report` wrote: tables, record and gallery. "scores" may be missing, for it is large.
+
+    Raises:
+        SaqEvalError: if the folder holds no finished comparison.
+    """
+    try:
+        run = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        files = {name: folder / f"{name}.csv" for name in TABLES}
+        tables = {name: read_csv(file) for name, file in files.items() if file.exists()}
+    except (OSError, ValueError) as error:
+        raise SaqEvalError(f"{folder} holds no finished comparison: {error}") from error
+    for name in ("summary", "effects", "models", "layers", "curves"):
+        if name not in tables:
+            raise SaqEvalError(f"{folder} holds no finished comparison: there is no {name}.csv")
+    lacking = [key for key in _RECORDED if not isinstance(run, dict) or key not in run]
+    if lacking:
+        raise SaqEvalError(f"{folder} holds no finished comparison: its {RECORD} does not say {', '.join(lacking)}")
+    return tables, run, Gallery.read(folder / GALLERY)
+
+
+def rerender(folders: Sequence[Path], page: Path | None = None, formats: Sequence[str] = ()) -> list[Path]:
+    """Write the page of finished comparisons anew, or one page of several, from their folders, computing nothing.
+
+    Args:
+        folders: what `write_report` wrote.
+        page: the file; by default the folder's `report.html`, of several `reports/report.html`.
+        formats: of a single comparison, other files beside the page; see `write_report`.
+
+    Returns:
+        The files' paths.
+
+    Raises:
+        SaqEvalError: a folder without a finished comparison, formats for several, a file that cannot be written.
+    """
+    formats = check_formats(formats)
+    if formats and len(folders) > 1:
+        raise SaqEvalError("other formats are of one comparison: name one folder, or no formats")
+    folders = [user_path(folder) for folder in folders]
+    runs = [read_run(folder) for folder in folders]
+    page = user_path(page) if page else (folders[0] if len(folders) == 1 else Path("reports")) / PAGE
+    text = render(runs)
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=page.parent, prefix=".partial-") as partial:
+            fresh = Path(partial) / page.name
+            _write_text(fresh, text)
+            written = [fresh.replace(page)]
+        if formats:
+            with tempfile.TemporaryDirectory(dir=folders[0], prefix=".partial-") as partial:
+                write_formats(Path(partial), *runs[0][:2], formats)
+                written += [file.replace(folders[0] / file.name) for file in sorted(Path(partial).iterdir())]
+        return written
+    except OSError as error:
+        raise SaqEvalError(f"the page {page} cannot be written: {error.strerror}") from error
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table so that a spreadsheet takes no name for a formula, and `read_csv` gives the names back."""
+    guarded = table.copy(deep=False)
+    texts = _TEXT & set(table.columns)
+    for column in texts:
+        guarded[column] = [f"'{text}" if _FORMULA.match(text) else text for text in table[column].astype(str)]
+    # The csv module leaves a carriage return bare, and readers take it for the end of a line.
+    bare = any("\r" in text for column in texts for text in guarded[column])
+    guarded.to_csv(
+        path,
+        index=False,
+        float_format="%.7g",
+        lineterminator="\n",
+        quoting=csv.QUOTE_ALL if bare else csv.QUOTE_MINIMAL,
+        errors="backslashreplace",
+    )
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Read a table that `write_csv` wrote; a network may be named "NA"."""
+    columns = pd.read_csv(path, nrows=0, encoding="utf-8").columns
+    texts = _TEXT & set(columns)
+    types = dict.fromkeys(texts, str) | dict.fromkeys(_BOOLEAN & set(columns), bool)
+    numbers = {column: [""] for column in columns if column not in types}
+    table = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=numbers, encoding="utf-8")
+    for column in texts:
+        table[column] = [text[1:] if _GUARDED.match(text) else text for text in table[column]]
+    return table
+
+
+def _write_text(path: Path, text: str) -> None:
+    # A folder's name may hold bytes that are no text; they are written as escapes.
+    path.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")

@@ -1,170 +1,163 @@
+import json
+import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import numpy as np
-import pandas as pd
 import pytest
 
-import saq_eval
-from saq_eval.reporting.figures import image_pictures, map_pictures, tradeoff
-from saq_eval.reporting.html import change, render, told_apart
-
-TABLES = ("scores", "summary", "controls", "models")
-
-
-@pytest.fixture(scope="module")
-def result():
-    return saq_eval.compare(
-        "digits",
-        models=["cnn-w2a2", "cnn-w4a4"],
-        samples=15,
-        methods=["saliency", "input_x_gradient"],
-        metrics=["PixelFlipping", "PointingGame", "SSIM"],
-        progress=False,
-    )
-
-
-def page(result, **changes):
-    parts = {name: changes.get(name, getattr(result, name)) for name in (*TABLES, "run", "gallery")}
-    return render({name: parts[name] for name in TABLES}, parts["run"], parts["gallery"])
+from saq_eval.reporting import html, render
+from saq_eval.reporting.html import data_element, fitted, with_distinct_datasets
+from tests.reporting.conftest import ROOT
+from tests.reporting.fake_run import HOSTILE, fake_run, hostile_run
 
 
 class Outline(HTMLParser):
-    """Collects tags with their attributes, and checks that what is opened is closed."""
+    """Collects tags with their attributes, the text, and what stands in script elements."""
 
-    VOID = ("meta", "img", "br", "link", "path", "use", "rect", "circle")
-
-    def __init__(self):
+    def __init__(self, page):
         super().__init__()
-        self.tags, self.open = [], []
+        self.tags, self.texts, self.scripts, self.inside = [], [], {}, None
+        self.feed(page)
 
     def handle_starttag(self, tag, attributes):
         self.tags.append((tag, dict(attributes)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
+        if tag == "script":
+            self.inside = dict(attributes).get("id", "own")
 
     def handle_endtag(self, tag):
-        if tag not in self.VOID:
-            assert self.open.pop() == tag, f"</{tag}> closes nothing"
+        if tag == "script":
+            self.inside = None
+
+    def handle_data(self, data):
+        if self.inside is None:
+            self.texts.append(data)
+        else:
+            self.scripts[self.inside] = data
 
 
-def outline(html):
-    parser = Outline()
-    parser.feed(html)
-    assert parser.open == []
-    return parser.tags
+@pytest.fixture(scope="module")
+def page(result):
+    return render([result])
 
 
-def test_the_page_is_well_formed_and_needs_no_other_file(result):
-    html = page(result)
-    tags = outline(html)
-    for tag, attributes in tags:
-        assert tag not in ("script", "link", "iframe")
-        for name in ("src", "href", "xlink:href"):
-            assert attributes.get(name, "#").startswith(("#", "data:image/png;base64,"))
-    assert "http" not in html.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
-        "http://creativecommons.org", ""
-    ).replace("https://matplotlib.org", "").replace("http-equiv", "")
-    assert len(html) < 5 * 2**20
+def test_the_page_needs_no_other_file(page):
+    for tag, attributes in Outline(page).tags:
+        assert tag not in ("link", "iframe", "object", "embed", "base")
+        assert attributes.get("href", "#").startswith("#") and "src" not in attributes and "srcset" not in attributes
+        assert not any(name.startswith("on") for name in attributes)
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)[1]
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe-inline" not in policy.split(";")[1] and "unsafe-eval" not in policy and "connect-src" not in policy
 
 
-def test_it_shows_every_number_and_every_map(result):
-    html = page(result)
-    for row in result.summary.itertuples():
-        assert f"{row.mean:.3f}".replace("-", "−") in html
-    images = [attributes for tag, attributes in outline(html) if tag == "img"]
-    # classes x (methods x (image, three models, random weights) + controls x (image, three models))
-    assert len(images) == 10 * (2 * (1 + 3 + 1) + 2 * (1 + 3))
-    assert all(attributes["alt"] for attributes in images)
+def test_the_same_result_gives_the_same_page(result, page):
+    assert render([result]) == page
 
 
-def test_hostile_names_are_text(result):
-    name = '<script>alert("x")</script>'
-    models = result.models.replace("cnn-w2a2", name)
-    summary, scores = result.summary.replace("cnn-w2a2", name), result.scores.replace("cnn-w2a2", name)
-    run = result.run | {"models": {name if m == "cnn-w2a2" else m: v for m, v in result.run["models"].items()}}
-    maps = {(name if m == "cnn-w2a2" else m, method): v for (m, method), v in result.gallery.maps.items()}
-    gallery = type(result.gallery)(
-        result.gallery.positions, result.gallery.images, result.gallery.indices, (name,) * 10, maps
+def test_ids_are_unique(page):
+    ids = [attributes["id"] for _, attributes in Outline(page).tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_it_says_what_was_found_and_how(result, page):
+    _, run, _ = result
+    text = " ".join(Outline(page).texts)
+    for sentence in run["headline"]:
+        assert sentence in text
+    assert run["command"] in text
+    for about in run["models"].values():
+        assert about["weights_sha256"] in text
+    for name, version in run["versions"].items():
+        assert f"{name} {version}" in text
+    for label, metric in run["metrics"].items():
+        assert label in text and metric["reference"] in text
+    assert "MIT License" in text and "SpryMedia" in text
+
+
+def test_every_row_is_there(result, page):
+    tables, _, _ = result
+    assert len(re.findall("<th scope=row", page)) == sum(
+        (
+            *(len(tables[name]) for name in ("models", "layers", "effects", "robustness", "agreement", "findings")),
+            len(tables["summary"].query("role == 'model'")),
+            len(tables["conditions"]) // 2,
+            8 + 8 * 4 + 6 * 1,  # accuracy against all and five metrics, baselines without similarity
+            6 * 5,  # verdicts
+            8 * 2,  # curves
+            3 * 5,  # controls
+        )
     )
-    html = page(result, models=models, summary=summary, scores=scores, run=run, gallery=gallery)
-    assert "<script" not in html and "&lt;script&gt;" in html
 
 
-def test_constant_maps_are_said_not_drawn(result):
-    maps = {key: np.zeros_like(value) for key, value in result.gallery.maps.items()}
-    gallery = type(result.gallery)(
-        result.gallery.positions, result.gallery.images, result.gallery.indices, result.gallery.captions, maps
-    )
-    assert page(result, gallery=gallery).count(">constant<") == 10 * (2 * 4 + 2 * 3)
+def test_hostile_names_are_text(hostile):
+    page = render([hostile])
+    outline = Outline(page)
+    plain = Outline(render([hostile_run(names={}, dataset="plain", class_names=[f"c{place}" for place in range(10)])]))
+    assert [tag for tag, _ in outline.tags] == [tag for tag, _ in plain.tags]
+    assert not set(page) & {"\u202e", "\u200f", "\u2067"}
+    text = " ".join(outline.texts)
+    assert HOSTILE[0] in text and HOSTILE[4] in text
+    galleries = json.loads(outline.scripts["galleries"])
+    assert galleries[0]["models"][0]["name"] == HOSTILE[0]
 
 
-@pytest.mark.parametrize(
-    ("delta", "low", "high", "higher_is_better", "category", "baseline", "expected"),
-    [
-        (0.1, 0.05, 0.2, True, "faithfulness", "b", "better"),
-        (0.1, 0.05, 0.2, False, "faithfulness", "b", "worse"),
-        (-0.1, -0.2, -0.05, True, "localisation", "b", "worse"),
-        (0.1, -0.05, 0.2, True, "faithfulness", "b", "unclear"),
-        (-0.6, -0.7, -0.5, True, "similarity", "b", ""),
-        (0.0, 0.0, 0.0, True, "faithfulness", "a", ""),
-        (0.1, np.nan, np.nan, True, "faithfulness", "b", ""),
-    ],
-)
-def test_what_an_interval_shows(delta, low, high, higher_is_better, category, baseline, expected):
-    row = pd.DataFrame(
-        [
-            {
-                "model": "a",
-                "baseline": baseline,
-                "category": category,
-                "higher_is_better": higher_is_better,
-                "delta": delta,
-                "delta_ci_low": low,
-                "delta_ci_high": high,
-            }
-        ]
-    )
-    assert change(next(row.itertuples())) == expected
+def test_data_in_script_elements_cannot_leave_them():
+    text = data_element({"a": "</script><!--<script>&\u2028", "b": np.float32(0.5), "c": np.arange(2)})
+    assert not set(text) & set("<>&\u2028")
+    assert json.loads(text) == {"a": "</script><!--<script>&\u2028", "b": 0.5, "c": [0, 1]}
 
 
-def test_it_says_which_metrics_do_not_tell_maps_from_controls(result):
-    counted = {row["metric"]: row for row in told_apart(result.controls)}
-    assert set(counted) == {"PixelFlipping", "PointingGame", "SSIM"}
-    edges = counted["PixelFlipping"]["counts"]["edges"]
-    assert edges["cells"] == 3 * 2 == edges["better"] + edges["worse"] + edges["unclear"]
-    assert counted["PixelFlipping"]["counts"]["random weights"]["cells"] == 1 * 2
-    assert counted["SSIM"]["counts"]["random weights"]["cells"] == 2 * 2
-    controls = result.controls.copy()
-    controls.loc[(controls["metric"] == "SSIM") & (controls["control"] == "edges"), "verdict"] = "unclear"
-    controls.loc[(controls["metric"] == "SSIM") & (controls["control"] != "edges"), "verdict"] = "better"
-    html = page(result, controls=controls)
-    assert "SSIM does not tell most real maps from edges:" in html
-    controls["verdict"] = "better"
-    assert "does not tell most real maps" not in page(result, controls=controls)
+def test_several_datasets_stand_in_one_page(result):
+    page = render([result, fake_run("mnist", samples=8, gallery=4, methods=("lrp",), metrics=("SSIM",))])
+    outline = Outline(page)
+    assert [item["dataset"] for item in json.loads(outline.scripts["galleries"])] == ["fashionmnist", "mnist"]
+    assert {"pictures-0", "pictures-1"} <= set(outline.scripts)
+    assert " ".join(outline.texts).count("to repeat it") == 2
 
 
-def test_only_baselines_and_no_similarity_controls():
-    result = saq_eval.compare(
-        "digits", models=["cnn-fp32"], methods=["saliency"], metrics=["SSIM"], samples=3, progress=False
-    )
-    assert result.controls.empty
-    outline(page(result))
+def test_one_dataset_twice_is_told_apart(result):
+    runs = with_distinct_datasets([result, result, result])
+    assert [run["dataset"] for _, run, _ in runs] == ["fashionmnist", "fashionmnist (2)", "fashionmnist (3)"]
+    assert set(runs[1][0]["summary"]["dataset"]) == {"fashionmnist (2)"}
 
 
-def test_tradeoff_averages_over_methods(result):
-    table = tradeoff(result.scores, result.models)
-    assert len(table) == 3 * 3
-    row = table[(table["metric"] == "SSIM") & (table["model"] == "cnn-w2a2")].iloc[0]
-    expected = result.summary.query("metric == 'SSIM' and model == 'cnn-w2a2' and role == 'model'")["mean"].mean()
-    assert row["mean"] == pytest.approx(expected) and row["ci_low"] < expected < row["ci_high"]
+def test_a_gallery_that_is_too_large_loses_images(result):
+    gallery = result[2]
+    fewer, text = fitted(gallery, 60_000)
+    assert 1 <= len(fewer.images) < len(gallery.images) and len(text) <= 60_000
+    assert fitted(gallery, 10**9)[0] is gallery
 
 
-def test_pictures():
-    maps = np.zeros((2, 4, 4), dtype=np.float32)
-    maps[0, 1, 1] = -2
-    drawn, empty = map_pictures(maps)
-    assert drawn.startswith("data:image/png;base64,") and empty is None
-    assert len(image_pictures(np.random.default_rng(0).random((3, 3, 5, 5)))) == 3
+def test_a_standard_study_is_small_and_fast():
+    program = """
+import resource, time
+from saq_eval.reporting import render
+from tests.reporting.fake_run import fake_run
+run = fake_run()
+assert len(run[0]["scores"]) > 100_000
+start = time.perf_counter()
+size = len(render([run]).encode())
+print(size, time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    size, seconds, memory = map(float, done.stdout.split())
+    assert size < 5 * 2**20 and seconds < 60 and memory < 2**30
+
+
+def test_only_baselines(result):
+    tables, run, gallery = result
+    few = {
+        name: table[table["scheme"] == "fp32"] if "scheme" in table else table
+        for name, table in tables.items()
+        if name not in ("findings", "conditions")
+    }
+    few["curves"] = few["curves"].iloc[:0]
+    page = render([(few, run, gallery.first(0))])
+    assert "kept no images" in page and html.COLOUR_MAP
+
+
+def test_a_gallery_without_images(result):
+    tables, run, gallery = result
+    assert "The gallery needs" not in render([(tables, run, gallery.first(0))])

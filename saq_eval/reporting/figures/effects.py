@@ -1,0 +1,159 @@
+"""What each scheme does to each metric, against the noise floor."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from saq_eval.reporting.figures.looks import (
+    GREY,
+    RULE,
+    SYMBOLS,
+    axis,
+    distinct,
+    escaped,
+    extend,
+    finish,
+    interval,
+    legend_entry,
+    metrics_of,
+    nothing,
+    scheme_order,
+)
+from saq_eval.reporting.names import short, short_names
+from saq_eval.reporting.verdicts import VERDICTS
+
+_ROW = 30  # pixels
+_PLAIN = "#ffffff"
+
+
+def effects(tables: dict[str, pd.DataFrame]) -> go.Figure:
+    """Draw what each scheme does to a metric, method by method, against the noise floor.
+
+    A point is the difference to the full-precision parents with its interval; for similarity, the difference to the
+    floor, what networks that differ only in their seed reach. Grey: the margin within which a difference means
+    nothing. The menu picks the metric.
+    """
+    table = tables["effects"]
+    metrics = metrics_of(table)
+    if not metrics:
+        return nothing("No quantized network takes part.")
+    datasets, schemes = distinct(table["dataset"]), scheme_order(table, tables["models"])
+    methods, trainings = distinct(table["method"]), distinct(table["training"])
+    shown = {name: escaped(text) for name, text in short_names(methods, 28).items()}
+    figure = _frame(schemes, trainings)
+    views = []
+    of_view = dict(list(table.groupby(["dataset", "metric"], sort=False)))
+    for dataset, metric in itertools.product(datasets, metrics):
+        if (dataset, metric) in of_view:
+            rows = of_view[dataset, metric]
+            group = rows["category"].iloc[0] if len(datasets) == 1 else dataset
+            views.append((metric, group, _data(rows, schemes, trainings, shown), _layout(rows, metric, len(schemes))))
+    for training, symbol in zip(trainings, itertools.cycle(SYMBOLS), strict=False):
+        legend_entry(figure, training, _PLAIN, symbol)
+    for name in [verdict for verdict in VERDICTS if verdict in set(table["verdict"])]:
+        legend_entry(figure, f"{VERDICTS[name].sign} {name}", VERDICTS[name].colour, "square")
+    figure.update_yaxes(
+        range=[len(methods) - 0.5, -0.5],
+        tickmode="array",
+        tickvals=list(range(len(methods))),
+        ticktext=list(shown.values()),
+        showgrid=False,
+        zeroline=False,
+    )
+    figure.update_xaxes(nticks=4)
+    title = {"x": 0, "xanchor": "left", "y": 0.99, "yanchor": "top", "font": {"size": 13}}
+    figure.update_layout(bargap=0, margin={"t": 72}, title=title)
+    return finish(figure, "metric", views, height=170 + _ROW * max(4, len(methods)))
+
+
+def _frame(schemes: list[str], trainings: list[str]) -> go.Figure:
+    """Return the empty chart: for each scheme a column with the noise floor and a trace per training."""
+    figure = make_subplots(
+        cols=len(schemes),
+        shared_yaxes=True,
+        subplot_titles=[escaped(scheme) for scheme in schemes],
+        horizontal_spacing=min(0.03, 0.5 / len(schemes)),
+    )
+    for column in range(1, len(schemes) + 1):
+        figure.add_bar(
+            name="noise floor",
+            legendgroup="noise floor",
+            showlegend=column == 1,
+            orientation="h",
+            width=0.86,
+            marker={"color": GREY, "line_width": 0},
+            hoverinfo="skip",
+            row=1,
+            col=column,
+        )
+        for training, symbol in zip(trainings, itertools.cycle(SYMBOLS), strict=False):
+            figure.add_scatter(
+                name=escaped(training),
+                legendgroup=escaped(training),
+                showlegend=False,
+                mode="markers",
+                marker={"symbol": symbol, "size": 9, "line": {"width": 1, "color": RULE}},
+                error_x={"type": "data", "thickness": 1.2, "width": 0, "color": RULE},
+                hovertemplate="%{text}<extra></extra>",
+                row=1,
+                col=column,
+            )
+    return figure
+
+
+def _data(rows: pd.DataFrame, schemes: list[str], trainings: list[str], shown: dict[str, str]) -> dict[str, list[Any]]:
+    """Return a metric's values for the traces of `_frame`, in their order."""
+    place_of = {method: place for place, method in enumerate(shown)}
+    # A method's trainings stand one above the other in its row.
+    offsets = {training: 0.36 * (place - (len(trainings) - 1) / 2) for place, training in enumerate(trainings)}
+    parts = dict(list(rows.groupby(["scheme", "training"], sort=False)))
+    margins = rows.groupby(["scheme", "method"], sort=False)["margin"].max().dropna()
+    keys = ("x", "y", "base", "error_x.array", "error_x.arrayminus", "text", "marker.color")
+    data: dict[str, list[Any]] = {key: [] for key in keys}
+    for scheme in schemes:
+        widths = margins[scheme] if scheme in margins else margins.iloc[:0]
+        extend(data, 2 * widths, [place_of[method] for method in widths.index], -widths, [], [], [], GREY)
+        for training in trainings:
+            some = parts.get((scheme, training), rows.iloc[:0])
+            extend(
+                data,
+                some["delta"],
+                [place_of[method] + offsets[training] for method in some["method"]],
+                None,
+                some["delta_ci_high"] - some["delta"],
+                some["delta"] - some["delta_ci_low"],
+                [_about_effect(row, shown[row.method]) for row in some.itertuples()],
+                [VERDICTS[verdict].colour if verdict in VERDICTS else _PLAIN for verdict in some["verdict"]],
+            )
+    return data
+
+
+def _layout(rows: pd.DataFrame, metric: str, columns: int) -> dict[str, Any]:
+    """Return what a metric's axes say, and their range, 0 in the middle."""
+    better = "right" if bool(rows["higher_is_better"].iloc[0]) else "left"
+    meaning = (
+        "difference to what retraining alone leaves alike; right of 0 is more alike"
+        if rows["category"].iloc[0] == "similarity"
+        else f"difference to full precision; {better} of 0 is better"
+    )
+    reach = np.nanmax(np.abs(rows[["delta_ci_low", "delta_ci_high", "delta", "margin"]].to_numpy()), initial=1e-6)
+    ranges = {f"{axis('x', place)}.range": [-1.08 * reach, 1.08 * reach] for place in range(columns)}
+    return {"title.text": f"{escaped(short(metric))}: {meaning}"} | ranges
+
+
+def _about_effect(row: Any, method: str) -> str:
+    tested = (("margin ±", row.margin), ("adjusted p ", row.p_adjusted), ("effect size ", row.effect_size))
+    return "<br>".join(
+        (
+            f"<b>{escaped(short(row.scheme))}, {escaped(short(row.training))}, {method}</b>",
+            f"difference {interval(row.delta, row.delta_ci_low, row.delta_ci_high)}",
+            ", ".join(f"{name}{value:.2g}" for name, value in tested if pd.notna(value)),
+            f"{row.verdict or 'no verdict'}; {row.n} images, {row.seeds} {'seed' if row.seeds == 1 else 'seeds'}",
+        )
+    )

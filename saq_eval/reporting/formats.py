@@ -1,0 +1,181 @@
+"""A result in other formats beside CSV: for programs (Parquet, JSON), for a discussion (Markdown), for a paper (LaTeX)."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from saq_eval.errors import unknown_name
+from saq_eval.reporting.figures import verdict_table
+from saq_eval.reporting.names import short, visible
+from saq_eval.reporting.verdicts import VERDICTS
+
+Tables = dict[str, pd.DataFrame]
+
+_COMMENT = 60_000  # characters; a pull request's comment holds 65,536
+_MARKS = {"worse": r"\downarrow", "better": r"\uparrow", "equivalent": r"\approx"}
+_TEX = {
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "|": r"\textbar{}"},
+    **{"<": r"\textless{}", ">": r"\textgreater{}", '"': r"\textquotedbl{}", "'": r"\textquotesingle{}"},
+    **{"`": r"\textasciigrave{}", "-": "{-}", **{character: f"\\{character}" for character in "{}$&#_%"}},
+}
+_MARKDOWN = set("\\`*_{}[]()#+!|<>~@&$")
+
+
+def check_formats(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the formats' names without repetitions.
+
+    Raises:
+        SaqEvalError: a name that is not in `FORMATS`.
+    """
+    names = tuple(dict.fromkeys(names))
+    for name in names:
+        if name not in FORMATS:
+            raise unknown_name("format", name, FORMATS)
+    return names
+
+
+def write_parquet(folder: Path, tables: Tables, run: dict[str, Any]) -> None:
+    """Write each table to a Parquet file with its types."""
+    for name, table in tables.items():
+        table.to_parquet(folder / f"{name}.parquet", engine="pyarrow", index=False)
+
+
+def write_json(folder: Path, tables: Tables, run: dict[str, Any]) -> None:
+    """Write each table to a JSON file: a list of records, undefined values null."""
+    for name, table in tables.items():
+        table.to_json(folder / f"{name}.json", orient="records", double_precision=10, lines=False)
+
+
+def write_markdown(folder: Path, tables: Tables, run: dict[str, Any]) -> None:
+    """Write the finding and the verdicts to `summary.md`, short enough for a pull request's comment."""
+    (folder / "summary.md").write_text(markdown(tables, run), encoding="utf-8", newline="\n")
+
+
+def write_latex(folder: Path, tables: Tables, run: dict[str, Any]) -> None:
+    """Write the effects to `tables.tex`, for `\\input` in a document that uses the package booktabs."""
+    (folder / "tables.tex").write_text(latex(tables["effects"]), encoding="utf-8", newline="\n")
+
+
+FORMATS: dict[str, Callable[[Path, Tables, dict[str, Any]], None] | None] = {
+    "csv": None,  # always written, for a run is read back from it
+    "parquet": write_parquet,
+    "json": write_json,
+    "markdown": write_markdown,
+    "latex": write_latex,
+}
+
+
+def markdown(tables: Tables, run: dict[str, Any]) -> str:
+    """Return the three sentences of the finding, the networks, and their verdicts by metric."""
+    models = [
+        (
+            *(as_markdown(short(row.model)), f"{100 * row.accuracy:.2f}", f"{100 * row.accuracy_delta:+.2f}"),
+            *(f"{row.size_kib:.1f}", "" if pd.isna(row.surrogate_gap) else f"{100 * row.surrogate_gap:.0f}"),
+        )
+        for row in tables["models"].itertuples()
+    ]
+    verdicts = verdict_table(tables)
+    verdicts = verdicts[verdicts["method"] == ""]
+    metrics = list(dict.fromkeys(verdicts["metric"]))
+    cells = {(row.model, row.metric): f"{VERDICTS[row.verdict].sign} {row.delta:+.3f}" for row in verdicts.itertuples()}
+    matrix = [
+        (as_markdown(short(model)), *(cells.get((model, metric), "") for metric in metrics))
+        for model in dict.fromkeys(verdicts["model"])
+    ]
+    legend = ", ".join(f"{look.sign} {word}" for word, look in VERDICTS.items() if word in set(verdicts["verdict"]))
+    parts = [
+        f"### {as_markdown(short(run['dataset']))}: explanations under quantization",
+        "\n".join(f"{place}. {as_markdown(text)}" for place, text in enumerate(run["headline"], start=1)),
+        _pipes(("network", "accuracy %", "Δ points", "KiB", "surrogate gap %"), models),
+        *([_pipes(("network", *(as_markdown(short(metric)) for metric in metrics)), matrix)] if matrix else []),
+        f"Mean difference to full precision over attribution methods, and what at least half of them say: {legend}. "
+        f"{run['samples']} test images, seed {run['seed']}."
+        if matrix
+        else f"{run['samples']} test images, seed {run['seed']}.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _pipes(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "--:|" * (len(head) - 1)]
+    used = sum(map(len, lines))
+    for place, row in enumerate(rows):
+        line = "| " + " | ".join(row) + " |"
+        used += len(line)
+        if used > _COMMENT // 2:
+            return "\n".join([*lines, f"| … {len(rows) - place} more |" + " |" * (len(head) - 1)])
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def as_markdown(text: object) -> str:
+    """Return a text that Markdown shows as it is: no markup, link, mention or reference."""
+    escaped = "".join(f"&#{ord(sign)};" if sign in _MARKDOWN else sign for sign in visible(text))
+    return escaped.replace("://", "&#58;//").replace("www.", "www&#46;")
+
+
+def latex(effects: pd.DataFrame) -> str:
+    """Return a table for each dataset, training and metric: methods by schemes, mean ± half the 95 % interval's width.
+
+    An arrow marks a mean that differs from the full-precision networks' beyond chance, ≈ one that is equivalent.
+    """
+    tables = []
+    keys = ["dataset", "training", "metric"]
+    for number, ((dataset, training, metric), rows) in enumerate(effects.groupby(keys, sort=False), start=1):
+        schemes, methods = list(dict.fromkeys(rows["scheme"])), list(dict.fromkeys(rows["method"]))
+        cells = {(row.method, row.scheme): _tex_cell(row) for row in rows.itertuples()}
+        direction = "higher" if bool(rows["higher_is_better"].iloc[0]) else "lower"
+        body = [
+            " & ".join([as_latex(short(method)), *(cells.get((method, scheme), "") for scheme in schemes)])
+            for method in methods
+        ]
+        caption = (
+            f"{as_latex(short(metric))} on {as_latex(short(dataset))}, {as_latex(short(training))} training "
+            rf"({direction} is better). Mean $\pm$ half of the 95\,\% interval's width. $\downarrow$ worse and "
+            r"$\uparrow$ better than full precision beyond chance, $\approx$ equivalent."
+        )
+        tables.append(
+            "\n".join(
+                [
+                    r"\begin{table}",
+                    r"\centering",
+                    rf"\caption{{{caption}}}",
+                    rf"\label{{tab:saq-eval-{number}}}",
+                    rf"\begin{{tabular}}{{l{'r' * len(schemes)}}}",
+                    r"\toprule",
+                    " & ".join(["method", *(as_latex(short(scheme)) for scheme in schemes)]) + r" \\",
+                    r"\midrule",
+                    *(f"{line} \\\\" for line in body),
+                    r"\bottomrule",
+                    r"\end{tabular}",
+                    r"\end{table}",
+                ]
+            )
+        )
+    return "\n\n".join(["% Needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}.", *tables]) + "\n"
+
+
+def _tex_cell(row: Any) -> str:
+    if pd.isna(row.mean):
+        return "--"
+    width = "" if pd.isna(row.ci_low) else rf" \pm {(row.ci_high - row.ci_low) / 2:.3f}"
+    mark = f"^{{{_MARKS[row.verdict]}}}" if row.verdict in _MARKS else ""
+    return f"${row.mean:.3f}{width}{mark}$"
+
+
+def as_latex(text: object) -> str:
+    """Return a text that LaTeX sets as it is; a sign that its standard fonts lack is "?"."""
+    plain = unicodedata.normalize("NFC", visible(text).replace("…", "..."))
+    return "".join(_TEX.get(sign, sign) if " " <= sign <= "~" or "À" <= sign <= "ÿ" else "?" for sign in plain)
+
+
+def write_formats(folder: Path, tables: Tables, run: dict[str, Any], formats: Iterable[str] = tuple(FORMATS)) -> None:
+    """Write a result in each of some formats into a folder."""
+    for name in check_formats(formats):
+        if (write := FORMATS[name]) is not None:
+            write(folder, tables, run)

@@ -1,0 +1,53 @@
+"""How a verdict looks: one colour, one sign and one word for each, in charts, tables and text alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A verdict's looks.
+
+    Attributes:
+        colour: tells from the others with all common kinds of colour blindness (after Okabe and Ito), and is dark
+            text's ground at a contrast above 7.
+        sign: tells without any colour.
+        meaning: half a sentence.
+    """
+
+    colour: str
+    sign: str
+    meaning: str
+
+
+VERDICTS = {
+    "worse": Verdict("#f2a97c", "▼", "worse than the baseline beyond chance"),
+    "better": Verdict("#86bdea", "▲", "better than the baseline beyond chance"),
+    "equivalent": Verdict("#c9e4c5", "=", "the same within the margin"),
+    "no evidence": Verdict("#dfe3e8", "·", "neither a difference nor equivalence can be shown"),
+    "mixed": Verdict("#e9d8f4", "±", "no verdict holds for half of the methods"),
+}
+SIMILARITY_MEANINGS = {
+    "worse": "the maps differ from the baseline's more than retraining with another seed makes them differ",
+    "better": "they differ less than that",
+    "equivalent": "they are practically the same maps",
+}
+
+
+def majority(verdicts: Iterable[str]) -> tuple[str, int, int]:
+    """Return the verdict that holds for at least half of several, else "mixed"; and how often it holds, of how many.
+
+    Empty verdicts, a baseline's, do not count; "" stands for none at all. Of two that hold for exactly half each,
+    neither is taken.
+    """
+    given = [verdict for verdict in verdicts if verdict]
+    if not given:
+        return "", 0, 0
+    counts = {verdict: given.count(verdict) for verdict in dict.fromkeys(given)}
+    most = max(counts.values())
+    leading = [verdict for verdict, count in counts.items() if count == most]
+    if 2 * most < len(given) or len(leading) > 1:
+        return "mixed", most, len(given)
+    return leading[0], most, len(given)
