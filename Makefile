@@ -2,10 +2,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: compare test lint wheel clean
+.PHONY: compare reports test lint wheel clean
 
 compare: $(READY)  ## compare the digits networks; nothing is downloaded but the packages
-	$(BIN)/saq-eval compare --dataset digits --methods quick
+	$(BIN)/saq-eval compare --dataset digits --methods quick --metrics quick --output reports/first-look
+
+reports: $(READY)  ## the reports that the repository keeps; hours, and mnist and fashionmnist want SAQ_EVAL_DATA_ROOT
+	for dataset in digits mnist fashionmnist; do $(BIN)/saq-eval compare --dataset $$dataset --study paper || exit 1; done
 
 test: $(READY)  ## run the tests; those that need FashionMNIST or MNIST want SAQ_EVAL_DATA_ROOT
 	$(BIN)/python -m pytest
