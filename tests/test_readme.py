@@ -42,25 +42,35 @@ def test_the_python_examples_run(tmp_path):
     for block in blocks:
         done = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-    assert len(blocks) == 2 and any(tmp_path.rglob("report.html"))
+        assert "Traceback" not in done.stderr
+    assert len(blocks) == 3 and any(tmp_path.rglob("report.html"))
 
 
 def test_the_shell_examples_of_comparisons_are_understood(tmp_path):
     """Every option and name in them is known; a sample of one would still take minutes for all."""
     (block,) = re.findall(r"## Compare\n\n```sh\n(.*?)```", README, re.DOTALL)
     lines = [shlex.split(line, comments=True) for line in block.replace("\\\n", "").splitlines()]
-    assert [line[:2] for line in lines] == [["saq-eval", c] for c in ("compare", "compare", "explain")]
-    run(*[a.replace("fashionmnist", "digits") for a in lines[1][1:]], "--samples", "1", cwd=tmp_path)
-    run(*[a.replace("fashionmnist", "digits").replace("cnn-*", "cnn-w*-s1") for a in lines[2][1:]], cwd=tmp_path)
+    commands = ["compare", "compare", "compare", "report", "explain"]
+    assert [line[:2] for line in lines] == [["saq-eval", command] for command in commands]
+    lines = [[argument.replace("fashionmnist", "digits") for argument in line[1:]] for line in lines]
+    run(*lines[2], "--samples", "2", cwd=tmp_path)
+    run(
+        *[a.replace("reports/mnist", "reports/mine").replace("reports/digits", "reports/mine") for a in lines[3]],
+        cwd=tmp_path,
+    )
+    assert (tmp_path / "reports" / "report.html").is_file()
+    run(*[argument.replace("cnn-*", "cnn-w*-s1") for argument in lines[4]], cwd=tmp_path)
     assert (tmp_path / "reports" / "digits-7.png").is_file() and (tmp_path / "reports" / "mine").is_dir()
 
 
 def test_what_is_said_of_sets_and_gaps():
     from saq_eval.attribution import method_sets
+    from saq_eval.metrics import metric_sets
 
     counts = {name: len(names) for name, names in method_sets().items()}
-    said = {name: int(count) for name, count in re.findall(r"`(quick|standard|full)` \((\d+)", README)}
-    assert said == counts
+    methods, metrics = (line for line in README.splitlines() if line.startswith(("- `--methods`", "- `--metrics`")))
+    assert {name: int(count) for name, count in re.findall(r"`(quick|standard|full)` \((\d+)", methods)} == counts
+    assert f"`quick` ({len(metric_sets()['quick'])})" in metrics
     gaps = pd.read_csv(ROOT / "reports" / "fashionmnist" / "models.csv").set_index("model")["surrogate_gap"]
     assert "on FashionMNIST 2 % at 32 bits, 23 % at 4, two thirds at 2" in " ".join(README.split())
     assert [round(100 * gaps[name]) for name in ("cnn-fp32", "cnn-w4a4")] == [2, 23] and 0.6 < gaps["cnn-w2a2"] < 0.72
