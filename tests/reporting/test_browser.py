@@ -108,7 +108,7 @@ def test_a_table_is_exported(page):
 
 def test_a_menu_changes_the_chart(page):
     menu = page.get_by_label("Score", exact=True)
-    assert menu.locator("option").count() == 5
+    assert menu.locator("option").count() == 6  # all together, and five metrics
     menu.select_option(label="similarity: SSIM")
     drawn = "document.getElementById('plot-tradeoff')._fullLayout"
     assert page.evaluate(f"{drawn}.yaxis.title.text") == "SSIM"
