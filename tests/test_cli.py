@@ -240,10 +240,10 @@ def test_a_configuration_file_and_the_command_line(tmp_path):
     run = json.loads((tmp_path / "here" / "run.json").read_text())
     assert run["samples"] == 5 and list(run["metrics"]) == ["SSIM"]
     assert list(run["methods"]) == ["saliency", "integrated_gradients:n_steps=4,baseline=blur", "random", "edges"]
-    assert "12 sets computed, 0 taken from an earlier run" in done.stdout
+    assert "14 sets computed, 0 taken from an earlier run" in done.stdout
     # The command in the record does the same again.
     again = saq_eval(*shlex.split(run["command"])[1:], "--output", "here", cwd=tmp_path)
-    assert "0 sets computed, 12 taken from an earlier run" in again.stdout
+    assert "0 sets computed, 14 taken from an earlier run" in again.stdout
 
 
 def test_explain_writes_a_picture(tmp_path):
