@@ -204,7 +204,8 @@ def test_ctrl_c_leaves_no_file(tmp_path):
     time.sleep(20)
     process.send_signal(signal.SIGINT)
     output, complaint = process.communicate(timeout=60)
-    assert (process.returncode, output, complaint) == (130, "", "saq-eval: interrupted\n")
+    assert (output, complaint) == ("", "saq-eval: interrupted\n")
+    assert process.returncode in (130, -signal.SIGINT)  # a shell says 130 of both
     assert list(tmp_path.iterdir()) == []
 
 
