@@ -284,8 +284,9 @@ def compare(
         with bar:
             grid.fill(workers, clock, on_cell)
         with clock("statistics"):
-            tables = Tables(grid, loaded, seed, margin).all()
-            tables["findings"] = findings.answer(grid, loaded, seed, margin)
+            pairs = findings.sound_pairs(grid, seed)
+            tables = Tables(grid, loaded, pairs, seed, margin).all()
+            tables["findings"] = findings.answer(grid, loaded, pairs, seed, margin)
         seeds = {name: model.card.seed for name, model in loaded.items()}
         gallery = make_gallery(grid, choose_images(grid), seeds)
     hashes = {card.name: card.weights_sha256 for card, _ in all_models}
@@ -320,6 +321,11 @@ def compare(
         "device": torch_device.type,
         "methods": {explainer.label: _describe_method(explainer) for explainer in settings.methods_of("model")},
         "metrics": metric_records,
+        # What interpretability is measured by: of each method, the metrics that tell trained networks from untrained.
+        "interpretability": {
+            explainer.label: [scorer.label for method, scorer in pairs if method == explainer.label]
+            for explainer in explainers
+        },
         "statistics": {
             "bootstrap_resamples": statistics.RESAMPLES,
             "permutations": statistics.PERMUTATIONS,

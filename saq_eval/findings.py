@@ -6,6 +6,7 @@ reports quantized networks that look at the right place less, and such that do m
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -50,22 +51,50 @@ class _Question:
     seeds: int
 
 
-def interpretability_differences(grid: Grid, subject: Subject, reference: Subject) -> np.ndarray:
+Pairs = Sequence[tuple[str, Scorer]]  # of a method's label and a metric
+
+
+def sound_pairs(grid: Grid, seed: int) -> Pairs:
+    """Return the methods and faithfulness or localisation metrics that together tell whether a network has learnt.
+
+    Such a pair scores the baselines' maps better than noise, and better than the maps of the same networks with random
+    weights (Adebayo et al. 2018, arXiv 1810.03292): over images, the mean over the baselines of either advantage has
+    its 95 % interval above 0. Where an untrained network scores as well, no difference between trained ones can be seen.
+    """
+    pairs, advantages = [], []
+    baselines = [subject for subject in grid.subjects if subject.is_baseline]
+    for explainer, scorer in itertools.product(grid.settings.explainers, grid.settings.scorers):
+        if scorer.metric.category not in INTERPRETABILITY:
+            continue
+        method, metric = explainer.label, scorer.label
+        sign = 1 if scorer.metric.higher_is_better else -1
+        over = {"noise": [], "random weights": []}
+        for baseline in baselines:
+            scores = grid.cells[baseline, method].scores[metric]
+            over["noise"].append(sign * (scores - grid.cells[baseline, "random"].scores[metric]))
+            untrained = grid.cells[grid.control_of(baseline.name), method].scores[metric]
+            over["random weights"].append(sign * (scores - untrained))
+        pairs.append((method, scorer))
+        advantages += map(statistics.mean_of, over.values())
+    if not pairs:
+        return []
+    _, low, _ = statistics.intervals(np.stack(advantages), seed)
+    return [pair for pair, lows in zip(pairs, low.reshape(-1, 2), strict=True) if (lows > 0).all()]
+
+
+def interpretability_differences(grid: Grid, subject: Subject, reference: Subject, pairs: Pairs) -> np.ndarray:
     """Return how much better or worse a network's maps score than another's, image by image: float64 (n,).
 
-    The mean over methods and all faithfulness and localisation metrics of the differences, each signed so that
-    higher is better, in standard deviations of the reference's scores between images. NaN where none is defined.
+    The mean over pairs of the differences, each signed so that higher is better, in standard deviations of the
+    reference's scores between images. NaN where none is defined.
     """
     standardised = []
-    for explainer in grid.settings.explainers:
-        ours, theirs = (grid.cells[s, explainer.label].scores for s in (subject, reference))
-        for scorer in grid.settings.scorers:
-            if scorer.metric.category not in INTERPRETABILITY:
-                continue
-            spread = statistics.spread(theirs[scorer.label])
-            if spread > 0:
-                sign = 1 if scorer.metric.higher_is_better else -1
-                standardised.append(sign * (ours[scorer.label] - theirs[scorer.label]) / spread)
+    for method, scorer in pairs:
+        ours, theirs = (grid.cells[s, method].scores[scorer.label] for s in (subject, reference))
+        spread = statistics.spread(theirs)
+        if spread > 0:
+            sign = 1 if scorer.metric.higher_is_better else -1
+            standardised.append(sign * (ours - theirs) / spread)
     return statistics.mean_of(standardised) if standardised else np.full(len(grid.settings.sample), np.nan)
 
 
@@ -104,18 +133,21 @@ def similarity_beyond_retraining(grid: Grid, group: Group) -> np.ndarray:
     return np.stack(rows) if rows else np.full((1, len(grid.settings.sample)), np.nan)
 
 
-def answer(grid: Grid, models: dict[str, Model], seed: int, margin: float) -> pd.DataFrame:
+def answer(grid: Grid, models: dict[str, Model], pairs: Pairs, seed: int, margin: float) -> pd.DataFrame:
     """Return what the data say of the paper's claims, a row per claim and group of networks (over all their seeds).
 
     The claims: lower precision lowers accuracy; it lowers interpretability; it changes maps more than retraining
     does; saliency-guided training improves interpretability, at each bit width; and costs accuracy.
+
+    Args:
+        pairs: the methods and metrics that interpretability is measured by; see `sound_pairs`.
 
     Returns:
         Columns: `delta` with its 95 % interval in `unit`; `verdict`: "supported" where the difference lies on the
         claim's side (false discovery rate 5 %), "contradicted" where on the other, "equivalent" where it is
         negligible, else "unsupported"; `text`, a sentence.
     """
-    questions = _questions(grid, models, margin)
+    questions = _questions(grid, models, pairs, margin)
     if not questions:
         return pd.DataFrame(columns=COLUMNS)
     seeds = max(len(q.differences) for q in questions)
@@ -192,7 +224,7 @@ def twin(card: Card) -> tuple:
     return card.architecture, card.scheme, card.recipe or card.name, card.preprocessing
 
 
-def _questions(grid: Grid, models: dict[str, Model], margin: float) -> list[_Question]:
+def _questions(grid: Grid, models: dict[str, Model], by: Pairs, margin: float) -> list[_Question]:
     groups = group_over_seeds(grid, models)
     several = len({group.architecture for group in groups}) > 1
 
@@ -213,7 +245,7 @@ def _questions(grid: Grid, models: dict[str, Model], margin: float) -> list[_Que
         claim = "lower precision lowers accuracy"
         questions.append(_Question(claim, name, "accuracy", _accuracy(grid, pairs), SAME_ACCURACY, True, len(pairs)))
         claim = "lower precision lowers interpretability"
-        differences = np.stack([interpretability_differences(grid, *pair) for pair in pairs])
+        differences = np.stack([interpretability_differences(grid, *pair, by) for pair in pairs])
         questions.append(_Question(claim, name, "SD", differences, margin, True, len(pairs)))
         claim = "lower precision changes maps more than retraining does"
         differences = similarity_beyond_retraining(grid, group)
@@ -230,7 +262,7 @@ def _questions(grid: Grid, models: dict[str, Model], margin: float) -> list[_Que
         pairs = [(s, others[0].members[seed]) for seed, s in group.members.items() if seed in others[0].members]
         if not pairs:
             continue
-        differences = np.stack([interpretability_differences(grid, *pair) for pair in pairs])
+        differences = np.stack([interpretability_differences(grid, *pair, by) for pair in pairs])
         claim = "saliency-guided training improves interpretability"
         questions.append(_Question(claim, label(group, group.scheme), "SD", differences, margin, False, len(pairs)))
         claim = "saliency-guided training lowers accuracy"
@@ -261,6 +293,8 @@ def _sentence(question: _Question, found: dict, verdict: ClaimVerdict) -> str:
         "unsupported": "the data do not support it",
     }
     over = f"over {question.seeds} seeds" if question.seeds > 1 else "one seed"
+    if np.isnan(value):
+        return f"{question.networks}: nothing can be said: no score tells these maps from untrained networks'."
     return f"{question.networks}: {words[verdict]}: {numbers}, {over}."
 
 

@@ -190,9 +190,8 @@ def maps_of(
     images = checksum(pixels, indices)
     if explainer.method.needs_background:
         images += "-" + checksum(settings.background.numpy())
-    version = " ".join(
-        f"{name} {importlib.metadata.version(name)}" for name in ("saq_eval", "captum", "zennit", "torch")
-    )
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("saq_eval", "captum", "zennit", "torch")]
+    version = " ".join([*versions, explainer.method.code])
     key = MapKey(
         settings.sample.name,
         subject.name,

@@ -13,7 +13,7 @@ from scipy.stats import kendalltau
 
 from saq_eval import statistics
 from saq_eval.attribution import CONTROLS
-from saq_eval.findings import corrected, group_over_seeds, interpretability_differences
+from saq_eval.findings import Pairs, corrected, group_over_seeds, interpretability_differences
 from saq_eval.grid import Grid, Subject
 from saq_eval.metrics import Metric, Scorer
 from saq_eval.quantization.costs import layer_costs
@@ -31,12 +31,13 @@ class Tables:
     Args:
         grid: its subjects' names are the models' and controls'.
         models: by name.
+        pairs: the methods and metrics that interpretability is measured by; see `saq_eval.findings.sound_pairs`.
         seed: of resamples and permutations.
         margin: see `saq_eval.statistics`.
     """
 
-    def __init__(self, grid: Grid, models: dict[str, Model], seed: int, margin: float) -> None:
-        self._grid, self._models, self._seed, self._margin = grid, models, seed, margin
+    def __init__(self, grid: Grid, models: dict[str, Model], pairs: Pairs, seed: int, margin: float) -> None:
+        self._grid, self._models, self._pairs, self._seed, self._margin = grid, models, pairs, seed, margin
         self._scorers: dict[str, Scorer] = {scorer.label: scorer for scorer in grid.settings.scorers}
         self._metrics: dict[str, Metric] = {label: scorer.metric for label, scorer in self._scorers.items()}
 
@@ -372,14 +373,16 @@ class Tables:
     def models(self) -> pd.DataFrame:
         """Return a row per model.
 
-        `interpretability` is how much better its maps score than the first baseline's, over methods and all
-        faithfulness and localisation metrics, in standard deviations between images; with its 95 % interval.
+        `interpretability` is how much better its maps score than the first baseline's, over the methods and metrics
+        that tell a trained network from an untrained one, in standard deviations between images; with its 95 % interval.
         """
         grid = self._grid
         rows = []
         # All models on one scale, that of the first baseline, so that they can be compared with one another.
         reference = next(subject for subject in grid.subjects if subject.is_baseline)
-        scores = np.stack([interpretability_differences(grid, grid.by_name[name], reference) for name in self._models])
+        scores = np.stack(
+            [interpretability_differences(grid, grid.by_name[name], reference, self._pairs) for name in self._models]
+        )
         interpretability = dict(
             zip(self._models, zip(*statistics.intervals(scores, self._seed), strict=True), strict=True)
         )

@@ -182,30 +182,23 @@ def test_bad_input_in_a_process_of_its_own(tmp_path):
 
 
 def test_ctrl_c_leaves_no_file(tmp_path):
+    command = [sys.executable, "-m", "saq_eval.cli", "compare", "--dataset", "digits", "--output", "report"]
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "saq_eval.cli",
-            "compare",
-            "--dataset",
-            "digits",
-            "--output",
-            "report",
-            "--samples",
-            "360",
-            "--workers",  # of several, the helper processes may have a word to say too
-            "1",
-        ],
+        [*command, "--samples", "360", "--workers", "2"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # ignored in a shell's background
     )
-    time.sleep(20)
-    process.send_signal(signal.SIGINT)
-    output, complaint = process.communicate(timeout=60)
+    try:
+        time.sleep(20)
+        os.killpg(process.pid, signal.SIGINT)  # a terminal interrupts the workers too
+        output, complaint = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert (output, complaint) == ("", "saq-eval: interrupted\n")
     assert process.returncode in (130, -signal.SIGINT)  # a shell says 130 of both
     assert list(tmp_path.iterdir()) == []

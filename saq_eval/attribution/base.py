@@ -17,7 +17,9 @@ for LRP); this package adds what they must know of quantized layers (`rules`), a
 from __future__ import annotations
 
 import inspect
+import uuid
 import warnings
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -89,6 +91,7 @@ class Method:
         needs_background: whether it compares with typical images.
         layers: for a method with rules, the kinds of layers that it has a rule for; else none.
         in_flight: images that pass the network at once for each image explained.
+        code: tells it from another version of itself: a checksum of the module that defines it.
     """
 
     name: str
@@ -101,6 +104,7 @@ class Method:
     needs_background: bool = False
     layers: tuple[type[nn.Module], ...] | None = None
     in_flight: int = 1
+    code: str = ""
 
     @property
     def description(self) -> str:
@@ -140,13 +144,25 @@ def register_method(
     """
 
     def register(attribute: Attribute) -> Attribute:
+        code = _checksum_of_code(attribute)
         METHODS.add(
             name,
-            Method(name, family, reference, sign, passes, attribute, random, needs_background, layers, in_flight),
+            Method(name, family, reference, sign, passes, attribute, random, needs_background, layers, in_flight, code),
         )
         return attribute
 
     return register
+
+
+def _checksum_of_code(attribute: Attribute) -> str:
+    # Of the whole module, or of the function alone if it is a notebook's. What is typed at a prompt has no source: each
+    # time it counts as another method, so that maps by it are never taken for those of the next.
+    for known in (inspect.getmodule(attribute), attribute):
+        try:
+            return f"{zlib.crc32(inspect.getsource(known).encode()):08x}"
+        except (OSError, TypeError):
+            continue
+    return uuid.uuid4().hex
 
 
 @dataclass(frozen=True)
@@ -261,7 +277,7 @@ def explain(
         free = [name for name, other in METHODS.items() if other.layers is None and other.family != "control"]
         network = rules.explainable(network, chosen.layers, chosen.name, ", ".join(free))
     chunk = max(1, batch_size // chosen.in_flight)
-    maps = []
+    maps = torch.zeros(len(images), *images.shape[2:])
     for start in range(0, len(images), chunk):
         part = slice(start, start + chunk)
         batch = Batch(
@@ -276,8 +292,12 @@ def explain(
             warnings.filterwarnings("ignore", category=UserWarning, module="captum")  # that it sets hooks
             attributions = chosen.attribute(batch, **explainer.parameters).detach()
         attributions = attributions.abs() if chosen.sign == "absolute" else attributions
-        maps.append(attributions.sum(dim=1).float().cpu())
-    return torch.cat(maps) if maps else torch.zeros(0, *images.shape[2:])
+        part_maps = attributions.sum(dim=1)
+        if part_maps.shape != maps[part].shape:
+            shapes = f"{tuple(attributions.shape)} for images {tuple(batch.images.shape)}"
+            raise SaqEvalError(f"{explainer.label} returned attributions of shape {shapes}")
+        maps[part] = part_maps.float().cpu()
+    return maps
 
 
 def baseline_images(images: Tensor, baseline: Baseline) -> Tensor:

@@ -29,7 +29,7 @@ class MapKey:
         parameters: all of the method's parameters.
         seed: of random methods.
         images: a checksum of the images and their indices, and of the background where the method needs one.
-        version: of saq_eval and of the packages that compute maps.
+        version: of saq_eval, of the packages that compute maps, and of the method's code.
     """
 
     dataset: str

@@ -1,8 +1,12 @@
 """What `explain` promises of every method."""
 
 import copy
+import importlib
+import linecache
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +16,7 @@ from torch.nn import functional as F
 
 from saq_eval import SaqEvalError, explain, freeze, load_model, quantize
 from saq_eval.attribution import METHODS, find_explainer, find_explainers, method_sets
-from saq_eval.attribution.base import baseline_images
+from saq_eval.attribution.base import Explainer, Method, baseline_images, register_method
 from saq_eval.attribution.rules import ClippedReLU
 from saq_eval.quantization import Bits, PACTActivation, Scheme
 from saq_eval.training.loop import start_clips_at_quantile
@@ -20,6 +24,7 @@ from saq_eval.zoo import load_training_form
 from saq_eval.zoo.finding import find_model
 from tests.attribution.conftest import cheap
 
+ROOT = Path(__file__).parents[2]
 SEVEN = [9, 8, 7, 6, 5, 4, 3]
 
 
@@ -204,22 +209,60 @@ def test_counts_that_differ(small, batch):
     assert explain("saliency", small, batch[0][:0], batch[1][:0]).shape == (0, 28, 28)
 
 
+def test_a_method_whose_module_changes_is_another(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    codes = []
+    for scale in ("2", "2", "3"):
+        (tmp_path / "theirs.py").write_text(
+            f"import saq_eval\nSCALE = {scale}\n"
+            "@saq_eval.register_method('scaled', family='gradient', reference='theirs')\n"
+            "def attribute(batch):\n    return SCALE * batch.images\n"
+        )
+        sys.modules.pop("theirs", None)
+        linecache.clearcache()  # as in a new process
+        importlib.invalidate_caches()
+        monkeypatch.setattr(METHODS, "_entries", dict(METHODS._entries))
+        METHODS._entries.pop("scaled", None)
+        importlib.import_module("theirs")
+        codes.append(METHODS["scaled"].code)
+    assert codes[0] == codes[1] != codes[2]
+
+
+def test_a_method_without_source_never_gets_the_maps_of_another(monkeypatch):
+    codes = []
+    for _ in range(2):
+        monkeypatch.setattr(METHODS, "_entries", {})
+        names = {}
+        exec("def attribute(batch): return batch.images", names)
+        register_method("typed", family="gradient", reference="none")(names["attribute"])
+        codes.append(METHODS["typed"].code)
+    assert codes[0] != codes[1]
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 28, 28), (6, 1, 14, 28)])
+def test_attributions_of_another_shape_are_refused(shape, small, batch):
+    method = Method("flat", "gradient", "none", "signed", lambda parameters: 1, lambda batch: torch.zeros(shape))
+    with pytest.raises(SaqEvalError, match=re.escape(f"flat returned attributions of shape {shape} for images (6,")):
+        explain(Explainer(method), small, *batch)
+
+
 MEMORY = """
-import resource, sys, saq_eval
+import sys, saq_eval
 from saq_eval.attribution import explain
+from tests.memory import peak_memory
 network = saq_eval.load_model("digits", "cnn-w4a4").network
 data = saq_eval.load_dataset("digits", "train")
 for spec in sys.argv[1:]:
     explain(spec, network, data.images[:32], data.labels[:32], batch_size=32)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     explain(spec, network, data.images[:640], data.labels[:640], batch_size=32)
-    print(spec, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    print(spec, (peak_memory() - before) / 2**20)
 """
 
 
 def test_memory_does_not_grow_with_the_number_of_images():
     specs = ["saliency", "smoothgrad:n_samples=3", "deeplift", "lrp", "occlusion:window=9,stride=9"]
-    done = subprocess.run([sys.executable, "-c", MEMORY, *specs], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", MEMORY, *specs], cwd=ROOT, capture_output=True, text=True, check=True)
     grown = {spec: float(mebibytes) for spec, mebibytes in map(str.split, done.stdout.splitlines())}
     # 640 images' maps are 2 MiB; their activations would be 250.
     assert list(grown) == specs and max(grown.values()) < 30, grown

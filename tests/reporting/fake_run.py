@@ -406,6 +406,11 @@ def _run(
             }
             for label in metrics
         },
+        "interpretability": {
+            label: [metric for metric in metrics if METRICS[metric][0] != "similarity"] if place else []
+            for place, (label, family) in enumerate(described)
+            if family != "control"
+        },
         "statistics": {"bootstrap_resamples": 2000, "confidence": 0.95},
         "models": {
             row.model: {"role": "model", "weights_sha256": f"{place:064x}", "baseline": row.baseline}

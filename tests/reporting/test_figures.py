@@ -50,11 +50,11 @@ def test_tradeoff_has_a_point_per_network_with_its_interval(result):
     assert trace.name == "w4a4" and not trace.marker.symbol.endswith("-open")
 
 
-def test_tradeoff_begins_with_the_sum_of_all_metrics(result):
+def test_tradeoff_begins_with_interpretability(result):
     tables = result[0]
     figure = figures.tradeoff(tables)
     first = figure.layout.updatemenus[0].buttons[0]
-    assert first.label == "faithfulness and localisation: all, in standard deviations"
+    assert first.label == "faithfulness and localisation: interpretability, in standard deviations"
     shown = [y for trace in view(figure, first.label).data if trace.mode == "markers" for y in trace.y]
     np.testing.assert_allclose(sorted(shown), sorted(tables["models"]["interpretability"]), rtol=1e-3, atol=1e-6)
 

@@ -73,7 +73,17 @@ def test_it_says_what_was_found_and_how(result, page):
         assert f"{name} {version}" in text
     for label, metric in run["metrics"].items():
         assert label in text and metric["reference"] in text
+    metrics = [label for label, metric in run["metrics"].items() if metric["category"] != "similarity"]
+    methods = len(run["interpretability"])
+    assert f"({(methods - 1) * len(metrics)} of {methods * len(metrics)} pairs of method and metric)" in text
+    assert ", ".join(metrics) in text and "no metric" in text
     assert "MIT License" in text and "SpryMedia" in text
+
+
+def test_a_record_of_an_earlier_version_is_drawn(result):
+    tables, run, gallery = result
+    earlier = {key: value for key, value in run.items() if key != "interpretability"}
+    assert "pairs of method and metric" not in render([(tables, earlier, gallery)])
 
 
 def test_every_row_is_there(result, page):
@@ -132,14 +142,15 @@ def test_a_gallery_that_is_too_large_loses_images(result):
 
 def test_a_standard_study_is_small_and_fast():
     program = """
-import resource, time
+import time
 from saq_eval.reporting import render
+from tests.memory import peak_memory
 from tests.reporting.fake_run import fake_run
 run = fake_run()
 assert len(run[0]["scores"]) > 100_000
 start = time.perf_counter()
 size = len(render([run]).encode())
-print(size, time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(size, time.perf_counter() - start, peak_memory())
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     size, seconds, memory = map(float, done.stdout.split())

@@ -51,11 +51,11 @@ def tradeoff_table(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _interpretability(models: pd.DataFrame) -> pd.DataFrame:
-    """Return the summary over all faithfulness and localisation metrics as another metric's rows, where there is one."""
+    """Return the mean over faithfulness and localisation metrics as another metric's rows, where there is one."""
     if "interpretability" not in models:
         return pd.DataFrame()
     return models.assign(
-        metric="all, in standard deviations",
+        metric="interpretability, in standard deviations",
         category="faithfulness and localisation",
         higher_is_better=True,
         mean=models["interpretability"],
