@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import itertools
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ import joblib
 import numpy as np
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from saq_eval.attribution import CONTROLS, Explainer, explain, find_explainer
 from saq_eval.attribution.store import MapKey, MapStore, checksum
@@ -138,7 +140,15 @@ def run_all(jobs: Iterable[tuple[Callable[..., Any], tuple]], workers: int) -> I
     One thread whatever the number of workers, since sums in floating point depend on how many threads share them.
     """
     calls = (joblib.delayed(_on_one_thread)(function, arguments) for function, arguments in jobs)
-    yield from joblib.Parallel(n_jobs=workers, return_as="generator", max_nbytes="4M")(calls)
+    yield from joblib.Parallel(n_jobs=workers, return_as="generator", max_nbytes="4M", initializer=_keep_bars_private)(
+        calls
+    )
+
+
+def _keep_bars_private() -> None:
+    # A worker's progress bars, Quantus' among them, would share a lock with other processes by a semaphore, of which
+    # Python warns when the worker is killed, as it is at an interruption.
+    tqdm.set_lock(threading.RLock())
 
 
 def _on_one_thread(function: Callable[..., Any], arguments: tuple) -> Any:

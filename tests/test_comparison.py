@@ -3,17 +3,20 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from joblib.externals.loky import get_reusable_executor
+from tqdm import tqdm
 
 import saq_eval
 from saq_eval import SaqEvalError
 from saq_eval.attribution import find_explainers
 from saq_eval.attribution.store import read_maps
-from saq_eval.grid import Clock, Grid, Settings, Subject
+from saq_eval.grid import Clock, Grid, Settings, Subject, run_all
 from saq_eval.metrics import find_scorer, find_scorers, metric_sets
 from saq_eval.zoo import random_weights
 
@@ -460,3 +463,14 @@ def test_an_interruption_leaves_what_was_there(moment, tmp_path, monkeypatch):
         saq_eval.compare("digits", models=["cnn-w4a4"], samples=2, output=tmp_path, progress=False, **QUICK)
     assert [file.name for file in tmp_path.iterdir()] == ["scores.csv"]
     assert (tmp_path / "scores.csv").read_text() == "of an earlier run"
+
+
+def _semaphores():
+    with patch("multiprocessing.resource_tracker.register") as register:
+        list(tqdm(range(2), disable=True))
+    return [call.args for call in register.call_args_list]
+
+
+def test_workers_bars_hold_no_semaphore_that_a_killed_worker_would_leave():
+    get_reusable_executor().shutdown()  # with the workers of other tests, whose bars have been there
+    assert list(run_all([(_semaphores, ())] * 4, workers=2)) == [[]] * 4
