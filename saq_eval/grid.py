@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import itertools
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, Literal
 
@@ -140,9 +142,26 @@ def run_all(jobs: Iterable[tuple[Callable[..., Any], tuple]], workers: int) -> I
     One thread whatever the number of workers, since sums in floating point depend on how many threads share them.
     """
     calls = (joblib.delayed(_on_one_thread)(function, arguments) for function, arguments in jobs)
-    yield from joblib.Parallel(n_jobs=workers, return_as="generator", max_nbytes="4M", initializer=_keep_bars_private)(
-        calls
-    )
+    with _interruptions_held_back():
+        results = joblib.Parallel(
+            n_jobs=workers, return_as="generator", max_nbytes="4M", initializer=_keep_bars_private
+        )(calls)
+    yield from results
+
+
+@contextmanager
+def _interruptions_held_back() -> Iterator[None]:
+    # A process that starts meanwhile never gets a Ctrl-C, which a terminal sends to all: it would tell of it at length.
+    # It reaches this process, at the latest when the workers have started, and this one ends them.
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # which would let it through again when it starts, in some versions of Python
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _keep_bars_private() -> None:

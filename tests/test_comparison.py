@@ -1,6 +1,8 @@
 import copy
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
@@ -474,3 +476,13 @@ def _semaphores():
 def test_workers_bars_hold_no_semaphore_that_a_killed_worker_would_leave():
     get_reusable_executor().shutdown()  # with the workers of other tests, whose bars have been there
     assert list(run_all([(_semaphores, ())] * 4, workers=2)) == [[]] * 4
+
+
+def test_a_worker_never_sees_an_interruption():
+    program = (
+        "import signal\nfrom saq_eval.grid import run_all\n"
+        "masks = run_all([(signal.pthread_sigmask, (signal.SIG_BLOCK, ()))] * 4, workers=2)\n"
+        "print([signal.SIGINT in mask for mask in masks], signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))"
+    )  # in a process that has started no other yet
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[True, True, True, True] False\n"
