@@ -60,6 +60,8 @@ def sound_pairs(grid: Grid, seed: int) -> Pairs:
     Such a pair scores the baselines' maps better than noise, and better than the maps of the same networks with random
     weights (Adebayo et al. 2018, arXiv 1810.03292): over images, the mean over the baselines of either advantage has
     its 95 % interval above 0. Where an untrained network scores as well, no difference between trained ones can be seen.
+    That pairs are chosen by the images that they then score favours baselines, on MNIST and FashionMNIST, with one
+    baseline and 64 images, by less than 0.01 standard deviations.
     """
     pairs, advantages = [], []
     baselines = [subject for subject in grid.subjects if subject.is_baseline]
@@ -293,6 +295,10 @@ def _sentence(question: _Question, found: dict, verdict: ClaimVerdict) -> str:
         "unsupported": "the data do not support it",
     }
     over = f"over {question.seeds} seeds" if question.seeds > 1 else "one seed"
+    if (
+        verdict == "unsupported"
+    ):  # of the interval alone, which is not corrected for the number of claims, it may look so
+        over += f", p = {found['p_adjusted']:.2g} after correction"
     if np.isnan(value):
         return f"{question.networks}: nothing can be said: no score tells these maps from untrained networks'."
     return f"{question.networks}: {words[verdict]}: {numbers}, {over}."

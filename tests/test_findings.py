@@ -154,3 +154,8 @@ def test_networks_are_grouped_over_seeds(make_grid):
         ("fp32", "saliency-guided", ["cnn-fp32-sgt"]),
         ("w2a2", "saliency-guided", ["cnn-w2a2-sgt"]),
     ]
+
+
+def test_what_is_unsupported_says_its_corrected_p(make_grid):
+    row = asked(make_grid, 0.0).loc["lower precision lowers interpretability"]
+    assert row["text"].endswith(f", over 3 seeds, p = {row['p_adjusted']:.2g} after correction.")
