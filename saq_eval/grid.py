@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -142,7 +142,7 @@ def run_all(jobs: Iterable[tuple[Callable[..., Any], tuple]], workers: int) -> I
     One thread whatever the number of workers, since sums in floating point depend on how many threads share them.
     """
     calls = (joblib.delayed(_on_one_thread)(function, arguments) for function, arguments in jobs)
-    with _interruptions_held_back():
+    with _interruptions_held_back() if workers > 1 else nullcontext():
         results = joblib.Parallel(
             n_jobs=workers, return_as="generator", max_nbytes="4M", initializer=_keep_bars_private
         )(calls)

@@ -1,5 +1,6 @@
 """The command line as a user runs it: a process of its own."""
 
+import contextlib
 import json
 import os
 import re
@@ -181,7 +182,15 @@ def test_bad_input_in_a_process_of_its_own(tmp_path):
     )
 
 
-def test_ctrl_c_leaves_no_file(tmp_path):
+def _command_line(process):
+    try:
+        return Path(f"/proc/{process}/cmdline").read_text()
+    except OSError:  # it has ended
+        return ""
+
+
+@pytest.mark.parametrize("after", [0.5, 15])  # seconds: while the workers start, and while they compute
+def test_ctrl_c_leaves_no_file(after, tmp_path):
     command = [sys.executable, "-m", "saq_eval.cli", "compare", "--dataset", "digits", "--output", "report"]
     process = subprocess.Popen(
         [*command, "--samples", "360", "--workers", "2"],
@@ -194,11 +203,17 @@ def test_ctrl_c_leaves_no_file(tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # ignored in a shell's background
     )
     try:
-        time.sleep(20)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        deadline = time.monotonic() + 240
+        while sum("LokyProcess" in _command_line(child) for child in children.read_text().split()) < 2:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.1)
+        time.sleep(after)
         os.killpg(process.pid, signal.SIGINT)  # a terminal interrupts the workers too
         output, complaint = process.communicate(timeout=60)
     finally:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     assert (output, complaint) == ("", "saq-eval: interrupted\n")
     assert process.returncode in (130, -signal.SIGINT)  # a shell says 130 of both
     assert list(tmp_path.iterdir()) == []

@@ -131,7 +131,25 @@ def test_the_claim_of_lower_interpretability_is_two_sided(change, verdict, words
 def test_where_no_score_tells_trained_from_untrained_nothing_is_claimed(make_grid):
     row = asked(make_grid, -0.1, untrained=0.0).loc["lower precision lowers interpretability"]
     assert row["verdict"] == "unsupported" and np.isnan(row["delta"])
-    assert row["text"].startswith("w2a2, standard: nothing can be said: no score tells")
+    assert row["text"].startswith("w2a2, standard: nothing can be said: no score is shown to tell")
+
+
+def test_of_a_few_images_nothing_is_claimed(make_grid, monkeypatch):
+    monkeypatch.setattr("tests.test_findings.N", 8)
+    found = asked(make_grid, -0.1)
+    row = found.loc["lower precision lowers interpretability"]
+    assert (row["verdict"], row["text"]) == (
+        "unsupported",
+        "w2a2, standard: nothing can be said: too few images have a score.",
+    )
+    assert "nothing can be said" not in found.loc["lower precision lowers accuracy", "text"]  # over the whole test set
+
+
+def test_interpretability_is_not_spoken_of_where_no_metric_of_it_was_asked_for(make_grid):
+    names = ["cnn-fp32", "cnn-w2a2"]
+    grid, models = make_grid(names, lambda *_: 0.5, metrics=["SSIM"])
+    found = findings.answer(grid, models, findings.sound_pairs(grid, 0), 0, margin=0.2)
+    assert list(found["claim"]) == ["lower precision lowers accuracy"]
 
 
 def test_the_claim_of_lower_accuracy(make_grid, digits):

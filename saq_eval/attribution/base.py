@@ -155,13 +155,12 @@ def register_method(
 
 
 def _checksum_of_code(attribute: Attribute) -> str:
-    # Of the whole module, or of the function alone if it is a notebook's. What is typed at a prompt has no source: each
-    # time it counts as another method, so that maps by it are never taken for those of the next.
-    for known in (inspect.getmodule(attribute), attribute):
-        try:
-            return f"{zlib.crc32(inspect.getsource(known).encode()):08x}"
-        except (OSError, TypeError):
-            continue
+    # Of the whole module, since a function calls others. What depends on more than a file, as a notebook's cell or a
+    # closure does, counts as another method each time, so that maps by it are never taken for those of the next.
+    module = inspect.getmodule(attribute)
+    alone = inspect.isfunction(attribute) and not attribute.__closure__
+    if alone and getattr(module, "__file__", None) == attribute.__code__.co_filename:
+        return f"{zlib.crc32(inspect.getsource(module).encode()):08x}"
     return uuid.uuid4().hex
 
 
@@ -277,7 +276,7 @@ def explain(
         free = [name for name, other in METHODS.items() if other.layers is None and other.family != "control"]
         network = rules.explainable(network, chosen.layers, chosen.name, ", ".join(free))
     chunk = max(1, batch_size // chosen.in_flight)
-    maps = torch.zeros(len(images), *images.shape[2:])
+    maps = torch.zeros(len(images), *images.shape[2:], dtype=torch.float32, device="cpu")
     for start in range(0, len(images), chunk):
         part = slice(start, start + chunk)
         batch = Batch(
@@ -292,11 +291,11 @@ def explain(
             warnings.filterwarnings("ignore", category=UserWarning, module="captum")  # that it sets hooks
             attributions = chosen.attribute(batch, **explainer.parameters).detach()
         attributions = attributions.abs() if chosen.sign == "absolute" else attributions
-        part_maps = attributions.sum(dim=1)
-        if part_maps.shape != maps[part].shape:
+        n, channels, *size = batch.images.shape
+        if attributions.shape not in {(n, channels, *size), (n, 1, *size)}:
             shapes = f"{tuple(attributions.shape)} for images {tuple(batch.images.shape)}"
             raise SaqEvalError(f"{explainer.label} returned attributions of shape {shapes}")
-        maps[part] = part_maps.float().cpu()
+        maps[part] = attributions.sum(dim=1).float().cpu()
     return maps
 
 

@@ -218,7 +218,7 @@ def test_a_method_whose_module_changes_is_another(tmp_path, monkeypatch):
             "@saq_eval.register_method('scaled', family='gradient', reference='theirs')\n"
             "def attribute(batch):\n    return SCALE * batch.images\n"
         )
-        sys.modules.pop("theirs", None)
+        monkeypatch.delitem(sys.modules, "theirs", raising=False)
         linecache.clearcache()  # as in a new process
         importlib.invalidate_caches()
         monkeypatch.setattr(METHODS, "_entries", dict(METHODS._entries))
@@ -228,18 +228,28 @@ def test_a_method_whose_module_changes_is_another(tmp_path, monkeypatch):
     assert codes[0] == codes[1] != codes[2]
 
 
-def test_a_method_without_source_never_gets_the_maps_of_another(monkeypatch):
+def _typed():
+    names = {}
+    exec("def attribute(batch): return batch.images", names)
+    return names["attribute"]
+
+
+def _closure():
+    scale = 2
+    return lambda batch: scale * batch.images
+
+
+@pytest.mark.parametrize("make", [_typed, _closure])
+def test_a_method_that_depends_on_more_than_a_file_never_gets_the_maps_of_another(make, monkeypatch):
     codes = []
     for _ in range(2):
         monkeypatch.setattr(METHODS, "_entries", {})
-        names = {}
-        exec("def attribute(batch): return batch.images", names)
-        register_method("typed", family="gradient", reference="none")(names["attribute"])
-        codes.append(METHODS["typed"].code)
+        register_method("changing", family="gradient", reference="none")(make())
+        codes.append(METHODS["changing"].code)
     assert codes[0] != codes[1]
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 28, 28), (6, 1, 14, 28)])
+@pytest.mark.parametrize("shape", [(1, 1, 28, 28), (6, 1, 14, 28), (6, 7, 28, 28), (6,)])
 def test_attributions_of_another_shape_are_refused(shape, small, batch):
     method = Method("flat", "gradient", "none", "signed", lambda parameters: 1, lambda batch: torch.zeros(shape))
     with pytest.raises(SaqEvalError, match=re.escape(f"flat returned attributions of shape {shape} for images (6,")):
