@@ -295,7 +295,7 @@ def _sentence(question: _Question, found: dict, verdict: ClaimVerdict) -> str:
         "similarity": (100, " % of the way from unrelated to identical maps", 1),
     }[question.unit]
     value, low, high = (scale * found[name] for name in ("delta", "delta_ci_low", "delta_ci_high"))
-    numbers = f"{value:+.{digits}f}{unit} [{low:+.{digits}f}, {high:+.{digits}f}]".replace("-", "−")
+    numbers = f"{value:+z.{digits}f}{unit} [{low:+z.{digits}f}, {high:+z.{digits}f}]".replace("-", "−")
     words = {
         "supported": "the data support it",
         "contradicted": "the data say the opposite",
