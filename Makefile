@@ -7,7 +7,7 @@ READY := .venv/.ready
 compare: $(READY)  ## compare the digits networks; nothing is downloaded but the packages
 	$(BIN)/saq-eval compare --dataset digits --methods quick --metrics quick --output reports/first-look
 
-reports: $(READY)  ## the reports that the repository keeps; hours, and mnist and fashionmnist want SAQ_EVAL_DATA_ROOT
+reports: $(READY)  ## the reports that the repository keeps; an hour or two, and mnist and fashionmnist want SAQ_EVAL_DATA_ROOT
 	for dataset in digits mnist fashionmnist; do $(BIN)/saq-eval compare --dataset $$dataset --study paper || exit 1; done
 
 test: $(READY)  ## run the tests; those that need FashionMNIST or MNIST want SAQ_EVAL_DATA_ROOT
