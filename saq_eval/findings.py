@@ -38,6 +38,10 @@ COLUMNS = (
 )
 
 
+_TOO_FEW = "too few images have a score"
+_NO_PAIR = "no score is shown to tell trained networks' maps from untrained ones'"
+
+
 @dataclass(frozen=True)
 class _Question:
     """One claim about some networks, as differences whose mean the claim says to be below (or above) 0."""
@@ -49,7 +53,7 @@ class _Question:
     margin: float
     lower: bool  # whether the claim says that the difference is below 0
     seeds: int
-    unknown: str = "too few images have a score"  # why nothing can be said, where that is so
+    unknown: str = _TOO_FEW  # why nothing can be said, where that is so
 
 
 Pairs = Sequence[tuple[str, Scorer]]  # of a method's label and a metric
@@ -241,8 +245,7 @@ def _questions(grid: Grid, models: dict[str, Model], by: Pairs, margin: float) -
         return not subject.is_baseline and not ours.scheme.is_full_precision and fair
 
     quantized = [group for group in groups if all(map(counts, group.members.values()))]
-    no_pair = len(grid.settings.sample) >= statistics.ENOUGH and not by
-    unknown = {"unknown": "no score is shown to tell trained networks' maps from untrained ones'"} if no_pair else {}
+    unknown = _TOO_FEW if by or len(grid.settings.sample) < statistics.ENOUGH else _NO_PAIR
     asks_interpretability = any(scorer.metric.category in INTERPRETABILITY for scorer in grid.settings.scorers)
     questions = []
     for group in quantized:
@@ -253,7 +256,7 @@ def _questions(grid: Grid, models: dict[str, Model], by: Pairs, margin: float) -
         if asks_interpretability:
             claim = "lower precision lowers interpretability"
             differences = np.stack([interpretability_differences(grid, *pair, by) for pair in pairs])
-            questions.append(_Question(claim, name, "SD", differences, margin, True, len(pairs), **unknown))
+            questions.append(_Question(claim, name, "SD", differences, margin, True, len(pairs), unknown))
         claim = "lower precision changes maps more than retraining does"
         differences = similarity_beyond_retraining(grid, group)
         if not np.isnan(differences).all():
@@ -273,7 +276,7 @@ def _questions(grid: Grid, models: dict[str, Model], by: Pairs, margin: float) -
         if asks_interpretability:
             differences = np.stack([interpretability_differences(grid, *pair, by) for pair in pairs])
             claim = "saliency-guided training improves interpretability"
-            questions.append(_Question(claim, name, "SD", differences, margin, False, len(pairs), **unknown))
+            questions.append(_Question(claim, name, "SD", differences, margin, False, len(pairs), unknown))
         claim = "saliency-guided training lowers accuracy"
         questions.append(_Question(claim, name, "accuracy", accuracy, SAME_ACCURACY, True, len(pairs)))
     order = list(dict.fromkeys(q.claim for q in questions))

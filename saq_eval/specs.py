@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Any, Protocol, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -91,3 +91,34 @@ def label(name: str, parameters: Mapping[str, Any], function: Callable) -> str:
     usual = defaults(function)
     changed = [f"{key}={value}" for key, value in parameters.items() if value != usual[key]]
     return f"{name}:{','.join(changed)}" if changed else name
+
+
+class Labelled(Protocol):
+    """A thing with parameters, and the text that stands for both."""
+
+    @property
+    def label(self) -> str: ...
+
+
+T = TypeVar("T", bound=Labelled)
+
+
+def find_several(
+    kind: str, specs: Sequence[str], sets: Mapping[str, Sequence[str]], names: Iterable[str], find: Callable[[str], T]
+) -> list[T]:
+    """Return what specs stand for, sets of them taken apart and repetitions dropped.
+
+    Args:
+        kind: what they are, for messages.
+        specs: names with parameters, or names of sets.
+        sets: the specs that the name of a set stands for.
+        names: those that are valid beside the sets', for messages.
+        find: returns what one spec stands for.
+
+    Raises:
+        SaqEvalError: as `find` does, or if none is left.
+    """
+    found = [find(each) for spec in specs for each in sets.get(spec, [spec])]
+    if not found:
+        raise SaqEvalError(f"at least one {kind} is needed; valid: {', '.join((*sets, *names))}")
+    return list({each.label: each for each in found}.values())

@@ -33,7 +33,7 @@ from saq_eval.attribution import rules
 from saq_eval.errors import SaqEvalError
 from saq_eval.randomness import derived_seed
 from saq_eval.registry import Registry
-from saq_eval.specs import fill_parameters, label, parse_spec
+from saq_eval.specs import fill_parameters, find_several, label, parse_spec
 
 Baseline = Literal["black", "mean", "blur"]
 Family = Literal["gradient", "rules", "class activation", "perturbation", "control"]
@@ -223,11 +223,7 @@ def find_explainers(specs: Sequence[str]) -> list[Explainer]:
     Raises:
         SaqEvalError: as `find_explainer` does, or if none is left.
     """
-    sets = method_sets()
-    explainers = [find_explainer(name) for spec in specs for name in sets.get(spec, [spec])]
-    if not explainers:
-        raise SaqEvalError(f"at least one method is needed; valid: {', '.join((*sets, *METHODS))}")
-    return list({explainer.label: explainer for explainer in explainers}.values())
+    return find_several("method", specs, method_sets(), METHODS, find_explainer)
 
 
 def explain(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from saq_eval.errors import SaqEvalError
 from saq_eval.metrics.base import METRICS, Scorer, find_scorer
+from saq_eval.specs import find_several
 
 _QUICK = ("FaithfulnessCorrelation", "PixelFlipping", "PointingGame", "RelevanceRankAccuracy", "SSIM", "Spearman")
 # A metric that hides pixels has no verdict of its own: black, a digit's background, changes nothing where it hides
@@ -35,8 +35,4 @@ def find_scorers(specs: Sequence[str]) -> list[Scorer]:
     Raises:
         SaqEvalError: as `find_scorer` does, or if none is left.
     """
-    sets = metric_sets()
-    scorers = [find_scorer(name) for spec in specs for name in sets.get(spec, [spec])]
-    if not scorers:
-        raise SaqEvalError(f"at least one metric is needed; valid: {', '.join((*sets, *METRICS))}")
-    return list({scorer.label: scorer for scorer in scorers}.values())
+    return find_several("metric", specs, metric_sets(), METRICS, find_scorer)
