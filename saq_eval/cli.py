@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import sys
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from saq_eval.errors import SaqEvalError
+from saq_eval.errors import SaqEvalError, SaqEvalWarning
 
 if TYPE_CHECKING:
     from saq_eval.comparison import Comparison
@@ -622,8 +623,20 @@ def _complain(error: Exception | str) -> None:
     typer.echo(f"saq-eval: {' '.join(str(error).split())}", err=True)
 
 
+_show_warning = warnings.showwarning
+
+
+def _warn(message: Warning | str, category: type[Warning], *where: Any, **details: Any) -> None:
+    """Say a warning of ours in one line, without the line of code that it comes from."""
+    if issubclass(category, SaqEvalWarning):
+        _complain(f"warning: {message}")
+    else:
+        _show_warning(message, category, *where, **details)
+
+
 def main() -> None:
     """Run the command line; bad input ends in one line on standard error and exit code 2."""
+    warnings.showwarning = _warn
     try:
         code = app(prog_name="saq-eval", standalone_mode=False)
     except SaqEvalError as error:

@@ -10,7 +10,7 @@ import platform
 import shlex
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,14 +19,15 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 from tqdm.auto import tqdm
 
 from saq_eval import findings, statistics
 from saq_eval.attribution import CONTROLS, Explainer, explain, find_explainers
 from saq_eval.attribution.background import background_images
 from saq_eval.datasets import Dataset, load_dataset
-from saq_eval.devices import pick_device
-from saq_eval.errors import SaqEvalError, unknown_name
+from saq_eval.devices import pick_device, processor_cores
+from saq_eval.errors import SaqEvalError, in_short, unknown_name
 from saq_eval.gallery import choose_images, make_gallery
 from saq_eval.grid import Clock, Grid, Settings, Subject, Target
 from saq_eval.metrics import find_scorers
@@ -37,10 +38,10 @@ from saq_eval.reporting.formats import check_formats
 from saq_eval.reporting.notebook import Plots, notebook_summary
 from saq_eval.reporting.output import check_writable
 from saq_eval.studies import StudyComparison, load_study
-from saq_eval.tables import RANDOM_WEIGHTS, Tables, scorer_record
+from saq_eval.tables import RANDOM_WEIGHTS, Tables, check_keys, scorer_record
 from saq_eval.training.loop import predict
 from saq_eval.zoo import Model, check_reads, find_models, open_model, random_weights
-from saq_eval.zoo.cards import Card
+from saq_eval.zoo.cards import Card, twin
 
 MAPS = "maps"  # the folder of the kept maps, in the output folder
 _BAR = "{percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left, {desc}"
@@ -63,7 +64,8 @@ class Comparison:
             networks reach that differ from the baseline in the seed alone, and that of the network's own maps
             under tiny input `noise`; their difference is to the floor: "worse" says that quantization changed
             the maps more than retraining does, "equivalent" that they are the same.
-        effects: one row per scheme × training × method × metric, over all seeds.
+        effects: one row per group of networks that differ in the seed alone (`networks` with `training` names it) ×
+            method × metric, over all seeds.
         conditions: as the summary, over images on which both networks are right ("both right"), or agree ("agree").
         controls: one row per model × method × metric × control: the difference to the control's score,
             paired by image, and whether the metric tells the two apart ("better", "worse", "unclear"). A map by
@@ -98,6 +100,19 @@ class Comparison:
         """The frames by name."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("run", "gallery")}
 
+    def __repr__(self) -> str:
+        """Say what was compared and what the tables hold, in a few lines."""
+        run = self.run
+        sizes = ", ".join(f"{name} {len(table)}" for name, table in self.tables.items())
+        return "\n".join(
+            [
+                f"Comparison of {len(self.models)} networks on {run['samples']} images of {run['dataset']}, "
+                f"by {len(run['methods'])} methods and {len(run['metrics'])} metrics",
+                *run["headline"],
+                f"Rows by table: {sizes}",
+            ]
+        )
+
     def overview(self) -> pd.DataFrame:
         """Return a table for people: per model its accuracy, size, and how many comparisons are better or worse, as text."""
         rows = self.summary[(self.summary["role"] == "model") & (self.summary["category"] != "similarity")]
@@ -111,7 +126,8 @@ class Comparison:
             }
         )
         baselines = set(self.models["baseline"])
-        for verdict in ("worse", "better", "equivalent", "no evidence"):
+        few = [statistics.TOO_FEW] if statistics.TOO_FEW in set(rows["verdict"]) else []
+        for verdict in ("worse", "better", "equivalent", "no evidence", *few):
             table[verdict] = [
                 "–" if model in baselines else str(counts.get((model, verdict), 0)) for model in table["model"]
             ]
@@ -217,10 +233,14 @@ def compare(
             usual = planned.comparison
         else:
             usual = StudyComparison()
-        names = [names] if isinstance(names, str) else names
-        methods, metrics = (
-            [given] if isinstance(given, str) else default if given is None else given
-            for given, default in ((methods, usual.methods), (metrics, usual.metrics))
+        names, methods, metrics, formats = (
+            listed(kind, default if given is None else given)
+            for kind, given, default in (
+                ("model", names, None),
+                ("method", methods, usual.methods),
+                ("metric", metrics, usual.metrics),
+                ("format", formats, None),
+            )
         )
         samples = usual.samples if samples is None else samples
         explainers = [e for e in find_explainers(methods) if e.label not in CONTROLS]
@@ -229,14 +249,18 @@ def compare(
                 f"{' and '.join(CONTROLS)} are part of every comparison: name a method to compare with them"
             )
         scorers = find_scorers(metrics)
-        for name, value in (("samples", samples), ("batch_size", batch_size), ("workers", workers)):
+        for name, value, most in (
+            ("samples", samples, None),  # the test set's size is the limit
+            ("batch_size", batch_size, 100_000),
+            ("workers", workers, max(16, processor_cores())),
+        ):
             if type(value) is not int:
-                raise SaqEvalError(f"{name} is a whole number, not {value!r}")
-            if value < 1 and name != "samples":
-                raise SaqEvalError(f"{name} is at least 1, not {value}")
-        if isinstance(margin, str) or not 0 < margin < np.inf:
-            raise SaqEvalError(f"margin is above 0, in standard deviations, not {margin!r}")
-        if target not in get_args(Target):
+                raise SaqEvalError(f"{name} is a whole number, not {in_short(value)}")
+            if most is not None and not 1 <= value <= most:
+                raise SaqEvalError(f"{name} lies between 1 and {most}, not {value}")
+        if not isinstance(margin, (int, float)) or not 0 < margin < np.inf:
+            raise SaqEvalError(f"margin is above 0, in standard deviations, not {in_short(margin)}")
+        if not isinstance(target, str) or target not in get_args(Target):
             raise unknown_name("target", target, get_args(Target))
         check_seed(seed)
         if save_maps and output is None:
@@ -248,7 +272,7 @@ def compare(
         if names is None:
             chosen = [(card, folder) for card, folder in all_models if card.seed == 0]
         else:
-            chosen = find_models(dataset, list(names), zoo)
+            chosen = find_models(dataset, names, zoo)
         if not chosen:
             raise SaqEvalError("at least one model is needed")
         entries, baseline_of = _with_baselines(dataset, chosen, baseline, all_models)
@@ -287,6 +311,7 @@ def compare(
             pairs = findings.sound_pairs(grid, seed)
             tables = Tables(grid, loaded, pairs, seed, margin).all()
             tables["findings"] = findings.answer(grid, loaded, pairs, seed, margin)
+            check_keys(tables)
         seeds = {name: model.card.seed for name, model in loaded.items()}
         gallery = make_gallery(grid, choose_images(grid), seeds)
     hashes = {card.name: card.weights_sha256 for card, _ in all_models}
@@ -294,7 +319,7 @@ def compare(
         "command": _command(
             dataset=dataset,
             study=study,
-            models=None if models is None else ",".join([models] if isinstance(models, str) else models),
+            models=None if models is None else ",".join(names),
             baseline=baseline,
             methods=",".join(explainer.label for explainer in explainers),
             metrics=",".join(scorer.label for scorer in scorers),
@@ -306,6 +331,8 @@ def compare(
             workers=workers,
             device=device,
             save_maps=save_maps,
+            formats=",".join(formats) if tuple(formats) != ("csv",) else None,
+            trust_code=trust_code,
         ),
         "headline": findings.headline(tables),
         "dataset": dataset,
@@ -364,6 +391,21 @@ def compare(
     return result
 
 
+def listed(kind: str, given: Sequence[str] | str | None) -> list[str] | None:
+    """Return the names of several things as a list, where one may stand by itself; none where none are given.
+
+    Raises:
+        SaqEvalError: for what is no name.
+    """
+    if given is None:
+        return None
+    names = list(given) if isinstance(given, Iterable) and not isinstance(given, (str, nn.Module)) else [given]
+    for name in names:
+        if not isinstance(name, str):
+            raise SaqEvalError(f"a {kind} is asked for by its name, not by {in_short(name)}")
+    return names
+
+
 def _check_outputs(loaded: dict[str, Model], baseline_of: dict[str, str], sample: Dataset) -> None:
     """Raise `SaqEvalError` unless every network has as many outputs as its baseline."""
     outputs = {name: predict(model.network, sample.images[:1]).shape[1] for name, model in loaded.items()}
@@ -418,9 +460,7 @@ def _retrained(
     subjects = []
     for name in dict.fromkeys(baseline_of.values()):
         own = loaded[name].card
-        same = [
-            (c, folder) for c, folder in all_models if c.seed != own.seed and findings.twin(c) == findings.twin(own)
-        ]
+        same = [(c, folder) for c, folder in all_models if c.seed != own.seed and twin(c) == twin(own)]
         for card, folder in sorted(same, key=lambda entry: entry[0].seed)[:RETRAINED]:
             model = loaded.get(card.name) or open_model(card, folder, trust_code=trust_code)
             # It explains the baseline's classes: under another policy than labels, not those that it explains itself.

@@ -7,8 +7,9 @@ reports quantized networks that look at the right place less, and such that do m
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -18,7 +19,7 @@ from saq_eval import statistics
 from saq_eval.grid import Grid, Subject
 from saq_eval.metrics import Scorer
 from saq_eval.zoo import Model
-from saq_eval.zoo.cards import Card
+from saq_eval.zoo.cards import Card, twin
 
 ClaimVerdict = Literal["supported", "contradicted", "equivalent", "unsupported"]
 INTERPRETABILITY = ("faithfulness", "localisation")
@@ -203,14 +204,22 @@ class Group:
     """Networks that differ from one another in nothing but the seed, the baselines that they have included.
 
     Attributes:
+        name: the scheme's, with the architecture's before it where there are several, and with the first network's behind
+            it where that does not tell the group from another of the same training.
         architecture, scheme, training: as their cards say.
         members: by seed.
     """
 
+    name: str
     architecture: str
     scheme: str
     training: str
     members: dict[int, Subject]
+
+    @property
+    def first(self) -> str:
+        """The name of the first network."""
+        return next(iter(self.members.values())).name
 
 
 def group_over_seeds(grid: Grid, models: dict[str, Model]) -> list[Group]:
@@ -221,22 +230,23 @@ def group_over_seeds(grid: Grid, models: dict[str, Model]) -> list[Group]:
         key = (str(twin(card)), grid.by_name[name].baseline == name)
         if key in groups and card.seed in groups[key].members:
             key = (*key, name)
-        empty = Group(card.architecture.name, card.scheme.name, card.training, {})
+        empty = Group("", card.architecture.name, card.scheme.name, card.training, {})
         groups.setdefault(key, empty).members[card.seed] = grid.by_name[name]
-    return list(groups.values())
+    return _named(list(groups.values()))
 
 
-def twin(card: Card) -> tuple:
-    """Return what two networks share that differ in nothing but the seed; one trained elsewhere has no twin."""
-    return card.architecture, card.scheme, card.recipe or card.name, card.preprocessing
+def _named(groups: list[Group]) -> list[Group]:
+    several = len({group.architecture for group in groups}) > 1
+    named = [replace(g, name=f"{g.architecture} {g.scheme}" if several else g.scheme) for g in groups]
+    counts = Counter((group.name, group.training) for group in named)
+    return [
+        replace(group, name=f"{group.name} ({group.first})") if counts[group.name, group.training] > 1 else group
+        for group in named
+    ]
 
 
 def _questions(grid: Grid, models: dict[str, Model], by: Pairs, margin: float) -> list[_Question]:
     groups = group_over_seeds(grid, models)
-    several = len({group.architecture for group in groups}) > 1
-
-    def label(group: Group, *parts: str) -> str:
-        return ", ".join([*([group.architecture] if several else []), *parts])
 
     def counts(subject: Subject) -> bool:
         """Whether a network says something of lower precision: quantized, beside full precision of its own training."""
@@ -250,7 +260,7 @@ def _questions(grid: Grid, models: dict[str, Model], by: Pairs, margin: float) -
     questions = []
     for group in quantized:
         pairs = [(s, grid.by_name[s.baseline]) for s in group.members.values()]
-        name = label(group, group.scheme, group.training)
+        name = f"{group.name}, {group.training}"
         claim = "lower precision lowers accuracy"
         questions.append(_Question(claim, name, "accuracy", _accuracy(grid, pairs), SAME_ACCURACY, True, len(pairs)))
         if asks_interpretability:
@@ -261,18 +271,14 @@ def _questions(grid: Grid, models: dict[str, Model], by: Pairs, margin: float) -
         differences = similarity_beyond_retraining(grid, group)
         if not np.isnan(differences).all():
             questions.append(_Question(claim, name, "similarity", differences, statistics.SAME_MAPS, True, len(pairs)))
-    for group in groups:
-        others = [
-            other
-            for other in groups
-            if (other.architecture, other.scheme, other.training) == (group.architecture, group.scheme, "standard")
-        ]
-        if group.training != "saliency-guided" or len(others) != 1:
-            continue
-        pairs = [(s, others[0].members[seed]) for seed, s in group.members.items() if seed in others[0].members]
+    for group in (group for group in groups if group.training == "saliency-guided"):
+        unguided = _unguided(models[group.first].card)
+        others = [other for other in groups if other.training == "standard"]
+        same = [other for other in others if _unguided(models[other.first].card) == unguided]
+        pairs = [(s, same[0].members[seed]) for seed, s in group.members.items() if same and seed in same[0].members]
         if not pairs:
             continue
-        name, accuracy = label(group, group.scheme), _accuracy(grid, pairs)
+        name, accuracy = group.name, _accuracy(grid, pairs)
         if asks_interpretability:
             differences = np.stack([interpretability_differences(grid, *pair, by) for pair in pairs])
             claim = "saliency-guided training improves interpretability"
@@ -281,6 +287,11 @@ def _questions(grid: Grid, models: dict[str, Model], by: Pairs, margin: float) -
         questions.append(_Question(claim, name, "accuracy", accuracy, SAME_ACCURACY, True, len(pairs)))
     order = list(dict.fromkeys(q.claim for q in questions))
     return sorted(questions, key=lambda q: order.index(q.claim))
+
+
+def _unguided(card: Card) -> tuple:
+    """Return what a network shares with one that differs from it in saliency-guided training alone, and in the seed."""
+    return twin(replace(card, recipe=replace(card.recipe, saliency_guided=None)))
 
 
 def _accuracy(grid: Grid, pairs: Sequence[tuple[Subject, Subject]]) -> np.ndarray:
@@ -298,7 +309,7 @@ def _sentence(question: _Question, found: dict, verdict: ClaimVerdict) -> str:
         "similarity": (100, " % of the way from unrelated to identical maps", 1),
     }[question.unit]
     value, low, high = (scale * found[name] for name in ("delta", "delta_ci_low", "delta_ci_high"))
-    numbers = f"{value:+z.{digits}f}{unit} [{low:+z.{digits}f}, {high:+z.{digits}f}]".replace("-", "−")
+    numbers = f"{_signed(value, digits)}{unit} [{_signed(low, digits)}, {_signed(high, digits)}]"
     words = {
         "supported": "the data support it",
         "contradicted": "the data say the opposite",
@@ -311,6 +322,11 @@ def _sentence(question: _Question, found: dict, verdict: ClaimVerdict) -> str:
     ):  # of the interval alone, which is not corrected for the number of claims, it may look so
         over += f", p = {found['p_adjusted']:.2g} after correction"
     return f"{question.networks}: {words[verdict]}: {numbers}, {over}."
+
+
+def _signed(number: float, digits: int = 2) -> str:
+    """Return a number with its sign, a minus and no hyphen."""
+    return f"{number:+z.{digits}f}".replace("-", "−")
 
 
 def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
@@ -327,8 +343,12 @@ def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
     widths = models.set_index("model")["weight_bits"]
     full = (widths[models["baseline"].unique()] == "32").all()
     baseline = "the full-precision network" if full else "the baseline"
-    deltas = 100 * compared.groupby("scheme", sort=False)["accuracy_delta"].mean()
-    said = ", ".join(f"{scheme} {delta:+.2f}" for scheme, delta in deltas.items()).replace("-", "−")
+    deltas = 100 * compared.groupby(["networks", "training"], sort=False)["accuracy_delta"].mean()
+    trainings = compared["training"].nunique()
+    said = ", ".join(
+        f"{name}{f', {training},' if trainings > 1 else ''} {_signed(delta)}"
+        for (name, training), delta in deltas.items()
+    )
     rows = summary[(summary["role"] == "model") & (summary["model"] != summary["baseline"])]
     judged = rows[rows["category"].isin(INTERPRETABILITY)]
     similar = rows[rows["category"] == "similarity"]
@@ -352,6 +372,9 @@ def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
 
 def _counts(rows: pd.DataFrame) -> str:
     counts = rows["verdict"].value_counts()
-    worse, better, same = (int(counts.get(verdict, 0)) for verdict in ("worse", "better", "equivalent"))
-    rest = len(rows) - worse - better - same
-    return f"{worse} are worse, {better} better, {same} equivalent, and {rest} show nothing"
+    worse, better, same, few = (
+        int(counts.get(verdict, 0)) for verdict in ("worse", "better", "equivalent", statistics.TOO_FEW)
+    )
+    rest = len(rows) - worse - better - same - few
+    said = f"{worse} are worse, {better} better, {same} equivalent, and {rest} show nothing"
+    return f"{said}; {few} have too few images for a verdict, below {statistics.ENOUGH}" if few else said

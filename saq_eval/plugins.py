@@ -11,18 +11,21 @@ An entry point names a module; importing it registers what it brings with `regis
 from __future__ import annotations
 
 import importlib.metadata
+import multiprocessing
+import warnings
 
-from saq_eval.errors import SaqEvalError
+from saq_eval.errors import SaqEvalWarning
 
 GROUP = "saq_eval"
 _state = {"loaded": False}
+_failed: list[str] = []
 
 
 def load_plugins() -> None:
     """Import every installed package's entry points, once in a process.
 
-    Raises:
-        SaqEvalError: names the entry point that cannot be imported.
+    One that cannot be imported is warned of (`SaqEvalWarning`) and left out: most of what is asked for does not need
+    it. Where a name is unknown, the error says that it may be that package's; see `failed_plugins`.
     """
     if _state["loaded"]:
         return
@@ -32,7 +35,14 @@ def load_plugins() -> None:
             entry.load()
         except Exception as error:  # whatever the package's own code raises
             package = entry.dist.name if entry.dist else "an installed package"
-            raise SaqEvalError(
+            _failed.append(
                 f"{package} brings an extension {entry.name!r} ({entry.value}) that cannot be imported: "
                 f"{type(error).__name__}: {error}"
-            ) from error
+            )
+            if multiprocessing.parent_process() is None:  # a worker's parent has said so
+                warnings.warn(f"{_failed[-1]}; going on without it", SaqEvalWarning, stacklevel=2)
+
+
+def failed_plugins() -> tuple[str, ...]:
+    """Return a sentence for each extension that could not be imported, whose names are therefore unknown."""
+    return tuple(_failed)

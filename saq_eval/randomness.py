@@ -9,13 +9,13 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from saq_eval.errors import SaqEvalError
+from saq_eval.errors import SaqEvalError, in_short
 
 
 def check_seed(seed: int) -> None:
     """Raise `SaqEvalError` unless a seed is a whole number from 0 to 2^32 − 1, which all generators take."""
     if type(seed) is not int or not 0 <= seed < 2**32:
-        raise SaqEvalError(f"a seed is a whole number from 0 to {2**32 - 1}, not {seed!r}")
+        raise SaqEvalError(f"a seed is a whole number from 0 to {2**32 - 1}, not {in_short(seed)}")
 
 
 @contextlib.contextmanager

@@ -16,7 +16,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 from saq_eval.errors import SaqEvalError, unknown_name
 
 # Kinds of parameters, for annotations.
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10_000)]  # of steps, samples, masks: what takes a pass of the network each
+Pixels = Annotated[int, Field(ge=1)]  # of a window, a step, a subset: the image sets the upper limit
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -116,9 +117,12 @@ def find_several(
         find: returns what one spec stands for.
 
     Raises:
-        SaqEvalError: as `find` does, or if none is left.
+        SaqEvalError: as `find` does, a spec that is no text, or if none is left.
     """
-    found = [find(each) for spec in specs for each in sets.get(spec, [spec])]
+    for spec in specs:
+        if not isinstance(spec, str):
+            raise unknown_name(kind, spec, (*sets, *names))
+    found = [find(each) for spec in specs for each in sets.get(spec.casefold(), [spec])]
     if not found:
         raise SaqEvalError(f"at least one {kind} is needed; valid: {', '.join((*sets, *names))}")
     return list({each.label: each for each in found}.values())

@@ -19,7 +19,8 @@ many comparisons at once, one per row, and leave out NaN, which marks an undefin
   that standard deviation: by Cohen's convention, a small effect. Similarities to the baseline's maps are compared
   with those that retrained networks reach, but equivalent means the same maps: that they went less than `SAME_MAPS`
   of the way from identical to unrelated ones.
-- **Few images.** Fewer than `ENOUGH` give no verdict: three hits against three hits are no evidence of sameness.
+- **Few images.** Fewer than `ENOUGH` give no verdict but "too few images": three hits against three hits are no
+  evidence of sameness.
 - **Many tests.** p-values of a table are adjusted to hold the false discovery rate (Benjamini and Hochberg 1995),
   those of equivalence by themselves.
 """
@@ -40,7 +41,8 @@ LEVEL = 0.05
 ENOUGH = 10
 MARGIN = 0.2
 SAME_MAPS = 0.05
-Verdict = Literal["worse", "better", "no evidence", "equivalent", ""]
+TOO_FEW = "too few images"
+Verdict = Literal["worse", "better", "no evidence", "equivalent", "too few images", ""]
 
 
 def defined_mean(values: np.ndarray) -> float:
@@ -178,7 +180,8 @@ class Effects:
         margin: within which a difference counts as none, in the metric's unit.
         p_equivalence: of a difference beyond the margin, adjusted.
         verdict: "equivalent" where p_equivalence is below 5 %, else "worse" or "better" where p_adjusted is,
-            else "no evidence"; "" where there are fewer than ten images.
+            else "no evidence"; "too few images" where there are fewer than ten; "" where maps are alike in part
+            and there is nothing to compare that with.
     """
 
     n: np.ndarray
@@ -249,8 +252,8 @@ def compare_paired(
         effect_size = np.where(spread > 0, delta / spread, np.nan)
     found = np.where((delta > 0) == higher_is_better, "better", "worse")
     verdict = np.select(
-        [enough < ENOUGH, p_equivalence < LEVEL, count < ENOUGH, p_adjusted < LEVEL],
-        ["", "equivalent", "", found],
+        [enough < ENOUGH, p_equivalence < LEVEL, count == 0, count < ENOUGH, p_adjusted < LEVEL],
+        [TOO_FEW, "equivalent", "", TOO_FEW, found],
         "no evidence",
     ).astype(object)
     return Effects(count, delta, low, high, p_value, p_adjusted, effect_size, margins, p_equivalence, verdict)

@@ -16,12 +16,26 @@ from saq_eval.attribution import CONTROLS
 from saq_eval.findings import Pairs, corrected, group_over_seeds, interpretability_differences
 from saq_eval.grid import Grid, Subject
 from saq_eval.metrics import Metric, Scorer
-from saq_eval.quantization.costs import layer_costs
+from saq_eval.quantization.costs import bit_widths, layer_costs
 from saq_eval.zoo import Model
 
 RANDOM_WEIGHTS = "random weights"
 MODEL_COLUMNS = ("dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "seed", "role")
 CONDITIONS = ("both right", "agree")
+# What tells a row from all others of its table; the dataset is one and the same.
+KEYS = {
+    "scores": ("model", "method", "metric", "sample"),
+    "summary": ("model", "method", "metric"),
+    "effects": ("networks", "training", "method", "metric"),
+    "conditions": ("model", "method", "metric", "condition"),
+    "controls": ("model", "method", "metric", "control"),
+    "curves": ("model", "method", "metric", "step"),
+    "agreement": ("metric", "other"),
+    "robustness": ("method",),
+    "models": ("model",),
+    "layers": ("model", "layer"),
+    "findings": ("claim", "networks"),
+}
 INTERPRETABILITY_COLUMNS = ("interpretability", "interpretability_ci_low", "interpretability_ci_high")
 
 
@@ -40,6 +54,10 @@ class Tables:
         self._grid, self._models, self._pairs, self._seed, self._margin = grid, models, pairs, seed, margin
         self._scorers: dict[str, Scorer] = {scorer.label: scorer for scorer in grid.settings.scorers}
         self._metrics: dict[str, Metric] = {label: scorer.metric for label, scorer in self._scorers.items()}
+        self._groups = group_over_seeds(grid, models)
+        image = grid.settings.sample.images[:1]
+        self._layers = {name: layer_costs(model.frozen, model.card.scheme, image) for name, model in models.items()}
+        self._bits = {name: bit_widths(layers) for name, layers in self._layers.items()}
 
     def all(self) -> dict[str, pd.DataFrame]:
         """Return all tables by name; `saq_eval.Comparison` says what they hold."""
@@ -62,8 +80,11 @@ class Tables:
         card = self._models[subject.name if subject.role == "model" else subject.baseline].card
         values: tuple = (card.dataset, subject.name, "fp32", "32", "32", "none", self._seed, subject.role)
         if subject.role == "model":
-            bits = card.scheme.hidden_bits("weight_bits"), card.scheme.hidden_bits("activation_bits")
-            values = (card.dataset, subject.name, card.scheme.name, *bits, card.training, card.seed, "model")
+            bits = self._bits[subject.name]
+            values = (
+                *(card.dataset, subject.name, card.scheme.name, bits.weights, bits.activations),
+                *(card.training, card.seed, "model"),
+            )
         return dict(zip(MODEL_COLUMNS, values, strict=True))
 
     def _row(self, subject: Subject, method: str, metric: str) -> dict[str, Any]:
@@ -175,10 +196,10 @@ class Tables:
         return _frame(rows, measured, (*MODEL_COLUMNS, "method", "metric", "category", "higher_is_better", "degenerate", "n", "mean", "ci_low", "ci_high", "baseline", *_without(effects, "n"), "chance", "corrected", "floor", "noise"))  # fmt: skip  # noqa: E501
 
     def effects(self) -> pd.DataFrame:
-        """Return a row per architecture, scheme, training, method and metric, over all seeds, for all that are not baselines."""
+        """Return a row per group of networks that differ in the seed alone, method and metric, but for baselines."""
         rows, values, differences, references, distances = [], [], [], [], []
         methods = [explainer.label for explainer in self._grid.settings.explainers]
-        for group in group_over_seeds(self._grid, self._models):
+        for group in self._groups:
             members = [subject for subject in group.members.values() if not subject.is_baseline]
             for method, metric in itertools.product(methods if members else (), self._metrics):
                 scores = [self._grid.cells[s, method].scores[metric] for s in members]
@@ -189,6 +210,7 @@ class Tables:
                 rows.append(
                     {
                         "dataset": self._models[members[0].name].card.dataset,
+                        "networks": group.name,
                         "architecture": group.architecture,
                         "scheme": group.scheme,
                         "training": group.training,
@@ -208,7 +230,7 @@ class Tables:
                 distances.append(
                     np.stack([self._distance(s, method, metric, v) for s, v in zip(members, scores, strict=True)])
                 )
-        columns = ("dataset", "architecture", "scheme", "training", "method", "metric", "category", "higher_is_better", "seeds")  # fmt: skip  # noqa: E501
+        columns = ("dataset", "networks", "architecture", "scheme", "training", "method", "metric", "category", "higher_is_better", "seeds")  # fmt: skip  # noqa: E501
         if not rows:
             return pd.DataFrame(columns=columns)
         mean, low, high = statistics.intervals(_padded(values), self._seed)
@@ -387,6 +409,7 @@ class Tables:
             zip(self._models, zip(*statistics.intervals(scores, self._seed), strict=True), strict=True)
         )
         accuracies = {name: self._accuracy(name) for name in self._models}
+        networks = {subject.name: group.name for group in self._groups for subject in group.members.values()}
         for name, model in self._models.items():
             subject = grid.by_name[name]
             log_p, log_q = (log_softmax(grid.logits[n].astype(np.float64), axis=1) for n in (subject.baseline, name))
@@ -394,7 +417,8 @@ class Tables:
             rows.append(
                 about
                 | {
-                    "first_last_bits": model.card.scheme.ends.weight_bits,
+                    "networks": networks[name],
+                    "first_last_bits": self._bits[name].ends,
                     "accuracy": accuracies[name],
                     "baseline": subject.baseline,
                     "accuracy_delta": accuracies[name] - accuracies[subject.baseline],
@@ -404,7 +428,7 @@ class Tables:
                     "size_kib": model.ideal_bytes / 1024,
                     "file_kib": model.file_bytes / 1024,
                     "compression_ratio": 4 * model.parameters / model.ideal_bytes,
-                    "bops": sum(layer.bops for layer in self._layers(model)),
+                    "bops": sum(layer.bops for layer in self._layers[name]),
                     "surrogate_gap": grid.surrogate_gaps[name],
                     **dict(zip(INTERPRETABILITY_COLUMNS, interpretability[name], strict=True)),
                 }
@@ -413,9 +437,6 @@ class Tables:
 
     def _accuracy(self, name: str) -> float:
         return round(float((self._grid.logits[name].argmax(axis=1) == self._grid.test_labels).mean()), 6)
-
-    def _layers(self, model: Model) -> list:
-        return layer_costs(model.frozen, model.card.scheme, self._grid.settings.sample.images[:1])
 
     def layers(self) -> pd.DataFrame:
         """Return a row per model and layer with weights."""
@@ -433,9 +454,22 @@ class Tables:
                 "mbops": layer.bops / 1e6,
             }
             for name, model in self._models.items()
-            for layer in self._layers(model)
+            for layer in self._layers[name]
         ]
         return pd.DataFrame(rows)
+
+
+def check_keys(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Return the tables, in each of which `KEYS` tells every row from all others.
+
+    Raises:
+        RuntimeError: names the table and the first row that is there twice: a fault of this package.
+    """
+    for name, table in tables.items():
+        twice = table.duplicated(list(KEYS[name]))
+        if twice.any():
+            raise RuntimeError(f"the table {name} has two rows for {tuple(table.loc[twice, list(KEYS[name])].iloc[0])}")
+    return tables
 
 
 def _frame(rows: list[dict], measured: dict[str, Any], columns: Sequence[str]) -> pd.DataFrame:

@@ -40,7 +40,7 @@ def test_compare_writes_the_report_to_the_default_folder(tmp_path):
     files = {file.name for file in folder.iterdir()}
     assert {"scores.csv", "summary.csv", "effects.csv", "report.html", "run.json", "gallery.npz"} < files
     assert {"summary.md", "tables.tex"} < files
-    assert re.search(r"cnn-w2a2-sgt +(99|100)\.\d\d +\d\.\d\d +40 +\d+ +\d+ +\d+ +\d+ +0\.\d{3}", done.stdout)
+    assert re.search(r"cnn-w2a2-sgt +(99|100)\.\d\d +\d\.\d\d +40 +0 +0 +0 +0 +4 +0\.\d{3}", done.stdout)
     assert "Test accuracy against the full-precision network" in done.stdout and "\x1b" not in done.stdout
 
     # The page can be rendered anew, alone or with others, without computing anything.
@@ -112,7 +112,7 @@ def test_a_study_prints_a_finding_for_each_claim(tmp_path):
             "does not divide the 784",
         ),
         (["compare", "--dataset", "digits", "--margin", "0"], "margin is above 0, in standard deviations, not 0.0"),
-        (["compare", "--dataset", "digits", "--workers", "0"], "workers is at least 1, not 0"),
+        (["compare", "--dataset", "digits", "--workers", "0"], "workers lies between 1 and 16, not 0"),
         (["compare", "--dataset", "digits", "--formats", "xls"], "unknown format 'xls'"),
         (["compare", "--dataset", "digits", "--study", "papre"], "unknown study 'papre'; did you mean 'paper'?"),
         (["report", "nowhere"], "nowhere holds no finished comparison"),

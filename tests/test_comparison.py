@@ -20,6 +20,7 @@ from saq_eval.attribution import find_explainers
 from saq_eval.attribution.store import read_maps
 from saq_eval.grid import Clock, Grid, Settings, Subject, run_all
 from saq_eval.metrics import find_scorer, find_scorers, metric_sets
+from saq_eval.tables import KEYS, check_keys
 from saq_eval.zoo import random_weights
 
 MODEL = ["dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "seed", "role"]
@@ -425,10 +426,23 @@ def test_run_json_is_the_whole_record(result, tmp_path):
         ({"target": "prediction"}, "unknown target 'prediction'; did you mean 'predicted'"),
         ({"save_maps": True, "output": None}, "maps are kept in the output folder: name one"),
         ({"methods": []}, "at least one method is needed"),
-        ({"metrics": ["ssim"]}, "unknown metric 'ssim'; did you mean 'SSIM'"),
+        ({"metrics": ["sim"]}, "unknown metric 'sim'; did you mean 'SSIM'"),
         ({"samples": 0}, "samples must lie between 1 and 360"),
         ({"samples": 361}, "samples must lie between 1 and 360"),
-        ({"batch_size": 0}, "batch_size is at least 1"),
+        ({"batch_size": 0}, "batch_size lies between 1 and 100000, not 0"),
+        ({"workers": 100_000}, r"workers lies between 1 and \d+, not 100000"),
+        ({"workers": 1.5}, "workers is a whole number, not 1.5"),
+        ({"methods": [result_html]}, "a method is asked for by its name, not by the function result_html"),
+        ({"methods": result_html}, "a method is asked for by its name, not by the function result_html"),
+        ({"metrics": [torch.nn.Identity()]}, "a metric is asked for by its name, not by a Identity"),
+        ({"models": torch.nn.Identity()}, "a model is asked for by its name, not by a Identity"),
+        ({"baseline": torch.nn.Identity()}, "a digits model is asked for by its name, not by a Identity; valid: cnn"),
+        ({"dataset": torch.nn.Identity()}, "a dataset is asked for by its name, not by a Identity; valid: digits"),
+        ({"target": torch.zeros(2)}, "a target is asked for by its name, not by a Tensor"),
+        ({"seed": torch.nn.Identity()}, "a seed is a whole number from 0 to 4294967295, not a Identity"),
+        ({"margin": torch.nn.Identity()}, "margin is above 0, in standard deviations, not a Identity"),
+        ({"zoo": torch.nn.Identity()}, "a path is a text, not a Identity"),
+        ({"formats": ["docx"]}, "unknown format 'docx'"),
         ({"seed": -1}, "a seed is a whole number from 0"),
         ({"models": []}, "at least one model is needed"),
         ({"device": "tpu"}, "unknown device 'tpu'"),
@@ -439,6 +453,59 @@ def test_bad_input_is_refused_before_anything_is_written(arguments, message, tmp
     with pytest.raises(SaqEvalError, match=message):
         saq_eval.compare(**{"dataset": "digits", "output": output, "progress": False} | arguments)
     assert not output.exists()
+
+
+def test_names_in_any_case_and_one_name_for_a_list():
+    arguments = {"models": "cnn-w2a2", "methods": "Saliency", "metrics": "ssim", "samples": 3, "progress": False}
+    run = saq_eval.compare("digits", **arguments).run
+    assert next(iter(run["methods"])) == "saliency" and list(run["metrics"]) == ["SSIM"]
+    assert "--models cnn-w2a2 --methods saliency --metrics SSIM" in run["command"]
+
+
+def test_every_row_of_every_table_has_a_key(result):
+    assert set(KEYS) == set(result.tables)
+    for name, table in result.tables.items():
+        assert not table.duplicated(list(KEYS[name])).any(), name
+    twice = pd.concat([result.models, result.models.head(1)])
+    with pytest.raises(RuntimeError, match=r"the table models has two rows for \('cnn-fp32',\)"):
+        check_keys({"models": twice})
+
+
+def test_networks_of_one_scheme_that_are_no_twins_keep_their_rows(tmp_path):
+    """A copy that was trained by another recipe, as a calibrated network beside a trained one."""
+    builtin = Path(saq_eval.__file__).parent.parent / "model_zoo" / "digits" / "cnn-w2a2"
+    shutil.copytree(builtin, tmp_path / "zoo" / "digits" / "p-w2a2")
+    card = tmp_path / "zoo" / "digits" / "p-w2a2" / "card.yaml"
+    text = card.read_text().replace("name: cnn-w2a2\n", "name: p-w2a2\n", 1)
+    card.write_text(text.replace("epochs: 20", "epochs: 21"))
+    result = saq_eval.compare(
+        "digits", models=["cnn-w2a2", "p-w2a2"], methods=["saliency"], metrics=["PointingGame"], samples=12,
+        zoo=tmp_path / "zoo", output=tmp_path / "report", formats=["latex", "csv"], progress=False,
+    )  # fmt: skip
+    names = ["w2a2 (cnn-w2a2)", "w2a2 (p-w2a2)"]
+    assert list(result.effects["networks"]) == names and set(result.models["networks"]) == {"fp32", *names}
+    lower = result.findings[result.findings["claim"] == "lower precision lowers accuracy"]
+    assert list(lower["networks"]) == [f"{name}, standard" for name in names]
+    assert all(name in result.run["headline"][0] for name in names)
+    latex = (tmp_path / "report" / "tables.tex").read_text()
+    assert "w2a2 (cnn{-}w2a2)" in latex and "w2a2 (p{-}w2a2)" in latex
+    assert " --formats latex,csv" in result.run["command"]
+
+
+def test_a_result_is_said_in_a_few_lines(result):
+    text = repr(result)
+    assert len(text) < 1000 and text.startswith("Comparison of 4 networks on 20 images of digits")
+    assert all(sentence in text for sentence in result.run["headline"])
+
+
+def test_below_ten_images_the_verdict_says_why(tmp_path):
+    result = saq_eval.compare(
+        "digits", models=["cnn-w2a2"], methods=["saliency"], metrics=["PointingGame"], samples=8, progress=False
+    )
+    assert set(result.summary["verdict"]) == {"too few images"} == set(result.effects["verdict"])
+    assert "too few images" in result.overview().columns
+    assert result.run["headline"][1].endswith("1 have too few images for a verdict, below 10.")
+    assert "too few images" in result_html(result)
 
 
 def test_an_output_folder_that_cannot_be_written(tmp_path):

@@ -1,15 +1,18 @@
 """Findings of comparisons whose scores are made by hand, so that what is true of them is known."""
 
 import zlib
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from saq_eval import findings
 from saq_eval.attribution import CONTROLS, find_explainers
 from saq_eval.grid import Cell, Grid, Settings, Subject
 from saq_eval.metrics import find_scorers
+from saq_eval.zoo import ArchitectureCard
 from saq_eval.zoo.finding import find_models
 
 N = 60
@@ -172,6 +175,57 @@ def test_networks_are_grouped_over_seeds(make_grid):
         ("fp32", "saliency-guided", ["cnn-fp32-sgt"]),
         ("w2a2", "saliency-guided", ["cnn-w2a2-sgt"]),
     ]
+
+
+def test_networks_that_are_no_twins_are_told_apart(make_grid):
+    """One scheme and training, but a recipe, arguments or an architecture of its own: names are unique by training."""
+    names = ["cnn-fp32", "cnn-w2a2", "cnn-fp32-s1", "cnn-w2a2-s1", "cnn-w4a4"]
+    grid, models = make_grid(names, lambda *_: 0.0)
+    card = models["cnn-w2a2-s1"].card
+    calibrated = replace(card, seed=0, recipe=replace(card.recipe, epochs=card.recipe.epochs + 1))
+    models["cnn-w2a2-s1"] = SimpleNamespace(card=calibrated)
+    groups = findings.group_over_seeds(grid, models)
+    assert [(g.name, len(g.members)) for g in groups] == [
+        ("fp32", 2), ("w2a2 (cnn-w2a2)", 1), ("w2a2 (cnn-w2a2-s1)", 1), ("w4a4", 1),
+    ]  # fmt: skip
+    models["cnn-w4a4"] = SimpleNamespace(card=replace(models["cnn-w4a4"].card, architecture=ArchitectureCard("lenet")))
+    assert [g.name for g in findings.group_over_seeds(grid, models)][-1] == "lenet w4a4"
+
+
+def test_the_precision_of_training_makes_no_other_twin(make_grid):
+    names = ["cnn-fp32", "cnn-w2a2", "cnn-fp32-s1", "cnn-w2a2-s1"]
+    grid, models = make_grid(names, lambda *_: 0.0)
+    card = models["cnn-w2a2-s1"].card
+    other = {"bfloat16": "float32", "float32": "bfloat16"}[card.recipe.precision]
+    models["cnn-w2a2-s1"] = SimpleNamespace(card=replace(card, recipe=replace(card.recipe, precision=other)))
+    assert [len(g.members) for g in findings.group_over_seeds(grid, models)] == [2, 2]
+
+
+def test_the_headline_speaks_of_each_group_and_keeps_names_as_they_are():
+    rows = [
+        ("cnn-fp32", "fp32", 0.0, "cnn-fp32"),
+        ("p-w3a3", "p-w3a3 (calibrated)", -0.01, "cnn-fp32"),
+        ("p-w3a3-t", "p-w3a3 (p-w3a3-t)", 0.02, "cnn-fp32"),
+    ]
+    models = pd.DataFrame(rows, columns=["model", "networks", "accuracy_delta", "baseline"])
+    models = models.assign(training="standard", weight_bits="32", scheme="p-w3a3")
+    summary = pd.DataFrame(columns=["role", "model", "baseline", "category", "verdict", "floor"])
+    said = findings.headline({"models": models, "summary": summary})[0]
+    assert said.endswith("in points: p-w3a3 (calibrated) −1.00, p-w3a3 (p-w3a3-t) +2.00.")
+
+
+def test_the_headline_says_why_few_images_give_no_verdict():
+    models = pd.DataFrame([("a", "fp32", 0.0, "a"), ("b", "w4a4", 0.0, "a")])
+    models.columns = ["model", "networks", "accuracy_delta", "baseline"]
+    models = models.assign(training="standard", weight_bits="32")
+    summary = pd.DataFrame(
+        {"role": "model", "model": "b", "baseline": "a", "category": "faithfulness", "floor": np.nan,
+         "verdict": ["too few images", "worse"]}
+    )  # fmt: skip
+    said = findings.headline({"models": models, "summary": summary})[1]
+    assert said.endswith(
+        "1 are worse, 0 better, 0 equivalent, and 0 show nothing; 1 have too few images for a verdict, below 10."
+    )
 
 
 def test_what_is_unsupported_says_its_corrected_p(make_grid):

@@ -72,9 +72,21 @@ def test_methods_with_parameters(package, tmp_path):
     assert "flat: level=high: input should be a valid number" in wrong.stderr
 
 
-def test_an_extension_that_cannot_be_imported_is_named(package):
-    done = saq_eval(package("raise RuntimeError('no luck')"), "architectures")
-    assert done.returncode == 2
-    assert done.stderr == (
-        "saq-eval: their-nets brings an extension 'nets' (their_nets) that cannot be imported: RuntimeError: no luck\n"
-    )
+def test_an_extension_that_cannot_be_imported_stops_only_what_needs_it(package):
+    site = package("raise RuntimeError('no luck')")
+    broken = "their-nets brings an extension 'nets' (their_nets) that cannot be imported: RuntimeError: no luck"
+    done = saq_eval(site, "architectures")
+    assert done.returncode == 0 and done.stdout.split() == ["cnn", "resnet20"]
+    assert done.stderr == f"saq-eval: warning: {broken}; going on without it\n"
+    asked = saq_eval(site, "explain", "--dataset", "digits", "--index", "1", "--methods", "their_method")
+    assert asked.returncode == 2 and asked.stderr.splitlines()[-1].endswith(f"; {broken}")
+    assert asked.stderr.splitlines()[-1].startswith("saq-eval: unknown method 'their_method'")
+
+
+def test_workers_do_not_repeat_the_warning(package, tmp_path):
+    site = package("raise RuntimeError('no luck')")
+    done = saq_eval(
+        site, "compare", "--dataset", "digits", "--models", "cnn-w2a2", "--methods", "saliency", "--metrics", "SSIM",
+        "--samples", "4", "--workers", "2", "--output", str(tmp_path),
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stderr.count("no luck") == 1

@@ -4,7 +4,9 @@ import pytest
 from pydantic import Field
 
 from saq_eval import SaqEvalError
-from saq_eval.specs import defaults, fill_parameters, label, parse_spec, split_specs
+from saq_eval.attribution import find_explainers
+from saq_eval.metrics import find_scorers
+from saq_eval.specs import Count, defaults, fill_parameters, label, parse_spec, split_specs
 
 
 def blur(image, *, sigma: Annotated[float, Field(gt=0)] = 1.5, mode: Literal["near", "far"] = "near", taps: int = 3):
@@ -47,6 +49,23 @@ def test_parameters_are_checked_and_converted():
     ):
         with pytest.raises(SaqEvalError, match=message):
             fill_parameters("blur", blur, given)
+
+
+def test_counts_have_a_limit():
+    def smooth(*, n_samples: Count = 25):
+        """A function that draws."""
+
+    assert fill_parameters("smooth", smooth, {"n_samples": "10000"}) == {"n_samples": 10_000}
+    with pytest.raises(SaqEvalError, match="smooth: n_samples=1000000000: input should be less than or equal to 10000"):
+        fill_parameters("smooth", smooth, {"n_samples": "1000000000"})
+
+
+def test_sets_and_names_in_any_case():
+    assert [e.label for e in find_explainers(["Quick"])] == [e.label for e in find_explainers(["quick"])]
+    assert [s.label for s in find_scorers(["ssim", "SSIM", "pixelflipping:baseline=blur"])] == [
+        "SSIM",
+        "PixelFlipping:baseline=blur",
+    ]
 
 
 def test_labels_are_read_back():

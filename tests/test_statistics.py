@@ -96,7 +96,7 @@ def test_verdicts():
     noise = 0.05 * rows(40, seed=6)
     differences = np.stack([noise + 1, noise - 1, 10 * noise, noise, np.zeros(40), np.full(40, np.nan)])
     effects = compare_paired(differences, np.ones(6), np.array([True, True, True, True, True, True]), 0)
-    assert effects.verdict.tolist() == ["better", "worse", "no evidence", "equivalent", "equivalent", ""]
+    assert effects.verdict.tolist() == ["better", "worse", "no evidence", "equivalent", "equivalent", "too few images"]
     assert effects.effect_size[0] == pytest.approx(effects.delta[0])
     turned = compare_paired(differences, np.ones(6), np.zeros(6, dtype=bool), 0)
     assert turned.verdict.tolist()[:2] == ["worse", "better"]
@@ -106,8 +106,10 @@ def test_verdicts():
 
 
 def test_few_images_give_no_verdict():
-    assert paired(np.zeros((1, 9))).verdict[0] == "" and paired(np.zeros((1, 10))).verdict[0] == "equivalent"
-    assert paired(np.ones((1, 9)) + 0.1 * rows(1, 9)).verdict[0] == ""
+    assert (
+        paired(np.zeros((1, 9))).verdict[0] == "too few images" and paired(np.zeros((1, 10))).verdict[0] == "equivalent"
+    )
+    assert paired(np.ones((1, 9)) + 0.1 * rows(1, 9)).verdict[0] == "too few images"
 
 
 def test_a_p_value_is_not_bounded_by_the_number_of_permutations():

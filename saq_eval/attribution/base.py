@@ -123,7 +123,7 @@ class Method:
         return ", ".join(needs) or ("nothing" if self.family == "control" else "logits only")
 
 
-METHODS: Registry[Method] = Registry("method")
+METHODS: Registry[Method] = Registry("method", any_case=True)
 
 
 def register_method(

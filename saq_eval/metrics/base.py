@@ -112,7 +112,7 @@ class Metric:
         return self.range[1] if self.higher_is_better else self.range[0]
 
 
-METRICS: Registry[Metric] = Registry("metric")
+METRICS: Registry[Metric] = Registry("metric", any_case=True)
 
 
 def register_metric(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,6 +40,34 @@ class LayerCost:
     def bops(self) -> int:
         """Bit operations for one image: MACs · weight bits · activation bits (as arXiv 2005.07093 counts them)."""
         return self.macs * self.weight_bits * self.activation_bits
+
+
+@dataclass(frozen=True)
+class BitWidths:
+    """A network's bit widths for people: "4"; "4/2" where earlier and later layers differ, in order of execution.
+
+    Attributes:
+        weights, activations: of the hidden layers; of a network that has none, of the layers that it has.
+        ends: the weights of the first and the last layer.
+    """
+
+    weights: str
+    activations: str
+    ends: str
+
+
+def bit_widths(layers: Sequence[LayerCost]) -> BitWidths:
+    """Return the bit widths of layers, in order of execution, that are there, whatever the scheme has for others."""
+    hidden, ends = layers[1:-1] or layers, (layers[0], layers[-1])
+
+    def text(widths: Iterable[int]) -> str:
+        return "/".join(str(width) for width in dict.fromkeys(widths))
+
+    return BitWidths(
+        weights=text(layer.weight_bits for layer in hidden),
+        activations=text(layer.activation_bits for layer in hidden),
+        ends=text(layer.weight_bits for layer in ends),
+    )
 
 
 @torch.no_grad()

@@ -114,6 +114,21 @@ class Scheme:
             parts += [f"2-bit weights by {'SAWB' if self.two_bit_weights == 'sawb' else 'DoReFa'}"]
         return ", ".join(parts) + (", scaled per channel" if self.granularity == "channel" else "")
 
+    def unused(self, layers: Sequence[str]) -> str | None:
+        """Say in a sentence that a network has no hidden layer for the scheme's bits; none where it has one.
+
+        Args:
+            layers: as for `assign`.
+        """
+        if len(layers) > 2 or self.is_full_precision or self.default == self.ends:
+            return None
+        given = self.assign(layers)
+        bits = ", ".join(f"{name} {given[name].weight_bits}/{given[name].activation_bits}" for name in layers)
+        return (
+            f"scheme {self.name!r} touches no hidden layer: the network has none, and its first and last layer have other "
+            f"bits than the scheme's name says, as weights/activations: {bits}"
+        )
+
     def assign(self, layers: Sequence[str]) -> dict[str, Bits]:
         """Return each layer's bits, given the names of all layers with weights in order of execution.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ _TEX = {
     **{"<": r"\textless{}", ">": r"\textgreater{}", '"': r"\textquotedbl{}", "'": r"\textquotesingle{}"},
     **{"`": r"\textasciigrave{}", "-": "{-}", **{character: f"\\{character}" for character in "{}$&#_%"}},
 }
-_MARKDOWN = set("\\`*_{}[]()#+!|<>~@&$")
+_MARKDOWN = set("\\`*_{}[]()#!|<>~@&$")  # "+" marks up only where a line begins with it
 
 
 def check_formats(names: Iterable[str]) -> tuple[str, ...]:
@@ -116,22 +117,23 @@ def _pipes(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def as_markdown(text: object) -> str:
     """Return a text that Markdown shows as it is: no markup, link, mention or reference."""
     escaped = "".join(f"&#{ord(sign)};" if sign in _MARKDOWN else sign for sign in visible(text))
+    escaped = re.sub(r"^\+", "&#43;", escaped)
     return escaped.replace("://", "&#58;//").replace("www.", "www&#46;")
 
 
 def latex(effects: pd.DataFrame) -> str:
-    """Return a table for each dataset, training and metric: methods by schemes, mean ± half the 95 % interval's width.
+    """Return a table for each dataset, training and metric: methods by networks, mean ± half the 95 % interval's width.
 
     An arrow marks a mean that differs from the full-precision networks' beyond chance, ≈ one that is equivalent.
     """
     tables = []
     keys = ["dataset", "training", "metric"]
     for number, ((dataset, training, metric), rows) in enumerate(effects.groupby(keys, sort=False), start=1):
-        schemes, methods = list(dict.fromkeys(rows["scheme"])), list(dict.fromkeys(rows["method"]))
-        cells = {(row.method, row.scheme): _tex_cell(row) for row in rows.itertuples()}
+        networks, methods = list(dict.fromkeys(rows["networks"])), list(dict.fromkeys(rows["method"]))
+        cells = {(row.method, row.networks): _tex_cell(row) for row in rows.itertuples()}
         direction = "higher" if bool(rows["higher_is_better"].iloc[0]) else "lower"
         body = [
-            " & ".join([as_latex(short(method)), *(cells.get((method, scheme), "") for scheme in schemes)])
+            " & ".join([as_latex(short(method)), *(cells.get((method, each), "") for each in networks)])
             for method in methods
         ]
         caption = (
@@ -146,9 +148,9 @@ def latex(effects: pd.DataFrame) -> str:
                     r"\centering",
                     rf"\caption{{{caption}}}",
                     rf"\label{{tab:saq-eval-{number}}}",
-                    rf"\begin{{tabular}}{{l{'r' * len(schemes)}}}",
+                    rf"\begin{{tabular}}{{l{'r' * len(networks)}}}",
                     r"\toprule",
-                    " & ".join(["method", *(as_latex(short(scheme)) for scheme in schemes)]) + r" \\",
+                    " & ".join(["method", *(as_latex(short(each)) for each in networks)]) + r" \\",
                     r"\midrule",
                     *(f"{line} \\\\" for line in body),
                     r"\bottomrule",

@@ -119,10 +119,10 @@ def merge(parts: Sequence[dict[str, pd.DataFrame]]) -> dict[str, pd.DataFrame]:
 def charts(merged: dict[str, pd.DataFrame]) -> dict[str, dict[str, Any]]:
     """Return each chart, packed, with its menu's name and the least and the greatest width that become it."""
     metrics, datasets = merged["summary"]["metric"].nunique(), merged["models"]["dataset"].nunique()
-    schemes = merged["effects"]["scheme"].nunique()
+    networks = merged["effects"]["networks"].nunique()
     widths = {
         "tradeoff": (320 * datasets, 1280),
-        "effects": (200 + 130 * schemes, 200 + 400 * schemes),
+        "effects": (200 + 130 * networks, 200 + 400 * networks),
         "verdict_matrix": (150 + 74 * metrics, 200 + 160 * metrics),
         "curves": (320, 1280),
     }

@@ -31,7 +31,7 @@ _BOOLEAN = {"higher_is_better"}
 _TEXT = {
     *("dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "role", "method", "metric"),
     *("category", "baseline", "verdict", "condition", "control", "other", "layer", "shape", "claim", "text"),
-    *("networks", "unit", "architecture"),
+    *("networks", "unit", "architecture", "first_last_bits"),
 }
 # A spreadsheet takes a cell that begins like this for a formula; an apostrophe before it makes it text.
 _FORMULA = re.compile(r"'*[=+\-@＝＋－＠\t\r\n]")
@@ -112,6 +112,11 @@ def read_run(folder: Path) -> Run:
     for name in ("summary", "effects", "models", "layers", "curves"):
         if name not in tables:
             raise SaqEvalError(f"{folder} holds no finished comparison: there is no {name}.csv")
+    for name in ("effects", "models"):
+        if "networks" not in tables[name]:
+            raise SaqEvalError(
+                f"{folder} was written by an earlier version: its {name}.csv does not tell networks apart"
+            )
     lacking = [key for key in _RECORDED if not isinstance(run, dict) or key not in run]
     if lacking:
         raise SaqEvalError(f"{folder} holds no finished comparison: its {RECORD} does not say {', '.join(lacking)}")

@@ -101,7 +101,7 @@ def networks(tables: Tables) -> Table:
         *(text("dataset"), text("scheme"), text("training")),
         Column("seed", "seed", "d"),
         *(Column("weight_bits", "weight bits", "mark"), Column("activation_bits", "activation bits", "mark")),
-        Column("first_last_bits", "first and last layer", "d"),
+        Column("first_last_bits", "first and last layer", "mark"),
         Column("accuracy", "accuracy %", ".2f", 100),
         Column("accuracy_delta", "Δ points", "+.2f", 100),
         Column("flips", "flips %", ".2f", 100),
@@ -148,10 +148,11 @@ def tradeoff(tables: Tables) -> Table:
 
 def effects(tables: Tables) -> Table:
     columns = (
-        *(text("scheme"), text("dataset"), text("training"), text("method"), text("metric")),
+        *(text("networks"), text("dataset"), text("training"), text("method"), text("metric")),
         *(_VERDICT, *_DELTA, *_MEAN, Column("floor", "floor", ".3f"), *_TESTED, Column("seeds", "seeds", "d")),
     )
-    return make_table("effects", "A scheme's effect by training, method and metric.", columns, tables["effects"])
+    caption = "What sets networks that differ in the seed alone apart from their baselines, by method and metric."
+    return make_table("effects", caption, columns, tables["effects"])
 
 
 def verdicts(tables: Tables) -> Table:

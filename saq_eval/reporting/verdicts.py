@@ -27,6 +27,7 @@ VERDICTS = {
     "better": Verdict("#86bdea", "▲", "better than the baseline beyond chance"),
     "equivalent": Verdict("#c9e4c5", "=", "the same within the margin"),
     "no evidence": Verdict("#dfe3e8", "·", "neither a difference nor equivalence can be shown"),
+    "too few images": Verdict("#f4efdc", "?", "fewer than ten images have a score: none is given"),
     "mixed": Verdict("#e9d8f4", "±", "no verdict holds for half of the methods"),
 }
 SIMILARITY_MEANINGS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +131,15 @@ class Card:
         if self.recipe is None:
             return "external"
         return "saliency-guided" if self.recipe.saliency_guided else "standard"
+
+
+def twin(card: Card) -> tuple:
+    """Return what two networks share that differ in nothing but the seed; one trained elsewhere has no twin.
+
+    The precision that they were trained in is no part of it: a recipe leaves it to the processor.
+    """
+    recipe = card.name if card.recipe is None else replace(card.recipe, precision="float32")
+    return card.dataset, card.architecture, card.scheme, recipe, card.preprocessing
 
 
 def read_card(path: Path) -> Card:

@@ -4,7 +4,7 @@ from torch import nn
 
 from saq_eval import freeze, quantize
 from saq_eval.quantization import SCHEMES
-from saq_eval.quantization.costs import layer_costs
+from saq_eval.quantization.costs import BitWidths, bit_widths, layer_costs
 
 
 def costs(network, scheme, size=6):
@@ -27,6 +27,16 @@ def test_operations_counted_by_hand():
     assert [cost.bops for cost in (first, second, last)] == [first.macs * 64, second.macs * 4, last.macs * 64]
     assert [cost.weight_bytes for cost in (first, second, last)] == [36, 144 * 2 // 8, 24]
     assert [cost.bops for cost in costs(make(), "fp32")] == [cost.macs * 1024 for cost in (first, second, last)]
+
+
+def test_bit_widths_are_those_of_the_layers_that_are_there(cnn):
+    assert bit_widths(costs(cnn, "w4a4", 28)) == BitWidths("4", "4", "8")
+    assert bit_widths(costs(cnn, "mixed", 28)) == BitWidths("4/2", "4/2", "8")
+    assert bit_widths(costs(cnn, "fp32", 28)) == BitWidths("32", "32", "32")
+    # Two layers are both ends: whatever the scheme says of hidden ones, there is none.
+    two = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3))
+    assert bit_widths(costs(two, "w4a4")) == BitWidths("8", "8", "8")
+    assert bit_widths(costs(nn.Sequential(nn.Flatten(), nn.Linear(36, 3)), "w2a2")) == BitWidths("8", "8", "8")
 
 
 def test_each_layer_names_the_clip_that_it_reads_from():

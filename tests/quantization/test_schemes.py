@@ -30,6 +30,13 @@ def test_overrides_come_first():
     assert widths(scheme) == [(6, 6), (6, 6), (4, 4), (4, 4), (2, 2), (3, 5), (8, 8)]
 
 
+def test_a_scheme_without_a_hidden_layer_to_touch_says_so():
+    said = SCHEMES["w4a4"].unused(["conv", "fc"])
+    assert said.startswith("scheme 'w4a4' touches no hidden layer") and said.endswith("conv 8/8, fc 8/8")
+    assert SCHEMES["w4a4"].unused(["conv", "hidden", "fc"]) is None
+    assert SCHEMES["w8a8"].unused(["conv", "fc"]) is None and SCHEMES["fp32"].unused(["fc"]) is None
+
+
 def test_an_override_that_matches_nothing_is_an_error():
     scheme = Scheme("x", Bits(4, 4), Bits(8, 8), overrides={"conv9": Bits(2, 2)})
     with pytest.raises(SaqEvalError, match=r"'conv9'.* none of the layers conv1, conv2"):

@@ -157,7 +157,8 @@ def _models(rng: np.random.Generator, dataset: str, schemes: Sequence[str], seed
                 "activation_bits": activation_bits,
                 "training": training,
                 "seed": seed,
-                "first_last_bits": 32 if scheme == "fp32" else 8,
+                "networks": scheme,
+                "first_last_bits": "32" if scheme == "fp32" else "8",
                 "accuracy": round(accuracy - penalty + rng.normal(0, 0.001), 4),
                 "baseline": f"cnn-fp32{TRAININGS[training]}{suffix}",
                 "flips": 0.0 if scheme == "fp32" else float(rng.uniform(0.005, 0.06)),
@@ -175,7 +176,7 @@ def _models(rng: np.random.Generator, dataset: str, schemes: Sequence[str], seed
         )
     table = pd.DataFrame(rows)
     parents = table.set_index("model")["accuracy"]
-    table.insert(9, "accuracy_delta", table["accuracy"] - parents[table["baseline"]].to_numpy())
+    table.insert(10, "accuracy_delta", table["accuracy"] - parents[table["baseline"]].to_numpy())
     return table
 
 
@@ -262,6 +263,7 @@ def _effects(rng: np.random.Generator, summary: pd.DataFrame) -> pd.DataFrame:
         floor=("floor", "mean"),
     )
     table = table.reset_index()
+    table.insert(1, "networks", table["scheme"])
     return _verdicts(rng, table, (table["ci_high"] - table["ci_low"]) / 2 / np.sqrt(table["seeds"]))
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from saq_eval.reporting import figures
-from saq_eval.reporting.figures.looks import escaped, scheme_order
+from saq_eval.reporting.figures.looks import escaped, most_bits_first
 from saq_eval.reporting.figures.tradeoff import pareto_front
 from saq_eval.reporting.verdicts import VERDICTS
 from tests.reporting.fake_run import fake_run
@@ -118,7 +118,14 @@ def test_curves_have_bands(result):
 
 def test_schemes_go_from_many_bits_to_few():
     models = fake_run(samples=2, gallery=1)[0]["models"]
-    assert scheme_order(models.iloc[::-1], models) == ["fp32", "w8a8", "w4a4", "w4a2", "mixed", "w2a2"]
+    assert most_bits_first(models["scheme"].iloc[::-1], models, "scheme") == [
+        "fp32",
+        "w8a8",
+        "w4a4",
+        "w4a2",
+        "mixed",
+        "w2a2",
+    ]
 
 
 @pytest.mark.parametrize("draw", DRAWN)

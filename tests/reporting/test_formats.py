@@ -50,6 +50,7 @@ def test_markdown_shows_hostile_names_as_they_are(hostile):
     columns = {line.count("|") for line in text.splitlines() if line.startswith("|")}
     assert columns == {6, 5}  # five and four columns: no name adds one
     assert as_markdown("a|b @c #1\n") == "a&#124;b &#64;c &#35;1�"
+    assert as_markdown("+0.00 to +1") == "&#43;0.00 to +1"  # where a line begins with it, it would be a list's
 
 
 def test_latex_is_a_table_for_each_metric_and_training(result):
@@ -62,6 +63,15 @@ def test_latex_is_a_table_for_each_metric_and_training(result):
     assert f"${worse['mean']:.3f} \\pm {(worse['ci_high'] - worse['ci_low']) / 2:.3f}^{{\\downarrow}}$" in text
 
 
+def test_latex_has_a_column_for_each_group_of_networks(result):
+    """Two of one scheme and training, as a calibrated network and a trained one are, used to share a cell."""
+    effects = result[0]["effects"]
+    other = effects[effects["scheme"] == "w4a4"].assign(networks="w4a4 (cnn-w4a4-calibrated)", mean=0.123)
+    text = latex(pd.concat([effects, other]))
+    assert text.count("w4a4 (cnn{-}w4a4{-}calibrated)") == text.count(r"\begin{table}")
+    assert text.count("$0.123") == len(other) and len(latex(effects).split("$")) < len(text.split("$"))
+
+
 def test_latex_escapes_what_means_something():
     assert as_latex("50 % of_a & b\\c {d} $e$ #f ~g ^h") == (
         r"50 \% of\_a \& b\textbackslash{}c \{d\} \$e\$ \#f \textasciitilde{}g \textasciicircum{}h"
@@ -72,9 +82,9 @@ def test_latex_escapes_what_means_something():
 def test_latex_compiles(hostile, tmp_path):
     tables, run, _ = hostile
     names = dict(zip(tables["effects"]["method"].unique(), HOSTILE, strict=False))
-    schemes = dict(zip(tables["effects"]["scheme"].unique(), HOSTILE[2:], strict=False))
+    networks = dict(zip(tables["effects"]["networks"].unique(), HOSTILE[2:], strict=False))
     names["lrp"] = "Çà et là: ÿ × ÷"
-    effects = tables["effects"].replace({"method": names, "scheme": schemes, "metric": {"SSIM": HOSTILE[7]}})
+    effects = tables["effects"].replace({"method": names, "networks": networks, "metric": {"SSIM": HOSTILE[7]}})
     write_formats(tmp_path, tables | {"effects": effects}, run, ["latex"])
     text = (tmp_path / "tables.tex").read_text(encoding="utf-8")
     assert text.count("{") == text.count("}")

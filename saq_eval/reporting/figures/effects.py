@@ -22,8 +22,8 @@ from saq_eval.reporting.figures.looks import (
     interval,
     legend_entry,
     metrics_of,
+    most_bits_first,
     nothing,
-    scheme_order,
 )
 from saq_eval.reporting.names import short, short_names
 from saq_eval.reporting.verdicts import VERDICTS
@@ -33,7 +33,7 @@ _PLAIN = "#ffffff"
 
 
 def effects(tables: dict[str, pd.DataFrame]) -> go.Figure:
-    """Draw what each scheme does to a metric, method by method, against the noise floor.
+    """Draw what quantization does to a metric, by networks and method, against the noise floor.
 
     A point is the difference to the full-precision parents with its interval; for similarity, the difference to the
     floor, what networks that differ only in their seed reach. Grey: the margin within which a difference means
@@ -43,17 +43,18 @@ def effects(tables: dict[str, pd.DataFrame]) -> go.Figure:
     metrics = metrics_of(table)
     if not metrics:
         return nothing("No quantized network takes part.")
-    datasets, schemes = distinct(table["dataset"]), scheme_order(table, tables["models"])
+    datasets = distinct(table["dataset"])
+    networks = most_bits_first(table["networks"], tables["models"], "networks")
     methods, trainings = distinct(table["method"]), distinct(table["training"])
     shown = {name: escaped(text) for name, text in short_names(methods, 28).items()}
-    figure = _frame(schemes, trainings)
+    figure = _frame(networks, trainings)
     views = []
     of_view = dict(list(table.groupby(["dataset", "metric"], sort=False)))
     for dataset, metric in itertools.product(datasets, metrics):
         if (dataset, metric) in of_view:
             rows = of_view[dataset, metric]
             group = rows["category"].iloc[0] if len(datasets) == 1 else dataset
-            views.append((metric, group, _data(rows, schemes, trainings, shown), _layout(rows, metric, len(schemes))))
+            views.append((metric, group, _data(rows, networks, trainings, shown), _layout(rows, metric, len(networks))))
     for training, symbol in zip(trainings, itertools.cycle(SYMBOLS), strict=False):
         legend_entry(figure, training, _PLAIN, symbol)
     for name in [verdict for verdict in VERDICTS if verdict in set(table["verdict"])]:
@@ -72,15 +73,15 @@ def effects(tables: dict[str, pd.DataFrame]) -> go.Figure:
     return finish(figure, "metric", views, height=170 + _ROW * max(4, len(methods)))
 
 
-def _frame(schemes: list[str], trainings: list[str]) -> go.Figure:
-    """Return the empty chart: for each scheme a column with the noise floor and a trace per training."""
+def _frame(networks: list[str], trainings: list[str]) -> go.Figure:
+    """Return the empty chart: for each group of networks a column with the noise floor and a trace per training."""
     figure = make_subplots(
-        cols=len(schemes),
+        cols=len(networks),
         shared_yaxes=True,
-        subplot_titles=[escaped(scheme) for scheme in schemes],
-        horizontal_spacing=min(0.03, 0.5 / len(schemes)),
+        subplot_titles=[escaped(name) for name in short_names(networks, 32).values()],
+        horizontal_spacing=min(0.03, 0.5 / len(networks)),
     )
-    for column in range(1, len(schemes) + 1):
+    for column in range(1, len(networks) + 1):
         figure.add_bar(
             name="noise floor",
             legendgroup="noise floor",
@@ -107,20 +108,20 @@ def _frame(schemes: list[str], trainings: list[str]) -> go.Figure:
     return figure
 
 
-def _data(rows: pd.DataFrame, schemes: list[str], trainings: list[str], shown: dict[str, str]) -> dict[str, list[Any]]:
+def _data(rows: pd.DataFrame, networks: list[str], trainings: list[str], shown: dict[str, str]) -> dict[str, list[Any]]:
     """Return a metric's values for the traces of `_frame`, in their order."""
     place_of = {method: place for place, method in enumerate(shown)}
     # A method's trainings stand one above the other in its row.
     offsets = {training: 0.36 * (place - (len(trainings) - 1) / 2) for place, training in enumerate(trainings)}
-    parts = dict(list(rows.groupby(["scheme", "training"], sort=False)))
-    margins = rows.groupby(["scheme", "method"], sort=False)["margin"].max().dropna()
+    parts = dict(list(rows.groupby(["networks", "training"], sort=False)))
+    margins = rows.groupby(["networks", "method"], sort=False)["margin"].max().dropna()
     keys = ("x", "y", "base", "error_x.array", "error_x.arrayminus", "text", "marker.color")
     data: dict[str, list[Any]] = {key: [] for key in keys}
-    for scheme in schemes:
-        widths = margins[scheme] if scheme in margins else margins.iloc[:0]
+    for name in networks:
+        widths = margins[name] if name in margins else margins.iloc[:0]
         extend(data, 2 * widths, [place_of[method] for method in widths.index], -widths, [], [], [], GREY)
         for training in trainings:
-            some = parts.get((scheme, training), rows.iloc[:0])
+            some = parts.get((name, training), rows.iloc[:0])
             extend(
                 data,
                 some["delta"],
@@ -151,7 +152,7 @@ def _about_effect(row: Any, method: str) -> str:
     tested = (("margin ±", row.margin), ("adjusted p ", row.p_adjusted), ("effect size ", row.effect_size))
     return "<br>".join(
         (
-            f"<b>{escaped(short(row.scheme))}, {escaped(short(row.training))}, {method}</b>",
+            f"<b>{escaped(short(row.networks))}, {escaped(short(row.training))}, {method}</b>",
             f"difference {interval(row.delta, row.delta_ci_low, row.delta_ci_high)}",
             ", ".join(f"{name}{value:.2g}" for name, value in tested if pd.notna(value)),
             f"{row.verdict or 'no verdict'}; {row.n} images, {row.seeds} {'seed' if row.seeds == 1 else 'seeds'}",

@@ -118,21 +118,21 @@ def metrics_of(table: pd.DataFrame) -> list[str]:
     return [metric for _, metric in sorted(pairs, key=lambda pair: categories.index(pair[0]))]
 
 
-def scheme_order(table: pd.DataFrame, models: pd.DataFrame) -> list[str]:
-    """Return a table's schemes, most bits first; a scheme of several widths counts by their mean."""
+def most_bits_first(names: Iterable[str], models: pd.DataFrame, column: str) -> list[str]:
+    """Return distinct names out of a column of the models, most bits first; several widths count by their mean."""
 
     def bits(text: object) -> float:
         return float(np.mean([float(part) for part in str(text).split("/")]))
 
-    widths = {m.scheme: (-bits(m.weight_bits), -bits(m.activation_bits)) for m in models.itertuples()}
-    return sorted(distinct(table["scheme"]), key=lambda scheme: widths.get(scheme, (0, 0)))
+    widths = {getattr(m, column): (-bits(m.weight_bits), -bits(m.activation_bits)) for m in models.itertuples()}
+    return sorted(distinct(names), key=lambda name: widths.get(name, (0, 0)))
 
 
 def scheme_looks(models: pd.DataFrame) -> dict[str, tuple[str, str]]:
-    """Return each scheme's colour and sign, in `scheme_order`."""
+    """Return each scheme's colour and sign, most bits first."""
     return {
         scheme: (_COLOURS[place % len(_COLOURS)], SYMBOLS[place % len(SYMBOLS)])
-        for place, scheme in enumerate(scheme_order(models, models))
+        for place, scheme in enumerate(most_bits_first(models["scheme"], models, "scheme"))
     }
 
 
