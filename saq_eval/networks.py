@@ -34,7 +34,7 @@ def private_copy(network: nn.Module) -> nn.Module:
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
-    """Yield the tensors in an attribute's value, also those in lists, tuples and dictionaries; other modules have their own turn."""
+    """Yield the tensors in an attribute's value, also those in lists, tuples and dictionaries, but not in other modules."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, (Mapping, list, tuple)):
