@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from saq_eval.torchvision_compat import declare_when_imported
+
 if TYPE_CHECKING:
     from saq_eval.architectures import register_architecture
     from saq_eval.attribution import explain, register_method
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from saq_eval.zoo import add_model, find_models, load_model, register_zoo
 
 __version__ = "0.1.0"
+
+declare_when_imported()
 
 _HOME = {
     "Bits": "quantization",

@@ -5,33 +5,58 @@ CPU build its native library does not load, and importing its Python part raises
 torchvision::nms does not exist`, because it attaches shape functions to operators that the native
 library would have declared. Declaring their schemas first is enough for everything that this
 package and Quantus use (data sets and transforms); calling such an operator still raises.
+
+`import saq_eval` sees to it that they are declared when torchvision is imported, by whomever, so that
+neither user nor package has to think of it; torch and torchvision are not imported before they are asked for.
 """
 
 from __future__ import annotations
 
 import ctypes
-import importlib.util
+import importlib.abc
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-
-import torch
+from types import ModuleType
+from typing import Any
 
 _SCHEMAS = {
     "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 }
-_declared: list[torch.library.Library] = []  # a Library undoes its declarations when it is collected
+_declared: list[Any] = []  # a torch.library.Library undoes its declarations when it is collected
+
+
+class _BeforeTorchvision(importlib.abc.MetaPathFinder):
+    """Finds no module, but is asked for torchvision before any other finder."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname == "torchvision":
+            sys.meta_path.remove(self)  # once is enough, and it asks for torchvision itself
+            declare_missing_operators()
+        return None
+
+
+def declare_when_imported() -> None:
+    """Let the next `import torchvision` in this process declare what is missing first."""
+    if "torchvision" not in sys.modules:
+        sys.meta_path.insert(0, _BeforeTorchvision())
 
 
 def declare_missing_operators() -> tuple[str, ...]:
     """Declare the torchvision operators whose native implementation cannot be loaded.
 
-    Call it before the first import of torchvision or Quantus. Where the native library loads, or
-    the operators exist already, nothing is declared.
+    Where the native library loads, or the operators exist already, nothing is declared.
 
     Returns:
         The names declared by this call.
     """
-    package = importlib.util.find_spec("torchvision")
+    import torch
+
+    package = PathFinder.find_spec("torchvision")  # not through the finder above, which would come back here
     if package is None or package.origin is None or _native_library_loads(Path(package.origin).parent):
         return ()
     missing = tuple(name for name in _SCHEMAS if not hasattr(torch.ops.torchvision, name))

@@ -6,12 +6,22 @@ def run(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_torchvision_and_quantus_import_whichever_torch_build_is_installed():
+def test_importing_saq_eval_is_enough_whichever_torch_build_is_installed():
     code = (
-        "from saq_eval.torchvision_compat import declare_missing_operators as declare;"
-        "declare(); import torchvision, quantus; from torchvision.datasets import MNIST; print(declare())"
+        "import sys, saq_eval; light = 'torch' not in sys.modules;"
+        "import torchvision, quantus; from torchvision.datasets import MNIST;"
+        "from saq_eval.torchvision_compat import declare_missing_operators as declare; print(light, declare())"
     )
-    assert run(code) == "()"
+    assert run(code) == "True ()"
+
+
+def test_it_is_enough_that_saq_eval_comes_after_a_failed_import():
+    code = (
+        "try: import torchvision\n"
+        "except RuntimeError: pass\n"
+        "import saq_eval, torchvision; print(torchvision.transforms.CenterCrop(2).size)"
+    )
+    assert run(code) == "(2, 2)"
 
 
 def test_nothing_is_declared_where_the_native_library_loads():
