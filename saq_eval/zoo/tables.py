@@ -3,49 +3,61 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from saq_eval.errors import SaqEvalError
 from saq_eval.paths import user_path
-from saq_eval.zoo.cards import Card
+from saq_eval.zoo.cards import Card, twin
 
 
 def accuracy_table(cards: Sequence[Card]) -> str:
     """Return a Markdown table: test accuracy in per cent, mean ± standard deviation over seeds, and costs.
 
-    A row is a dataset × architecture × training × scheme, in the order of `cards`; its difference to
-    full precision is that of the means over seeds; sizes are means.
+    A row is of networks that differ in nothing but the seed, in the order of `cards`; the name of the first stands behind
+    the architecture's where that does not tell it from another row. The difference is to the mean of the parents,
+    where all of them are among the cards; sizes are means.
     """
-    groups: dict[tuple[str, str, str, str], list[Card]] = {}
+    groups: dict[str, list[Card]] = {}
     for card in cards:
-        groups.setdefault((card.dataset, card.architecture.name, card.training, card.scheme.name), []).append(card)
-    mean = {key: 100 * statistics.fmean(card.test_accuracy for card in group) for key, group in groups.items()}
+        groups.setdefault(str(twin(card)), []).append(card)
+    by_name = {(card.dataset, card.name): card for card in cards}
+    rows = Counter(_row(group[0]) for group in groups.values())
     lines = [
         "| dataset | network | training | scheme | weights | activations | first/last | accuracy % | Δ to fp32 | seeds "
         "| ideal KiB | MBOPs |",
         "|---|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    for (dataset, architecture, training, scheme), group in groups.items():
-        key, parent = (dataset, architecture, training, scheme), (dataset, architecture, training, "fp32")
-        spread = f" ± {statistics.stdev(100 * c.test_accuracy for c in group):.2f}" if len(group) > 1 else ""
-        bits = group[0].scheme
+    for group in groups.values():
+        first = group[0]
+        dataset, architecture, training, scheme = _row(first)
+        accuracies = [100 * card.test_accuracy for card in group]
+        parents = [by_name[card.dataset, card.parent] for card in group if (card.dataset, card.parent) in by_name]
+        mean, delta = statistics.fmean(accuracies), ""
+        if len(parents) == len(group):
+            delta = f"{mean - statistics.fmean(100 * parent.test_accuracy for parent in parents):+.2f}"
         cells = (
             dataset,
-            architecture,
+            f"{architecture} ({first.name})" if rows[_row(first)] > 1 else architecture,
             training,
             scheme,
-            bits.hidden_bits("weight_bits"),
-            bits.hidden_bits("activation_bits"),
-            bits.ends.weight_bits,
-            f"{mean[key]:.2f}{spread}",
-            f"{mean[key] - mean[parent]:+.2f}" if scheme != "fp32" and parent in mean else "",
+            first.scheme.hidden_bits("weight_bits"),
+            first.scheme.hidden_bits("activation_bits"),
+            first.scheme.ends.weight_bits,
+            f"{mean:.2f}" + (f" ± {statistics.stdev(accuracies):.2f}" if len(group) > 1 else ""),
+            delta,
             len(group),
             f"{statistics.fmean(card.ideal_bytes for card in group) / 1024:.1f}",
             f"{statistics.fmean(card.bops for card in group) / 1e6:.0f}",
         )
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
+
+
+def _row(card: Card) -> tuple[str, str, str, str]:
+    """Return what a row shows of its networks."""
+    return card.dataset, card.architecture.name, card.training, card.scheme.name
 
 
 def replace_section(file: Path, name: str, text: str) -> None:
