@@ -328,6 +328,7 @@ def test_a_model_with_a_layer_without_a_rule_is_refused_before_anything_is_compu
     assert not (tmp_path / "report").exists()
     result = saq_eval.compare("digits", methods=["saliency"], metrics=["PointingGame"], **arguments)
     assert set(result.summary["model"]) == {"grouped", "grouped (random weights)"}
+    assert result.run["command"].endswith("--trust-code")  # without it the command would be refused
 
 
 def test_degenerate_maps_are_counted_and_not_scored(monkeypatch):
