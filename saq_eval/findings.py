@@ -357,7 +357,7 @@ def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
         worse, better = ((against["verdict"] == verdict).sum() for verdict in ("worse", "better"))
         maps = (
             f"The maps differ from {baseline}'s more than retraining it with another seed makes them differ in {worse} of "
-            f"{len(against)} comparisons, and less in {better}."
+            f"{len(against)} comparisons, and less in {better}{_too_few(against)}."
         )
     elif len(similar):
         maps = "How much retraining changes maps is not known: the zoo holds no such network of another seed."
@@ -376,5 +376,9 @@ def _counts(rows: pd.DataFrame) -> str:
         int(counts.get(verdict, 0)) for verdict in ("worse", "better", "equivalent", statistics.TOO_FEW)
     )
     rest = len(rows) - worse - better - same - few
-    said = f"{worse} are worse, {better} better, {same} equivalent, and {rest} show nothing"
-    return f"{said}; {few} have too few images for a verdict, below {statistics.ENOUGH}" if few else said
+    return f"{worse} are worse, {better} better, {same} equivalent, and {rest} show nothing{_too_few(rows)}"
+
+
+def _too_few(rows: pd.DataFrame) -> str:
+    few = int((rows["verdict"] == statistics.TOO_FEW).sum())
+    return f"; {few} have too few images for a verdict, below {statistics.ENOUGH}" if few else ""
