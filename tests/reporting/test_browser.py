@@ -95,7 +95,7 @@ def test_a_folded_table_wakes_when_it_is_opened(page):
     page.locator("#folded-effects > summary").focus()
     page.keyboard.press("Enter")
     page.wait_for_selector("#folded-effects .dt-container")
-    assert len(column(page, "table-effects", "scheme")) == 25
+    assert len(column(page, "table-effects", "networks")) == 25
 
 
 def test_a_table_is_exported(page):
