@@ -35,7 +35,7 @@ def random(batch: Batch) -> Tensor:
     noise = batch.draw(
         lambda generator: torch.rand(shape, generator=generator.manual_seed(generator.initial_seed() ^ weights))
     )
-    return noise.expand_as(batch.images) / batch.images.shape[1]
+    return noise
 
 
 @register_method(
@@ -48,5 +48,4 @@ def random(batch: Batch) -> Tensor:
 def edges(batch: Batch) -> Tensor:
     """Control: the magnitude of the image's Sobel gradient, of the mean over channels; it does not ask the network."""
     grey = batch.images.detach().mean(dim=1).cpu().numpy()
-    maps = torch.stack([torch.from_numpy(sobel(image)) for image in grey]).unsqueeze(1)
-    return maps.expand(-1, batch.images.shape[1], -1, -1) / batch.images.shape[1]
+    return torch.stack([torch.from_numpy(sobel(image)) for image in grey]).unsqueeze(1)
