@@ -79,7 +79,7 @@ def _spatial_layer(network: nn.Module, image: Tensor, layer: str) -> nn.Module:
     handles = [
         module.register_forward_hook(functools.partial(note, name))
         for name, module in network.named_modules()
-        if not any(module.children()) and not isinstance(module, rules.HELPERS)
+        if not any(module.children()) and not isinstance(module, (*rules.HELPERS, torch.jit.ScriptModule))
     ]
     try:
         with torch.no_grad():
@@ -92,7 +92,7 @@ def _spatial_layer(network: nn.Module, image: Tensor, layer: str) -> nn.Module:
         if layer not in found:
             raise unknown_name("layer with spatial extent", layer, found)
         return found[layer]
-    if not isinstance(network, rules.LayerGraph):
+    if found and not isinstance(network, rules.LayerGraph):
         raise SaqEvalError(
             "gradcam cannot tell which rectifier is the last, since the network's forward pass depends on its input's "
             f"values; name a layer, layer=…; valid: {', '.join(found)}"

@@ -40,7 +40,7 @@ from captum.attr._core import deep_lift
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from saq_eval.attribution.subject import guarded, shortened
+from saq_eval.attribution.subject import guarded, shortened, without_in_place
 from saq_eval.errors import SaqEvalError
 from saq_eval.quantization.convert import SUMS, modular
 from saq_eval.quantization.pact import PACTActivation, SignedPACT
@@ -126,12 +126,9 @@ def layer_graph(network: nn.Module) -> LayerGraph:
             used.add(node.target)
         elif node.target is operator.iadd:
             node.target = operator.add
-    for module in graph.modules():
-        if getattr(module, "inplace", False) is True:
-            module.inplace = False
     graph.delete_all_unused_submodules()
     graph.recompile()
-    return LayerGraph(graph, graph.graph).requires_grad_(False).eval()
+    return without_in_place(LayerGraph(graph, graph.graph)).requires_grad_(False).eval()
 
 
 def by_layers(network: nn.Module) -> nn.Module:

@@ -57,14 +57,23 @@ def private(network: nn.Module) -> nn.Module:
             f"the network mixes the images of a batch: batch norm without running statistics in {shortened(mixing)}; "
             "train it with track_running_stats=True"
         )
-    copied = private_copy(network).eval().requires_grad_(False)
+    with torch.no_grad():  # or a scripted network's copied parameters would be computed ones
+        copied = private_copy(network).eval()
+    for parameter in copied.parameters():  # one by one, since a scripted network refuses it as a whole
+        parameter.requires_grad_(False)
     if any(tensor.dtype in _HALF for tensor in (*copied.parameters(), *copied.buffers())):
         copied = copied.float()
-    for module in copied.modules():
-        # A layer that works in place spoils what the layer before it, whose output is looked at, has put out.
-        if getattr(module, "inplace", False) is True:
+    if isinstance(copied, torch.jit.ScriptModule):
+        copied = nn.Sequential(copied)  # which takes hooks, as scripted networks do not
+    return guarded(without_in_place(copied))
+
+
+def without_in_place(network: nn.Module) -> nn.Module:
+    """Let no layer of a network work in place: it would spoil the layer before it, whose output a method may look at."""
+    for module in network.modules():
+        if getattr(module, "inplace", False) is True and not isinstance(module, torch.jit.ScriptModule):
             module.inplace = False
-    return guarded(copied)
+    return network
 
 
 def guarded(network: nn.Module) -> nn.Module:
@@ -133,12 +142,14 @@ def look_at(network: nn.Module, image: Tensor, target: Tensor, at_once: int) -> 
             f"the network returns {tuple(logits.shape)} for {len(images)} images, not logits (n, classes)"
         )
     facts = Facts(logits.shape[1], gradient_reaches(logits, images))
-    if facts.gradient and len(images) > 1 and int(target) < facts.classes:
+    if facts.gradient and int(target) < facts.classes:
         try:
             (gradient,) = torch.autograd.grad(logits[0, int(target)], images, allow_unused=True)
         except RuntimeError:  # a function without a backward pass
+            gradient = None
+        if gradient is None:
             return Facts(facts.classes, gradient=False)
-        if gradient is not None and gradient[1].any():
+        if gradient[1:].any():
             raise SaqEvalError(
                 "the network mixes the images of a batch: the logits of one image depend on the others, so that no map "
                 "of one image is right; look for a normalisation over the batch"
@@ -150,13 +161,13 @@ def gradient_reaches(output: Tensor, source: Tensor) -> bool:
     """Tell whether a leaf has a gradient that is not zero by construction.
 
     It has one where a way leads through autograd's graph from the output to the leaf that does not pass a function in
-    steps, such as `torch.round` without a straight-through gradient. A gradient that happens to be zero, as where a
+    steps, such as `torch.round` without a straight-through gradient, nor one without a backward pass. A gradient that happens to be zero, as where a
     rectifier clips everything, is a gradient.
     """
     seen, ways = set(), [output.grad_fn]
     while ways:
         node = ways.pop()
-        if node is None or node in seen or node.name().startswith(_STEPS):
+        if node is None or node in seen or node.name().startswith(_STEPS) or "NotImplemented" in node.name():
             continue
         if getattr(node, "variable", None) is source:
             return True

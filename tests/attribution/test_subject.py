@@ -243,6 +243,23 @@ def test_networks_whose_weights_are_computed(method):
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
+@pytest.mark.filterwarnings("ignore")  # that torch.ao will move
+def test_scripted_networks_and_kernels_of_integers():
+    plain = network_with()
+    traced = torch.jit.trace(plain, IMAGES)
+    for name in ("saliency", "integrated_gradients", "occlusion", "rise", "random"):
+        torch.testing.assert_close(maps(name, traced), maps(name, plain))
+    for name in ("gradcam", "lrp"):
+        with pytest.raises(SaqEvalError):
+            maps(name, traced)
+    integers = torch.ao.quantization.quantize_dynamic(network_with(), {nn.Linear}, dtype=torch.qint8)
+    for name in (*HIDING, "random", "edges"):
+        assert maps(name, integers).any()
+    for name in (*BY_GRADIENTS, "gradcam"):
+        with pytest.raises(SaqEvalError, match="needs a gradient, and none reaches"):
+            maps(name, integers)
+
+
 def test_what_is_no_network():
     model = load_model("digits", "cnn-fp32")
     with pytest.raises(SaqEvalError, match="a torch.nn.Module is explained, not a .*: give its `network`"):
