@@ -20,7 +20,7 @@ from saq_eval.attribution.base import (
 )
 from saq_eval.errors import SaqEvalError
 from saq_eval.randomness import global_seed
-from saq_eval.specs import Count, NotNegative, Share
+from saq_eval.specs import Count, NotNegative, Pixels, Share
 
 
 def superpixels(images: Tensor, segments: int) -> Tensor:
@@ -62,7 +62,7 @@ def _of_pixels(attributions: Tensor) -> Tensor:
     reference="Zeiler and Fergus 2014, arXiv 1311.2901",
     passes=lambda parameters: 1 + (-(-(28 - min(28, parameters["window"])) // parameters["stride"]) + 1) ** 2,
 )
-def occlusion(batch: Batch, *, window: Count = 7, stride: Count = 3, baseline: Baseline = "black") -> Tensor:
+def occlusion(batch: Batch, *, window: Pixels = 7, stride: Pixels = 3, baseline: Baseline = "black") -> Tensor:
     """The drop of the logit under a window of the baseline that moves over the image; averaged where windows overlap."""
     channels, height, width = batch.images.shape[1:]
     if window > min(height, width):
@@ -89,7 +89,7 @@ def occlusion(batch: Batch, *, window: Count = 7, stride: Count = 3, baseline: B
     reference="Captum; superpixels by Achanta et al. 2012, doi 10.1109/TPAMI.2012.120",
     passes=lambda parameters: parameters["segments"] + 1,
 )
-def feature_ablation(batch: Batch, *, segments: Count = 50, baseline: Baseline = "black") -> Tensor:
+def feature_ablation(batch: Batch, *, segments: Pixels = 50, baseline: Baseline = "black") -> Tensor:
     """The drop of the logit when a superpixel (SLIC) is replaced by the baseline."""
     masks = superpixels(batch.images, segments)
     with torch.no_grad():
@@ -110,7 +110,7 @@ def feature_ablation(batch: Batch, *, segments: Count = 50, baseline: Baseline =
     passes=lambda parameters: parameters["n_samples"],
     random=True,
 )
-def kernel_shap(batch: Batch, *, n_samples: Count = 200, segments: Count = 50, baseline: Baseline = "black") -> Tensor:
+def kernel_shap(batch: Batch, *, n_samples: Count = 200, segments: Pixels = 50, baseline: Baseline = "black") -> Tensor:
     """Shapley values of superpixels (SLIC), estimated by a weighted linear regression on random coalitions."""
     return _surrogate(batch, KernelShap(batch.network), n_samples, segments, baseline)
 
@@ -126,7 +126,7 @@ def lime(
     batch: Batch,
     *,
     n_samples: Count = 200,
-    segments: Count = 50,
+    segments: Pixels = 50,
     ridge: NotNegative = 1.0,
     baseline: Baseline = "black",
 ) -> Tensor:
@@ -167,7 +167,7 @@ def _surrogate(batch: Batch, method: Lime, n_samples: int, segments: int, baseli
     random=True,
 )
 def rise(
-    batch: Batch, *, n_masks: Count = 500, cells: Count = 7, keep: Share = 0.5, baseline: Baseline = "black"
+    batch: Batch, *, n_masks: Count = 500, cells: Pixels = 7, keep: Share = 0.5, baseline: Baseline = "black"
 ) -> Tensor:
     """How the logit goes with a pixel's visibility under smooth random masks: their covariance over the mask's variance."""
     maps = []

@@ -39,18 +39,15 @@ import torch
 from captum.attr._core import deep_lift
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
+from zennit.composites import LayerMapComposite
+from zennit.layer import Sum as SumOfStack
+from zennit.rules import Epsilon, Gamma, Norm, Pass, ZPlus
 
 from saq_eval.attribution.subject import guarded, shortened, without_in_place
 from saq_eval.errors import SaqEvalError
 from saq_eval.quantization.convert import SUMS, modular
 from saq_eval.quantization.pact import PACTActivation, SignedPACT
-from saq_eval.torchvision_compat import declare_missing_operators
 from saq_eval.zoo.cards import Normalize
-
-declare_missing_operators()  # Zennit imports torchvision
-from zennit.composites import LayerMapComposite  # noqa: E402
-from zennit.layer import Sum as SumOfStack  # noqa: E402
-from zennit.rules import Epsilon, Gamma, Norm, Pass, ZPlus  # noqa: E402
 
 
 class ClippedReLU(nn.ReLU):

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +22,8 @@ from saq_eval.errors import SaqEvalError
 from saq_eval.networks import private_copy
 
 _HALF = (torch.float16, torch.bfloat16)
-# Autograd's names of functions in steps, whose gradient is zero wherever there is one.
-_STEPS = ("Round", "Floor", "Ceil", "Trunc", "Sign", "Sgn")
+# Autograd's names of its functions in steps, whose gradient is zero wherever there is one.
+_STEPS = re.compile(r"(Round|Floor|Ceil|Trunc|Sign|Sgn)Backward\d+")  # a user's own function ends without a number
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,12 @@ def without_in_place(network: nn.Module) -> nn.Module:
 
 def guarded(network: nn.Module) -> nn.Module:
     """Let a network look at its logits (see `look_at_logits`), and work in place on nothing that a method still needs."""
-    network.register_forward_pre_hook(lambda module, inputs: tuple(part.clone() for part in inputs))
+    network.register_forward_pre_hook(lambda module, inputs: tuple(map(_apart, inputs)))
     return look_at_logits(network)
+
+
+def _apart(value: Any) -> Any:
+    return value.clone() if isinstance(value, Tensor) else value
 
 
 def look_at_logits(network: nn.Module) -> nn.Module:
@@ -161,13 +166,13 @@ def gradient_reaches(output: Tensor, source: Tensor) -> bool:
     """Tell whether a leaf has a gradient that is not zero by construction.
 
     It has one where a way leads through autograd's graph from the output to the leaf that does not pass a function in
-    steps, such as `torch.round` without a straight-through gradient, nor one without a backward pass. A gradient that happens to be zero, as where a
-    rectifier clips everything, is a gradient.
+    steps, such as `torch.round` without a straight-through gradient, nor one without a backward pass. A gradient that
+    happens to be zero, as where a rectifier clips everything, is a gradient.
     """
     seen, ways = set(), [output.grad_fn]
     while ways:
         node = ways.pop()
-        if node is None or node in seen or node.name().startswith(_STEPS) or "NotImplemented" in node.name():
+        if node is None or node in seen or _STEPS.fullmatch(node.name()) or "NotImplemented" in node.name():
             continue
         if getattr(node, "variable", None) is source:
             return True

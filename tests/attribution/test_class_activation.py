@@ -6,7 +6,6 @@ from torch.nn import functional as F
 from saq_eval import SaqEvalError, explain, freeze, quantize
 from saq_eval.attribution.class_activation import _spatial_layer
 from saq_eval.attribution.rules import RECTIFIERS, layer_graph
-from saq_eval.torchvision_compat import declare_missing_operators
 from tests.conftest import settle
 
 
@@ -137,7 +136,6 @@ def test_layers_of_a_sequence_go_by_their_numbers_for_both_methods(batch):
 
 def test_a_residual_network_of_torchvision():
     """Its blocks use one rectifier twice, the second time after the residual sum, in place."""
-    declare_missing_operators()
     from torchvision.models import resnet18
 
     torch.manual_seed(0)

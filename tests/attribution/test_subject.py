@@ -222,6 +222,19 @@ def test_a_gradient_that_happens_to_be_zero_is_one():
     assert not maps("saliency", clipped).any()
     through = network_with(function("Straight", lambda x: x + (torch.round(x) - x).detach()))
     assert maps("saliency", through).any()
+
+    class RoundSTE(torch.autograd.Function):
+        """Straight through, under a name that begins as a function in steps does."""
+
+        @staticmethod
+        def forward(ctx, x):
+            return x.round()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient
+
+    assert maps("saliency", network_with(function("Steps", RoundSTE.apply))).any()
     x = torch.rand(3, requires_grad=True)
     assert gradient_reaches(x.round() + x, x) and not gradient_reaches(x.round() + x.floor(), x)
     assert not gradient_reaches(x.detach() * 2, x)
