@@ -23,7 +23,6 @@ from torch import Tensor
 from saq_eval.errors import SaqEvalError
 from saq_eval.paths import user_path
 from saq_eval.registry import Registry
-from saq_eval.torchvision_compat import declare_missing_operators
 
 Split = Literal["train", "test"]
 
@@ -191,7 +190,6 @@ def _digits(split: Split, data_root: Path) -> Dataset:
 def _register_torchvision(name: str, class_in_torchvision: str, class_names: tuple[str, ...]) -> None:
     @register_dataset(name)
     def load(split: Split, data_root: Path) -> Dataset:
-        declare_missing_operators()
         from torchvision import datasets
 
         source = getattr(datasets, class_in_torchvision)

@@ -29,13 +29,16 @@ def random(batch: Batch) -> Tensor:
     """Control: uniform noise, another for each image and each network."""
     # What every network draws alike would make any two networks' maps equal: a checksum of the weights goes in.
     weights = 0
-    for tensor in batch.network.state_dict().values():
-        weights = zlib.crc32(tensor.detach().cpu().contiguous().numpy().tobytes(), weights)
+    for value in batch.network.state_dict().values():
+        # Layers of integers keep more than plain tensors there.
+        plain = isinstance(value, Tensor) and not value.is_quantized
+        content = value.detach().cpu().contiguous().numpy().tobytes() if plain else repr(value).encode()
+        weights = zlib.crc32(content, weights)
     shape = (1, *batch.images.shape[2:])
     noise = batch.draw(
         lambda generator: torch.rand(shape, generator=generator.manual_seed(generator.initial_seed() ^ weights))
     )
-    return noise.expand_as(batch.images) / batch.images.shape[1]
+    return noise
 
 
 @register_method(
@@ -48,5 +51,4 @@ def random(batch: Batch) -> Tensor:
 def edges(batch: Batch) -> Tensor:
     """Control: the magnitude of the image's Sobel gradient, of the mean over channels; it does not ask the network."""
     grey = batch.images.detach().mean(dim=1).cpu().numpy()
-    maps = torch.stack([torch.from_numpy(sobel(image)) for image in grey]).unsqueeze(1)
-    return maps.expand(-1, batch.images.shape[1], -1, -1) / batch.images.shape[1]
+    return torch.stack([torch.from_numpy(sobel(image)) for image in grey]).unsqueeze(1)

@@ -48,7 +48,9 @@ def input_x_gradient(batch: Batch) -> Tensor:
     reference="Sundararajan et al. 2017, arXiv 1703.01365",
     passes=lambda parameters: parameters["n_steps"],
 )
-def integrated_gradients(batch: Batch, *, n_steps: Count = 32, baseline: Baseline = "black") -> Tensor:
+def integrated_gradients(
+    batch: Batch, *, n_steps: Annotated[int, Field(ge=1, le=1_000)] = 32, baseline: Baseline = "black"
+) -> Tensor:
     """The gradient averaged over Gauss-Legendre points of the straight path from the baseline, times the difference to it."""
     return IntegratedGradients(batch.network).attribute(
         batch.images,

@@ -20,19 +20,40 @@ from saq_eval.attribution.base import (
 )
 from saq_eval.errors import SaqEvalError
 from saq_eval.randomness import global_seed
-from saq_eval.specs import Count, NotNegative, Share
+from saq_eval.specs import Count, NotNegative, Pixels, Share
 
 
 def superpixels(images: Tensor, segments: int) -> Tensor:
     """Return about so many superpixels of each image (SLIC, Achanta et al. 2012; scikit-image): int64 (n, 1, h, w) from 0.
 
-    Compactness 0.1 is scikit-image's proposal for grey values from 0 to 1; on a plain ground superpixels are squares.
+    The colour's distance is the root mean square over channels, without a conversion of three channels to Lab, so that
+    the same picture has the same superpixels in any number of channels. On a plain ground superpixels are squares.
     """
-    masks = [
-        slic(image, n_segments=segments, compactness=0.1, channel_axis=0, start_label=0)
-        for image in images.detach().cpu().numpy()
-    ]
+    masks = [_superpixels(image, segments) for image in images.detach().cpu().numpy()]
     return torch.from_numpy(np.stack(masks)).to(images.device, torch.int64).unsqueeze(1)
+
+
+def _superpixels(image: np.ndarray, segments: int) -> np.ndarray:
+    # 0.1 is scikit-image's proposal for values from 0 to 1. A noisy picture falls to pieces under it, which SLIC then
+    # merges into a few: superpixels are made stiffer until there are half as many as asked for. The stiffest are squares.
+    wanted = min(segments, image[0].size) / 2
+    for stiffness in 0.1 * 2.0 ** np.arange(10):
+        mask = slic(
+            image,
+            n_segments=segments,
+            compactness=stiffness * len(image) ** 0.5,  # scikit-image adds squares up over channels
+            convert2lab=False,
+            channel_axis=0,
+            start_label=0,
+        )
+        if mask.max() + 1 >= wanted:
+            break
+    return mask
+
+
+def _of_pixels(attributions: Tensor) -> Tensor:
+    """Return the map (n, 1, h, w) of attributions (n, c, h, w) by Captum, which gives each channel the whole pixel's."""
+    return attributions[:, :1]
 
 
 @register_method(
@@ -41,7 +62,7 @@ def superpixels(images: Tensor, segments: int) -> Tensor:
     reference="Zeiler and Fergus 2014, arXiv 1311.2901",
     passes=lambda parameters: 1 + (-(-(28 - min(28, parameters["window"])) // parameters["stride"]) + 1) ** 2,
 )
-def occlusion(batch: Batch, *, window: Count = 7, stride: Count = 3, baseline: Baseline = "black") -> Tensor:
+def occlusion(batch: Batch, *, window: Pixels = 7, stride: Pixels = 3, baseline: Baseline = "black") -> Tensor:
     """The drop of the logit under a window of the baseline that moves over the image; averaged where windows overlap."""
     channels, height, width = batch.images.shape[1:]
     if window > min(height, width):
@@ -51,12 +72,14 @@ def occlusion(batch: Batch, *, window: Count = 7, stride: Count = 3, baseline: B
             f"occlusion: stride={stride} is larger than window={window}: pixels between windows would be left out"
         )
     with torch.no_grad():
-        return Occlusion(batch.network).attribute(
-            batch.images.detach(),
-            sliding_window_shapes=(channels, window, window),
-            strides=(channels, stride, stride),
-            baselines=baseline_images(batch.images, baseline),
-            target=batch.targets,
+        return _of_pixels(
+            Occlusion(batch.network).attribute(
+                batch.images.detach(),
+                sliding_window_shapes=(channels, window, window),
+                strides=(channels, stride, stride),
+                baselines=baseline_images(batch.images, baseline),
+                target=batch.targets,
+            )
         )
 
 
@@ -66,15 +89,17 @@ def occlusion(batch: Batch, *, window: Count = 7, stride: Count = 3, baseline: B
     reference="Captum; superpixels by Achanta et al. 2012, doi 10.1109/TPAMI.2012.120",
     passes=lambda parameters: parameters["segments"] + 1,
 )
-def feature_ablation(batch: Batch, *, segments: Count = 50, baseline: Baseline = "black") -> Tensor:
+def feature_ablation(batch: Batch, *, segments: Pixels = 50, baseline: Baseline = "black") -> Tensor:
     """The drop of the logit when a superpixel (SLIC) is replaced by the baseline."""
     masks = superpixels(batch.images, segments)
     with torch.no_grad():
-        return FeatureAblation(batch.network).attribute(
-            batch.images.detach(),
-            baselines=baseline_images(batch.images, baseline),
-            feature_mask=masks.expand_as(batch.images),
-            target=batch.targets,
+        return _of_pixels(
+            FeatureAblation(batch.network).attribute(
+                batch.images.detach(),
+                baselines=baseline_images(batch.images, baseline),
+                feature_mask=masks.expand_as(batch.images),
+                target=batch.targets,
+            )
         )
 
 
@@ -85,7 +110,7 @@ def feature_ablation(batch: Batch, *, segments: Count = 50, baseline: Baseline =
     passes=lambda parameters: parameters["n_samples"],
     random=True,
 )
-def kernel_shap(batch: Batch, *, n_samples: Count = 200, segments: Count = 50, baseline: Baseline = "black") -> Tensor:
+def kernel_shap(batch: Batch, *, n_samples: Count = 200, segments: Pixels = 50, baseline: Baseline = "black") -> Tensor:
     """Shapley values of superpixels (SLIC), estimated by a weighted linear regression on random coalitions."""
     return _surrogate(batch, KernelShap(batch.network), n_samples, segments, baseline)
 
@@ -101,7 +126,7 @@ def lime(
     batch: Batch,
     *,
     n_samples: Count = 200,
-    segments: Count = 50,
+    segments: Pixels = 50,
     ridge: NotNegative = 1.0,
     baseline: Baseline = "black",
 ) -> Tensor:
@@ -114,19 +139,24 @@ def lime(
 def _surrogate(batch: Batch, method: Lime, n_samples: int, segments: int, baseline: Baseline) -> Tensor:
     maps = []
     for one in batch.singly():
+        image, start = one.images.detach(), baseline_images(one.images, baseline)
         mask = superpixels(one.images, segments)
         with torch.no_grad(), global_seed(one.seeds[0]):
+            if not mask.any():  # one superpixel, about which there is nothing to estimate
+                drop = (batch.network(image) - batch.network(start))[0, one.targets[0]]
+                maps.append(drop.expand_as(image))
+                continue
             maps.append(
                 method.attribute(
-                    one.images.detach(),
-                    baselines=baseline_images(one.images, baseline),
-                    feature_mask=mask.expand_as(one.images),
+                    image,
+                    baselines=start,
+                    feature_mask=mask.expand_as(image),
                     target=one.targets,
                     n_samples=n_samples,
                     perturbations_per_eval=batch.batch_size,
                 )
             )
-    return torch.cat(maps)
+    return _of_pixels(torch.cat(maps))
 
 
 @register_method(
@@ -137,7 +167,7 @@ def _surrogate(batch: Batch, method: Lime, n_samples: int, segments: int, baseli
     random=True,
 )
 def rise(
-    batch: Batch, *, n_masks: Count = 500, cells: Count = 7, keep: Share = 0.5, baseline: Baseline = "black"
+    batch: Batch, *, n_masks: Count = 500, cells: Pixels = 7, keep: Share = 0.5, baseline: Baseline = "black"
 ) -> Tensor:
     """How the logit goes with a pixel's visibility under smooth random masks: their covariance over the mask's variance."""
     maps = []
@@ -153,7 +183,7 @@ def rise(
             centred = torch.cat(logits).double()
             centred = centred - centred.mean()
             covariance = (centred[:, None, None, None] * masks).mean(dim=0)
-            maps.append((covariance / (keep * (1 - keep))).expand_as(one.images[0]) / len(one.images[0]))
+            maps.append(covariance / (keep * (1 - keep)))
     return torch.stack(maps)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
 from captum.attr import Deconvolution, DeepLift, GuidedBackprop
-from torch import Tensor
+from torch import Tensor, nn
 
 from saq_eval.attribution import rules
 from saq_eval.attribution.base import (
@@ -15,6 +17,7 @@ from saq_eval.attribution.base import (
     baseline_images,
     register_method,
 )
+from saq_eval.attribution.subject import precision
 from saq_eval.specs import Count, NotNegative, Positive
 
 
@@ -75,15 +78,22 @@ def deeplift_shap(batch: Batch, *, n_background: Count = 10) -> Tensor:
 def _deeplift(batch: Batch, images: Tensor, references: Tensor, targets: Tensor) -> Tensor:
     # In double precision, and with differences below 1e-5 taken as none: where a quantizer's output jumps by a step
     # between two almost equal inputs, the multiplier has no bound, and single precision loses what it multiplies.
-    network = batch.network.double()
-    try:
+    with _in_double(batch.network) as network:
         return (
             DeepLift(network, eps=1e-5)
             .attribute(images.detach().double().requires_grad_(), references.double(), target=targets)
             .detach()
         )
+
+
+@contextmanager
+def _in_double(network: nn.Module) -> Iterator[nn.Module]:
+    """Let a private copy compute in double precision for a while; there and back, single precision loses nothing."""
+    before = precision(network)
+    try:
+        yield network.double()
     finally:
-        network.float()
+        network.to(before)
 
 
 @register_method(
@@ -116,12 +126,9 @@ def lrp_epsilon(batch: Batch, *, epsilon: Positive = 1e-6) -> Tensor:
 
 def _relevance(batch: Batch, convolution: str, gamma: float, epsilon: float) -> Tensor:
     images = batch.images.detach().double().requires_grad_()
-    network = batch.network.double()
-    try:
-        with rules.lrp_composite(convolution, gamma, epsilon).context(network) as modified:
-            logits = modified(images)
-            start = torch.zeros_like(logits).scatter_(1, batch.targets[:, None], 1.0) * logits.detach()
-            (relevance,) = torch.autograd.grad(logits, images, start)
-    finally:
-        network.float()
+    composite = rules.lrp_composite(convolution, gamma, epsilon)
+    with _in_double(batch.network) as network, composite.context(network) as modified:
+        logits = modified(images)
+        start = torch.zeros_like(logits).scatter_(1, batch.targets[:, None], 1.0) * logits.detach()
+        (relevance,) = torch.autograd.grad(logits, images, start)
     return relevance

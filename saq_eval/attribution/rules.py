@@ -31,23 +31,23 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
+import operator
 from collections.abc import Callable
 
 import torch
 from captum.attr._core import deep_lift
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
+from zennit.composites import LayerMapComposite
+from zennit.layer import Sum as SumOfStack
+from zennit.rules import Epsilon, Gamma, Norm, Pass, ZPlus
 
+from saq_eval.attribution.subject import guarded, shortened, without_in_place
 from saq_eval.errors import SaqEvalError
 from saq_eval.quantization.convert import SUMS, modular
 from saq_eval.quantization.pact import PACTActivation, SignedPACT
-from saq_eval.torchvision_compat import declare_missing_operators
 from saq_eval.zoo.cards import Normalize
-
-declare_missing_operators()  # Zennit imports torchvision
-from zennit.composites import LayerMapComposite  # noqa: E402
-from zennit.layer import Sum as SumOfStack  # noqa: E402
-from zennit.rules import Epsilon, Gamma, Norm, Pass, ZPlus  # noqa: E402
 
 
 class ClippedReLU(nn.ReLU):
@@ -100,50 +100,95 @@ class Sum(nn.Module):
         return self.total(torch.stack(torch.broadcast_tensors(a, b), dim=-1))
 
 
-def explainable(network: nn.Module, layers: tuple[type[nn.Module], ...], method: str, others: str) -> fx.GraphModule:
+class LayerGraph(fx.GraphModule):
+    """A network as a graph in which each call of a layer is a module of its own, used once.
+
+    Modules have the names that the user's network gives them; a further use of one, and what was a function, has the
+    name of its node, such as `relu_1`, as in the frozen form.
+    """
+
+
+def layer_graph(network: nn.Module) -> LayerGraph:
+    """Return a private copy of a network as a `LayerGraph`, in which nothing works in place.
+
+    Raises:
+        SaqEvalError: if the network's forward pass depends on its input's values.
+    """
+    graph = modular(network, leaves=(Normalize, ClippedReLU)).eval()
+    used = set()
+    for node in graph.graph.nodes:
+        if node.op == "call_module":
+            if node.target in used:
+                node.target = _add(graph, node.name, copy.deepcopy(graph.get_submodule(node.target)))
+            used.add(node.target)
+        elif node.target is operator.iadd:
+            node.target = operator.add
+    graph.delete_all_unused_submodules()
+    graph.recompile()
+    return without_in_place(LayerGraph(graph, graph.graph)).requires_grad_(False).eval()
+
+
+def by_layers(network: nn.Module) -> nn.Module:
+    """Return a network's `layer_graph`, or the network itself where it cannot be taken apart."""
+    try:
+        return guarded(layer_graph(network))
+    except SaqEvalError:
+        return network
+
+
+HELPERS = (Apart, SumOfStack)  # which stand in a copy for no layer of the network
+
+
+def explainable(network: nn.Module, layers: tuple[type[nn.Module], ...], method: str) -> LayerGraph:
     """Return a private copy of a network in which a method finds a rule for every layer.
 
     Args:
         network: in frozen form, or any network of modules and functions that `saq_eval.freeze` knows.
         layers: the kinds of layers that the method has a rule for.
         method: its name, for messages.
-        others: the names of methods that need no rules, for messages.
 
     Raises:
-        SaqEvalError: names every layer without a rule.
+        SaqEvalError: names the layers without a rule, the first few of each kind.
     """
-    instead = f"; methods that need no rules work: {others}"
     try:
-        copied = modular(network, leaves=(Normalize, ClippedReLU)).eval()
+        copied = layer_graph(network)
     except SaqEvalError as error:
-        raise SaqEvalError(f"{method} needs to know the network's layers, but {error}{instead}") from error
-    unknown, used = [], set()
+        raise SaqEvalError(f"{method} needs to know the network's layers, but {error}") from error
+    unknown: dict[str, list[str]] = {}
     for node in list(copied.graph.nodes):
         if node.op == "call_module":
             module = copied.get_submodule(node.target)
-            if type(module) not in layers:
-                unknown.append(f"{node.target} ({type(module).__name__})")
+            kind = type(module).__name__
+            if isinstance(module, _WEIGHTED) and not isinstance(module.weight, nn.Parameter):
+                kind += (
+                    " whose weight a hook computes"  # anew in each pass, whatever weight a rule has put in its place
+                )
+            if type(module) not in layers or kind != type(module).__name__:
+                unknown.setdefault(kind, []).append(node.target)
                 continue
-            if node.target in used or type(module) in _TWINS:
-                node.target = _add(copied, node.name, _TWINS.get(type(module), copy.deepcopy)(module))
-            used.add(node.target)
-            if isinstance(copied.get_submodule(node.target), _WITH_RULE):
+            if type(module) in _TWINS:
+                module = _TWINS[type(module)](module)
+                copied.set_submodule(node.target, module)
+            if isinstance(module, _WITH_RULE):
                 with copied.graph.inserting_before(node):
                     apart = _add(copied, f"{node.name}_apart", Apart())
                     node.update_arg(0, copied.graph.call_module(apart, (node.args[0],)))
         elif node.target in SUMS and not node.kwargs and all(isinstance(operand, fx.Node) for operand in node.args):
             node.op, node.target = "call_module", _add(copied, node.name, Sum())
         elif node.op in ("call_function", "call_method", "get_attr"):
-            unknown.append(f"{node.name} ({getattr(node.target, '__name__', node.target)})")
+            unknown.setdefault(getattr(node.target, "__name__", node.target), []).append(node.name)
     if unknown:
-        raise SaqEvalError(f"{method} has no rule for {', '.join(unknown)}{instead}")
-    copied.delete_all_unused_submodules()
+        listed = ", ".join(f"{shortened(names)} ({kind})" for kind, names in unknown.items())
+        raise SaqEvalError(f"{method} has no rule for {listed}")
     copied.recompile()
     return copied.requires_grad_(False).eval()
 
 
 def _add(network: fx.GraphModule, name: str, module: nn.Module) -> str:
-    name = f"{name}_explained"
+    """Add a module under a name, or with a number behind it if that is taken; return the name."""
+    taken = {name for name, _ in network.named_modules()}
+    candidates = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(1)))
+    name = next(candidate for candidate in candidates if candidate not in taken)
     network.add_submodule(name, module)
     return name
 

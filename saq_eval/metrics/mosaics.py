@@ -31,14 +31,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import quantus
 from torch import nn
 
 from saq_eval.metrics.base import METRICS, Metric, Task, is_degenerate
 from saq_eval.randomness import derived_seed
-from saq_eval.torchvision_compat import declare_missing_operators
-
-declare_missing_operators()
-import quantus  # noqa: E402  (needs the operators above)
 
 Measure = Callable[[np.ndarray, np.ndarray], np.ndarray]
 _READ = {"positive relevance": lambda maps: np.maximum(maps, 0), "magnitudes": np.abs}

@@ -39,8 +39,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import quantus
 import torch
 from pydantic import Field
+from quantus.functions.perturb_func import noisy_linear_imputation
+from quantus.helpers import asserts
+from quantus.helpers.enums import EvaluationCategory, ScoreDirection
+from quantus.helpers.model.pytorch_model import PyTorchModel
+from quantus.helpers.utils import get_superpixel_segments
 from scipy.stats import rankdata
 from torch import nn
 
@@ -48,16 +54,7 @@ from saq_eval.attribution.base import Baseline, baseline_images
 from saq_eval.errors import SaqEvalError
 from saq_eval.metrics.base import METRICS, Metric, Need, Shape, Task, is_degenerate
 from saq_eval.randomness import derived_seed, global_seed
-from saq_eval.specs import Count, NotNegative, Positive, Share
-from saq_eval.torchvision_compat import declare_missing_operators
-
-declare_missing_operators()
-import quantus  # noqa: E402  (needs the operators above)
-from quantus.functions.perturb_func import noisy_linear_imputation  # noqa: E402
-from quantus.helpers import asserts  # noqa: E402
-from quantus.helpers.enums import EvaluationCategory, ScoreDirection  # noqa: E402
-from quantus.helpers.model.pytorch_model import PyTorchModel  # noqa: E402
-from quantus.helpers.utils import get_superpixel_segments  # noqa: E402
+from saq_eval.specs import Count, NotNegative, Pixels, Positive, Share
 
 Arguments = dict[str, Any]
 Declaration = Callable[..., Arguments]
@@ -386,7 +383,7 @@ def FaithfulnessCorrelation(
     shape: Shape,
     *,
     nr_runs: Annotated[int, Field(ge=2)] = 50,
-    subset_size: Count | None = None,
+    subset_size: Pixels | None = None,
     baseline: Baseline = "black",
 ) -> Arguments:
     """Correlation of the logit's drop when random pixels are hidden with these pixels' summed attribution.
@@ -409,7 +406,7 @@ def FaithfulnessCorrelation(
     chance=_no_relation,
 )
 def FaithfulnessEstimate(
-    shape: Shape, *, features_in_step: Count | None = None, baseline: Baseline = "black"
+    shape: Shape, *, features_in_step: Pixels | None = None, baseline: Baseline = "black"
 ) -> Arguments:
     """Correlation of the logit's drop when pixels of neighbouring ranks are hidden with their summed attribution.
 
@@ -428,7 +425,7 @@ def FaithfulnessEstimate(
     chance=_no_relation,
 )
 def MonotonicityCorrelation(
-    shape: Shape, *, features_in_step: Count | None = None, baseline: Baseline = "black"
+    shape: Shape, *, features_in_step: Pixels | None = None, baseline: Baseline = "black"
 ) -> Arguments:
     """Rank correlation of the probability's squared change when pixels of neighbouring ranks are hidden with their relevance.
 
@@ -454,7 +451,7 @@ def _revealing(arguments: Arguments, task: Task, positions: np.ndarray, maps: np
     maps="magnitudes",
     complete=_revealing,
 )
-def Monotonicity(shape: Shape, *, features_in_step: Count | None = None, baseline: Baseline = "black") -> Arguments:
+def Monotonicity(shape: Shape, *, features_in_step: Pixels | None = None, baseline: Baseline = "black") -> Arguments:
     """Whether the probability never falls as pixels are shown on the baseline, least relevant first.
 
     7 steps of 112 pixels on 28x28: it asks for a rise at every step, which over many steps nothing achieves.
@@ -472,7 +469,7 @@ def _steps_of_pixels(arguments: Arguments, shape: Shape) -> int:
     reads="probabilities",
     steps=_steps_of_pixels,
 )
-def PixelFlipping(shape: Shape, *, features_in_step: Count | None = None, baseline: Baseline = "black") -> Arguments:
+def PixelFlipping(shape: Shape, *, features_in_step: Pixels | None = None, baseline: Baseline = "black") -> Arguments:
     """Mean probability of the class while pixels are hidden for good, most relevant first.
 
     14 steps of 56 pixels on 28x28, as MetaQuantus has it (arXiv 2302.07265). They set integrated gradients apart from
@@ -494,7 +491,7 @@ def _steps_of_patches(arguments: Arguments, shape: Shape) -> int:
     higher_is_better=True,  # Quantus says lower, but these are drops
     fixed={"regions_evaluation": None},  # all of them
 )
-def RegionPerturbation(shape: Shape, *, patch_size: Count | None = None, baseline: Baseline = "black") -> Arguments:
+def RegionPerturbation(shape: Shape, *, patch_size: Pixels | None = None, baseline: Baseline = "black") -> Arguments:
     """Mean drop of the class' probability while square patches are hidden for good, most relevant first.
 
     49 patches of 4x4 on 28x28: about as wide as a digit's strokes.
@@ -508,7 +505,7 @@ def RegionPerturbation(shape: Shape, *, patch_size: Count | None = None, baselin
     reads="probabilities",
     steps=_steps_of_patches,
 )
-def Selectivity(shape: Shape, *, patch_size: Count | None = None, baseline: Baseline = "black") -> Arguments:
+def Selectivity(shape: Shape, *, patch_size: Pixels | None = None, baseline: Baseline = "black") -> Arguments:
     """Mean probability of the class while square patches are hidden for good, most relevant first.
 
     RegionPerturbation's curve, as values instead of drops; patches as there.
@@ -551,7 +548,7 @@ def _one_patch_size(arguments: Arguments, task: Task, positions: np.ndarray, map
     fixed={"loss_func": _unexplained, "n_perturb_samples": 1},  # nothing is drawn: all samples are alike
     complete=_one_patch_size,
 )
-def Infidelity(shape: Shape, *, patch_size: Count | None = None, baseline: Baseline = "black") -> Arguments:
+def Infidelity(shape: Shape, *, patch_size: Pixels | None = None, baseline: Baseline = "black") -> Arguments:
     """Share of the logit's squared drops, as patches are hidden one by one, that the map times the pixels' change misses.
 
     The map is scaled to fit best and the squared error is over the squared drops: as published it grows with the
@@ -623,7 +620,7 @@ def AttributionLocalisation(shape: Shape) -> Arguments:
 @register_quantus(
     reference="Theiner et al. 2022, arXiv 2104.14995", range=(0.0, 1.0), maps="magnitudes", chance=_mask_share
 )
-def TopKIntersection(shape: Shape, *, k: Count | None = None) -> Arguments:
+def TopKIntersection(shape: Shape, *, k: Pixels | None = None) -> Arguments:
     """Share of the k most relevant pixels that are on the object.
 
     k is a twentieth of the image, 39 pixels of 28x28: fewer than an object has, so that 1 can be reached.

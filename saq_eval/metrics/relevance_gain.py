@@ -10,11 +10,11 @@ import torch
 from saq_eval.attribution.base import Baseline, baseline_images
 from saq_eval.metrics.base import METRICS, Metric, Shape, Task, is_degenerate
 from saq_eval.metrics.quantus import replace_pixels, step_size
-from saq_eval.specs import Count
+from saq_eval.specs import Pixels
 
 
 def SymmetricRelevanceGain(
-    shape: Shape, *, features_in_step: Count | None = None, baseline: Baseline = "black"
+    shape: Shape, *, features_in_step: Pixels | None = None, baseline: Baseline = "black"
 ) -> dict[str, Any]:
     """Mean probability of the class while pixels are hidden for good, least relevant first minus most relevant first.
 

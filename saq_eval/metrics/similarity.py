@@ -23,7 +23,7 @@ from skimage.metrics import structural_similarity
 from skimage.transform import resize_local_mean
 
 from saq_eval.metrics.base import METRICS, Metric, Shape, Task, is_degenerate
-from saq_eval.specs import Count, Share
+from saq_eval.specs import Pixels, Share
 
 Maps = Literal["normalised", "raw"]
 Similarity = Callable[..., float]
@@ -166,7 +166,7 @@ def top_k_iou(a: np.ndarray, b: np.ndarray, *, k: Share = 0.1, maps: Maps = "nor
 @register_similarity(
     "EMD", reference="Rubner et al. 2000, doi 10.1023/A:1026543900054", range=(0.0, 1.0), higher_is_better=False
 )
-def earth_movers_distance(a: np.ndarray, b: np.ndarray, *, cells: Count = 7) -> float:
+def earth_movers_distance(a: np.ndarray, b: np.ndarray, *, cells: Pixels = 7) -> float:
     """Earth mover's distance of the magnitudes, as masses of 1 on a grid of cells, in image diagonals (POT)."""
     import ot  # a second's import, for those who ask for it
 

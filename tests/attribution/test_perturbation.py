@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from saq_eval import SaqEvalError, explain
+from saq_eval import SaqEvalError, explain, load_dataset
+from saq_eval.attribution import METHODS
 from saq_eval.attribution.base import baseline_images
 from saq_eval.attribution.perturbation import superpixels
+from tests.attribution.conftest import cheap
 
 
 def logits_of(network, images, targets):
@@ -110,3 +112,83 @@ def test_rise_finds_what_a_linear_network_reads(digits):
     centre = np.unravel_index(heat.argmax(), (28, 28))
     assert inside[centre]
     assert not explain("rise:n_masks=50", network, images, torch.tensor([1])).any()  # a class that reads nothing
+
+
+PERTURBING = [name for name, method in METHODS.items() if method.family == "perturbation"]
+
+
+def grey_and_colour(channels):
+    """The same picture in some channels, and a linear network that sees the same in it: (network, images)."""
+    generator = torch.Generator().manual_seed(8)
+    weight = torch.randn(3, 784, generator=generator)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(784 * channels, 3, bias=False)).eval()
+    with torch.no_grad():
+        network[1].weight.copy_(torch.cat([weight] * channels, dim=1) / channels)
+    images = load_dataset("digits").images[:2].expand(-1, channels, -1, -1).contiguous()
+    return network, images
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("name", PERTURBING)
+def test_maps_do_not_depend_on_the_number_of_channels(name, channels):
+    targets = torch.tensor([0, 2])
+    grey, colour = (explain(cheap(name), *grey_and_colour(number), targets) for number in (1, channels))
+    assert grey.abs().amax(dim=(1, 2)).min() > 0
+    torch.testing.assert_close(colour, grey, atol=1e-4 * grey.abs().max().item(), rtol=1e-3)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        *("occlusion:window=28,stride=1", "feature_ablation:segments=1", "kernel_shap:segments=1,n_samples=10"),
+        *("lime:segments=1,n_samples=10", "feature_ablation:segments=1,baseline=mean"),
+    ],
+)
+def test_hiding_the_whole_image_is_the_whole_drop(spec, channels):
+    network, images = grey_and_colour(channels)
+    targets = torch.tensor([0, 2])
+    fill = baseline_images(images, "mean" if "mean" in spec else "black")
+    drop = logits_of(network, images, targets) - logits_of(network, fill, targets)
+    expected = drop.float()[:, None, None].expand(-1, 28, 28)
+    assert drop.abs().min() > 0.1
+    torch.testing.assert_close(explain(spec, network, images, targets), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_rise_is_the_drop_of_a_pixel_that_alone_counts():
+    """The slope of the logit over visibility is what hiding the pixel takes, here where all masks show or hide all of it."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3, 1, bias=False)).eval()
+    images = torch.rand(1, 3, 1, 1)
+    drop = network(images).item()
+    heat = explain("rise:n_masks=4000,cells=1", network, images, torch.tensor([0]))
+    assert heat.item() == pytest.approx(drop, rel=0.1)
+
+
+def test_superpixels_are_about_as_many_as_asked_for_whatever_the_picture():
+    pictures = {
+        "digit": load_dataset("digits").images[3:4],
+        "constant": torch.full((1, 1, 28, 28), 0.5),
+        "noise": torch.rand(1, 1, 28, 28),
+        "smooth": nn.functional.interpolate(torch.rand(1, 1, 5, 5), (30, 40), mode="bilinear"),
+        "oblong": torch.rand(1, 1, 12, 36),
+        "small": torch.rand(1, 1, 8, 8),
+        "row": torch.rand(1, 1, 1, 9),
+        "pixel": torch.rand(1, 1, 1, 1),
+    }
+    for name, grey in pictures.items():
+        for segments in (1, 6, 12, 50):
+            count = int(superpixels(grey, segments).max()) + 1
+            possible = min(segments, grey[0, 0].numel())
+            assert possible / 2 <= count <= max(2 * possible, 1), (name, segments, count)
+            for channels in (3, 4):
+                colour = superpixels(grey.expand(-1, channels, -1, -1).contiguous(), segments)
+                assert torch.equal(colour, superpixels(grey, segments)), (name, segments, channels)
+
+
+@pytest.mark.parametrize("name", PERTURBING)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (8, 8)])
+def test_small_images(name, shape):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * shape[0] * shape[1], 2)).eval()
+    spec = "occlusion:window=1,stride=1" if name == "occlusion" else cheap(name)
+    maps = explain(spec, network, torch.rand(2, 3, *shape), torch.tensor([0, 1]))
+    assert maps.shape == (2, *shape) and torch.isfinite(maps).all()

@@ -10,10 +10,8 @@ from saq_eval import Bits, SaqEvalError, Scheme, freeze, quantize
 from saq_eval.architectures import ARCHITECTURES
 from saq_eval.quantization import SCHEMES, PACTActivation, QuantConv2d, QuantLinear, SignedPACT
 from saq_eval.quantization.weights import dequantize
-from saq_eval.torchvision_compat import declare_missing_operators
 from tests.conftest import settle
 
-declare_missing_operators()
 models = importlib.import_module("torchvision.models")
 
 
