@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -21,8 +22,9 @@ from saq_eval.paths import check_name
 from saq_eval.quantization import Scheme, freeze, load_scheme, quantize
 from saq_eval.randomness import check_seed, deterministic
 from saq_eval.records import read_record
-from saq_eval.training.checkpoints import Checkpoint
+from saq_eval.training.checkpoints import Checkpoint, kept_precision
 from saq_eval.training.loop import fit, steps_per_epoch
+from saq_eval.training.precision import fast_precision, warn_if_slow
 from saq_eval.training.recipes import Recipe, default_recipe
 from saq_eval.training.saliency_guided import SaliencyGuided
 from saq_eval.zoo import (
@@ -137,9 +139,18 @@ def train_model(
         disable=None if progress else True,
     )
     with partial_folder(target, dataset, name) as partial, bar, deterministic(recipe.threads):
-        checkpoint = Checkpoint(partial / "progress.pt", identity=repr(asdict(draft)))
+        progress_file = partial / "progress.pt"
         if overwrite:
-            checkpoint.path.unlink(missing_ok=True)
+            progress_file.unlink(missing_ok=True)
+        identity = repr(asdict(draft))  # of the recipe as given, whatever precision the run's first processor chose
+        if recipe.precision == "auto":
+            recipe = replace(recipe, precision=kept_precision(progress_file) or fast_precision(torch_device))
+        else:
+            warn_if_slow(recipe.precision, torch_device)
+        if progress:
+            tqdm.write(f"{dataset}/{name}: trains in {recipe.precision} on {torch_device.type}", file=sys.stderr)
+        draft = replace(draft, recipe=recipe)
+        checkpoint = Checkpoint(progress_file, identity, recipe.precision)
         history = fit(network, train_set, recipe, seed, torch_device, bar.update, checkpoint)
         network = network.cpu()
         frozen = freeze(network)
@@ -310,7 +321,9 @@ class Planned:
 
     def differences(self, card: Card) -> list[str]:
         """Return the names of the fields in which a card is not what was planned."""
-        return [name for name, value in vars(self).items() if getattr(card, name) != value]
+        fields = [name for name, value in vars(self).items() if name != "recipe" and getattr(card, name) != value]
+        same = card.recipe is not None and self.recipe.agrees_with(card.recipe)
+        return fields if same else [*fields, "recipe"]
 
 
 def load_study(source: str | Path) -> Study:

@@ -132,7 +132,11 @@ class Killed(Exception):
 
 @pytest.mark.parametrize("saliency_guided", [False, True])
 def test_a_stopped_run_ends_where_an_unbroken_one_does(zoo, monkeypatch, saliency_guided):
-    arguments = {"recipe": replace(RECIPE, shift=1, precision="bfloat16"), "saliency_guided": saliency_guided}
+    """Also on another processor, which by itself would train in another precision."""
+    import saq_eval.studies as studies
+
+    arguments = {"recipe": replace(RECIPE, shift=1), "saliency_guided": saliency_guided}
+    monkeypatch.setattr(studies, "fast_precision", lambda device: "float32")
     unbroken = train_small(zoo=zoo, name="unbroken", **arguments)
 
     import saq_eval.training.loop as loop
@@ -149,7 +153,9 @@ def test_a_stopped_run_ends_where_an_unbroken_one_does(zoo, monkeypatch, salienc
     with pytest.raises(Killed):
         train_small(zoo=zoo, name="broken", **arguments)
     assert not (zoo / "digits" / "broken").exists()
+    monkeypatch.setattr(studies, "fast_precision", lambda device: "bfloat16")
     broken = train_small(zoo=zoo, name="broken", **arguments)
+    assert broken.recipe.precision == unbroken.recipe.precision == "float32"
     assert epochs == [0, 1, 2, 2]  # the unfinished epoch is done again, the finished ones are not
     assert broken.weights_sha256 == unbroken.weights_sha256
     assert broken.history == unbroken.history

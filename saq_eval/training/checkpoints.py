@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from saq_eval.errors import SaqEvalError
+from saq_eval.training.precision import Precision
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,18 @@ class Checkpoint:
     Attributes:
         path: the file; its folder exists.
         identity: what the run depends on. A run only goes on from progress made under the same identity.
+        precision: that the run trains in; see `kept_precision`.
     """
 
     path: Path
     identity: str
+    precision: Precision
 
     def save(self, stateful: Mapping[str, Any], history: list[Epoch]) -> None:
         """Replace the file by the states of `stateful`'s objects and the finished epochs, whole or not at all."""
         content = {
             "identity": self.identity,
+            "precision": self.precision,
             "history": [asdict(epoch) for epoch in history],
             "states": {name: item.state_dict() for name, item in stateful.items()},
         }
@@ -52,17 +56,29 @@ class Checkpoint:
         """
         if not self.path.exists():
             return []
-        try:
-            content = torch.load(self.path, map_location=device, weights_only=True)
-            identity = content["identity"]
-        except Exception as error:  # torch.load raises what its many readers raise
-            raise SaqEvalError(
-                f"{self.path}: the progress of an earlier run cannot be read; remove the file"
-            ) from error
-        if identity != self.identity:
+        content = _read(self.path, device)
+        if content["identity"] != self.identity:
             raise SaqEvalError(
                 f"{self.path} keeps the progress of an unfinished run with other settings; remove the file, or overwrite"
             )
         for name, item in stateful.items():
             item.load_state_dict(content["states"][name])
         return [Epoch(**epoch) for epoch in content["history"]]
+
+
+def kept_precision(path: Path) -> Precision | None:
+    """Return the precision of an unfinished run, which goes on in it on whatever processor; none where there is none."""
+    return _read(path, torch.device("cpu"))["precision"] if path.exists() else None
+
+
+def _read(path: Path, device: torch.device) -> dict[str, Any]:
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+        missing = {"identity", "precision", "history", "states"} - content.keys()
+    except Exception as error:  # torch.load raises what its many readers raise
+        raise SaqEvalError(f"{path}: the progress of an earlier run cannot be read; remove the file") from error
+    if missing:
+        raise SaqEvalError(
+            f"{path}: the progress of an earlier run lacks {', '.join(sorted(missing))}; remove the file"
+        )
+    return content

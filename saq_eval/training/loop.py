@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from saq_eval.datasets import Dataset
 from saq_eval.errors import SaqEvalError
 from saq_eval.quantization import ACTIVATION_QUANTIZERS, PACTActivation, SignedPACT
 from saq_eval.training.checkpoints import Checkpoint, Epoch
+from saq_eval.training.precision import fast_precision
 from saq_eval.training.recipes import Recipe
 from saq_eval.training.saliency_guided import saliency_guided_loss
 
@@ -29,11 +31,12 @@ def fit(
 
     Order of the images, augmentation, masking noise and dropout are drawn from `seed` and the epoch's
     number alone, so a run that goes on from a checkpoint ends where an unbroken one does. Raises
-    `SaqEvalError` if the loss stops being finite.
+    `SaqEvalError` if the loss stops being finite, or a clip being above 0.
 
     Args:
         network: in training form.
         dataset: the training split.
+        recipe: of a named precision, or "auto" for the processor's.
         on_step: called with the number of batches done since the last call, `recipe.epochs ·
             steps_per_epoch(dataset, recipe)` in all; a resumed run reports at once what was done before.
         checkpoint: where progress is kept after each epoch, and found again; none keeps none.
@@ -41,6 +44,8 @@ def fit(
     Returns:
         One record per epoch.
     """
+    if recipe.precision == "auto":
+        recipe = replace(recipe, precision=fast_precision(device))
     steps = steps_per_epoch(dataset, recipe)
     if steps * recipe.epochs < 10:
         raise SaqEvalError(
@@ -102,6 +107,7 @@ def _epoch(
         correct += int((logits.argmax(dim=1) == labels).sum())
         seen += len(labels)
         on_step(1)
+    _check_clips(network, epoch)
     return Epoch(round(total_loss / seen, 5), round(correct / seen, 5))
 
 
@@ -114,7 +120,7 @@ def steps_per_epoch(dataset: Dataset, recipe: Recipe) -> int:
 
 
 @torch.no_grad()
-def predict(network: nn.Module, images: Tensor, batch_size: int = 1000) -> Tensor:
+def predict(network: nn.Module, images: Tensor, batch_size: int = 64) -> Tensor:
     """Return the logits of all images: float32 (n, classes), on the CPU; the network must be in eval mode."""
     device = next((tensor.device for tensor in network.state_dict().values()), torch.device("cpu"))
     return torch.cat([network(batch.to(device)).cpu() for batch in images.split(batch_size)])
@@ -153,6 +159,15 @@ def _start_clips(network: nn.Module, images: Tensor, recipe: Recipe) -> None:
     else:
         for activation in _clips(network):
             nn.init.constant_(activation.alpha, recipe.alpha_init)
+
+
+def _check_clips(network: nn.Module, epoch: int) -> None:
+    for name, module in network.named_modules():
+        if isinstance(module, ACTIVATION_QUANTIZERS) and not 0 < module.alpha.item() < float("inf"):
+            raise SaqEvalError(
+                f"the clip of {name} became {module.alpha.item():.4g} in epoch {epoch + 1}, and is to stay above 0; try a "
+                "lower learning rate or alpha_decay"
+            )
 
 
 def _clips(network: nn.Module) -> list[PACTActivation | SignedPACT]:

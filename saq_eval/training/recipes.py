@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +10,7 @@ from pydantic import ConfigDict
 
 from saq_eval.errors import SaqEvalError
 from saq_eval.records import read_record
+from saq_eval.training.precision import Precision
 from saq_eval.training.saliency_guided import SaliencyGuided
 
 
@@ -27,8 +28,8 @@ class Recipe:
             quantile of what its rectifier sees in the quantized network at the start.
         shift: augmentation: random shift by up to so many pixels in each direction, filled with 0.
         flip: augmentation: random left-right flip.
-        precision: in which numbers forward and backward pass compute: "float32", or "bfloat16" by torch's
-            autocast, with float32 weights and updates.
+        precision: in which numbers forward and backward pass compute: "float32", "bfloat16" by torch's autocast,
+            with float32 weights and updates, or "auto", the one that the processor is fast in. A card says which it was.
         threads: of the CPU; part of the recipe, since sums in floating point depend on how many share them.
         saliency_guided: settings of saliency-guided training, or none for standard training.
     """
@@ -43,7 +44,7 @@ class Recipe:
     alpha_init: float | Literal["quantile"] = 10.0
     shift: int = 0
     flip: bool = False
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["auto"] | Precision = "auto"
     threads: int = 1
     saliency_guided: SaliencyGuided | None = None
 
@@ -56,8 +57,12 @@ class Recipe:
                 raise SaqEvalError(f"a recipe's {name} is at least 0, not {getattr(self, name)}")
         if not self.learning_rate > 0 or (self.alpha_init != "quantile" and not self.alpha_init > 0):
             raise SaqEvalError("a recipe's learning_rate and alpha_init are above 0")
-        if self.precision not in ("float32", "bfloat16"):
-            raise SaqEvalError(f"a recipe's precision is 'float32' or 'bfloat16', not {self.precision!r}")
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise SaqEvalError(f"a recipe's precision is 'auto', 'float32' or 'bfloat16', not {self.precision!r}")
+
+    def agrees_with(self, used: Recipe) -> bool:
+        """Tell whether a training by `used` is one by this recipe, which may leave the precision to the processor."""
+        return self == (replace(used, precision="auto") if self.precision == "auto" else used)
 
 
 @dataclass(frozen=True)

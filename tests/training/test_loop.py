@@ -7,6 +7,7 @@ from torch import nn
 from saq_eval import Recipe, SaliencyGuided, SaqEvalError, load_dataset, quantize
 from saq_eval.architectures import ARCHITECTURES
 from saq_eval.quantization import PACTActivation
+from saq_eval.training import loop
 from saq_eval.training.loop import _augment, accuracy, fit, start_clips_at_quantile
 
 CPU = torch.device("cpu")
@@ -104,3 +105,22 @@ def test_flip_mirrors_about_half_of_the_images():
 def test_too_few_steps(train_set):
     with pytest.raises(SaqEvalError, match="the recipe makes 4 steps on 256 images; at least 10 are needed"):
         fit(small(), train_set, Recipe(1, 64, 0.1, 0.0), 0, CPU)
+
+
+def test_a_recipe_leaves_the_precision_to_the_processor(train_set, monkeypatch):
+    """In what `fast_precision` finds: never in numbers that the processor is slow in."""
+    used = []
+    monkeypatch.setattr(loop, "_epoch", lambda network, data, recipe, *rest: used.append(recipe.precision))
+    for found in ("float32", "bfloat16"):
+        monkeypatch.setattr(loop, "fast_precision", lambda device, found=found: found)
+        fit(small(), train_set, Recipe(2, 32, 0.1, 0.0), 0, CPU)
+        fit(small(), train_set, Recipe(2, 32, 0.1, 0.0, precision="bfloat16"), 0, CPU)
+        assert used == [found, found, "bfloat16", "bfloat16"]
+        used.clear()
+
+
+def test_training_stops_at_a_clip_that_is_not_above_zero(train_set):
+    network = quantize(small(), "w4a4")
+    clip = next(name for name, module in network.named_modules() if isinstance(module, PACTActivation))
+    with pytest.raises(SaqEvalError, match=rf"the clip of {clip} became -[\d.e+]+ in epoch 1, and is to stay above 0"):
+        fit(network, train_set, Recipe(2, 32, 0.5, 0.0, alpha_decay=5.0, precision="float32"), 0, CPU)
