@@ -287,7 +287,7 @@ def explain(
         targets = _checked_targets(targets).to(images.device, copy=True)
         background = None if background is None else background.detach().to(images, copy=True)
         if len(images):
-            private = _ready(chosen, private, images[:1], targets, max(batch_size, chosen.in_flight))
+            private = _ready(chosen, network, private, images[:1], targets, max(batch_size, chosen.in_flight))
         maps = torch.zeros(len(images), *images.shape[2:], dtype=torch.float32, device="cpu")
         chunk = max(1, batch_size // chosen.in_flight)
         for start in range(0, len(images), chunk):
@@ -336,10 +336,13 @@ def _checked_targets(targets: Any) -> Tensor:
     return targets.long()
 
 
-def _ready(method: Method, network: nn.Module, image: Tensor, targets: Tensor, at_once: int) -> nn.Module:
+def _ready(
+    method: Method, given: nn.Module, network: nn.Module, image: Tensor, targets: Tensor, at_once: int
+) -> nn.Module:
     """Return the copy of a private network that a method works on, if it can explain the network at all.
 
     Args:
+        given: the user's network, of which `network` is the private copy.
         image: (1, c, h, w), the first.
         targets: int64 (n,).
         at_once: images that may pass the network at once.
@@ -357,13 +360,19 @@ def _ready(method: Method, network: nn.Module, image: Tensor, targets: Tensor, a
         try:
             return subject.look_at_logits(rules.explainable(network, method.layers, method.name))
         except SaqEvalError as error:
-            advice = _what_works_instead(method, network, image, targets[:1], at_once, facts)
+            advice = _what_works_instead(method, given, network, image, targets[:1], at_once, facts)
             raise SaqEvalError(f"{error}; {advice}") from error
     return rules.by_layers(network) if method.family == "class activation" else network
 
 
 def _what_works_instead(
-    method: Method, network: nn.Module, image: Tensor, target: Tensor, at_once: int, facts: subject.Facts
+    method: Method,
+    given: nn.Module,
+    network: nn.Module,
+    image: Tensor,
+    target: Tensor,
+    at_once: int,
+    facts: subject.Facts,
 ) -> str:
     """Say what can be done with a network for which a method has no rules; each has been tried."""
 
@@ -375,7 +384,7 @@ def _what_works_instead(
         return True
 
     def by_freezing() -> None:
-        frozen = freeze(network)
+        frozen = freeze(given)
         rules.explainable(frozen, method.layers, method.name)
         subject.look_at(frozen, image, target, at_once)
 

@@ -159,11 +159,7 @@ def explainable(network: nn.Module, layers: tuple[type[nn.Module], ...], method:
         if node.op == "call_module":
             module = copied.get_submodule(node.target)
             kind = type(module).__name__
-            if isinstance(module, _WEIGHTED) and not isinstance(module.weight, nn.Parameter):
-                kind += (
-                    " whose weight a hook computes"  # anew in each pass, whatever weight a rule has put in its place
-                )
-            if type(module) not in layers or kind != type(module).__name__:
+            if type(module) not in layers:
                 unknown.setdefault(kind, []).append(node.target)
                 continue
             if type(module) in _TWINS:

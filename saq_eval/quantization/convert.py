@@ -14,6 +14,7 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from saq_eval.errors import SaqEvalError
+from saq_eval.networks import check_finite, computed_tensors, hooked, make_permanent, private_copy
 from saq_eval.quantization.pact import ACTIVATION_QUANTIZERS, PACTActivation, SignedPACT
 from saq_eval.quantization.schemes import FULL_PRECISION, Scheme, load_scheme
 from saq_eval.quantization.weights import QuantConv2d, QuantLinear, dequantize
@@ -83,9 +84,17 @@ def quantize(model: nn.Module, scheme: str | Scheme) -> fx.GraphModule:
         scheme: the bit widths, or the name of a registered scheme.
 
     Raises:
-        SaqEvalError: names every layer that cannot be quantized.
+        SaqEvalError: names every layer that cannot be quantized, among them those whose weights a hook computes, as
+            pruning and spectral norm do, and tensors that hold NaN or infinity.
     """
     scheme = load_scheme(scheme)
+    computed = computed_tensors(model)
+    if computed and not scheme.is_full_precision:
+        listed = ", ".join(f"{found.layer}.{found.tensor} ({found.by})" for found in computed)
+        raise SaqEvalError(
+            f"training a quantized network would not keep how these weights are computed: {listed}; make them permanent "
+            f"first, with {' or '.join(dict.fromkeys(found.remedy for found in computed))}"
+        )
     network = _trace(model)
     layers = [node for node in network.graph.nodes if _is(network, node, _LAYERS)]
     already = [
@@ -130,7 +139,9 @@ def freeze(model: nn.Module) -> fx.GraphModule:
 
     Plain `nn.Conv2d` and `nn.Linear` hold the quantized weights; batch norm that follows a layer is
     folded into it, which changes the scale of each output channel and leaves the integer codes as
-    they are; dropout is gone. A quantized layer carries, besides `weight`, the buffers
+    they are. It stays where it is not certain to act on the axis that the layer puts its outputs on, as
+    behind a linear layer over the last of three axes. Dropout is gone; weights that pruning, weight norm or
+    spectral norm compute are plain ones. A quantized layer carries, besides `weight`, the buffers
     `weight_code` (int32, in `weight`'s shape), `weight_scale` (float32, (out,)) and `weight_bits`
     (int32, ()), with weight = `dequantize(weight_code, weight_scale, weight_bits)` exactly. The
     result is in eval mode, and its parameters need no gradient. `model` is left untouched.
@@ -139,27 +150,54 @@ def freeze(model: nn.Module) -> fx.GraphModule:
         model: a network in training form (see `quantize`), or a full-precision one.
 
     Raises:
-        SaqEvalError: names every layer of an unsupported kind.
+        SaqEvalError: names every layer of an unsupported kind, and tensors that hold NaN or infinity.
     """
     network = _trace(model).eval()
     for node in list(network.graph.nodes):
+        if _is(network, node, _ONLY_IN_TRAINING):
+            node.replace_all_uses_with(node.args[0])
+            network.graph.erase_node(node)
+    for node in list(network.graph.nodes):
         if not _is(network, node, _LAYERS):
             continue
-        users = list(node.users)
-        norm = users[0] if len(users) == 1 and _is(network, users[0], _NORMS) else None
+        norm = _foldable_norm(network, node)
         layer = network.get_submodule(node.target)
         network.set_submodule(node.target, _frozen(layer, network.get_submodule(norm.target) if norm else None))
         if norm:
             norm.replace_all_uses_with(node)
             network.graph.erase_node(norm)
-    for node in list(network.graph.nodes):
-        if _is(network, node, _ONLY_IN_TRAINING):
-            node.replace_all_uses_with(node.args[0])
-            network.graph.erase_node(node)
     network.delete_all_unused_submodules()
     network.recompile()
+    check_finite(network.state_dict(), "the frozen network")
     # One memory format everywhere: kernels round differently in another, and rounded activations would show it.
     return network.requires_grad_(False).eval().to(memory_format=torch.channels_last)
+
+
+def _foldable_norm(network: fx.GraphModule, node: fx.Node) -> fx.Node | None:
+    """Return the batch norm that alone reads a layer and acts on the axis that the layer puts its outputs on."""
+    users = list(node.users)
+    if len(users) != 1 or not _is(network, users[0], _NORMS):
+        return None
+    layer, norm = network.get_submodule(node.target), network.get_submodule(users[0].target)
+    # A convolution's outputs are on axis 1 of 4, a linear layer's on the last; a norm acts on axis 1.
+    if isinstance(layer, nn.Conv2d):
+        same = isinstance(norm, nn.BatchNorm2d)
+    else:
+        same = isinstance(norm, nn.BatchNorm1d) and _rank(network, node) == 2
+    return users[0] if same else None
+
+
+def _rank(network: fx.GraphModule, node: fx.Node) -> int | None:
+    """Return the number of axes of a node's value, as far as the graph alone tells."""
+    if node.op != "call_module":
+        ranks = {_rank(network, operand) for operand in node.all_input_nodes} if node.target in SUMS else {None}
+        return ranks.pop() if len(ranks) == 1 else None
+    module = network.get_submodule(node.target)
+    if isinstance(module, nn.Flatten) and module.end_dim == -1:
+        return module.start_dim + 1 if module.start_dim >= 0 else None
+    if isinstance(module, (nn.Flatten, nn.Conv2d)):  # a convolution also reads a single image
+        return None
+    return _rank(network, node.args[0])
 
 
 @torch.no_grad()
@@ -226,7 +264,8 @@ def modular(model: nn.Module, leaves: tuple[type[nn.Module], ...] = ()) -> fx.Gr
             kinds = (*_LAYERS, *_RECTIFIERS, SignedPACT, *leaves)
             return isinstance(module, kinds) or super().is_leaf_module(module, name)
 
-    model = copy.deepcopy(model)
+    model = private_copy(model)
+    make_permanent(model)
     try:
         network = fx.GraphModule(model, Tracer().trace(model))
     except Exception as error:  # whatever the network's own code raises when it meets a symbolic input
@@ -250,8 +289,13 @@ def _trace(model: nn.Module) -> fx.GraphModule:
     """Copy a network into a graph in which every rectifier, pooling and flatten is a module of its own, used once.
 
     Raises:
-        SaqEvalError: names every part that is of no supported kind, or layers whose weights are shared.
+        SaqEvalError: names every part that is of no supported kind, layers whose weights are shared, hooks, and tensors
+            that hold NaN or infinity.
     """
+    check_finite(model.state_dict(), "the network")
+    hooks = hooked(model)
+    if hooks:
+        raise SaqEvalError(f"a converted network would lose the hooks of {', '.join(hooks)}; remove them first")
     network = modular(model)
     unsupported, used = [], set()
     for node in list(network.graph.nodes):

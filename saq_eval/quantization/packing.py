@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from saq_eval.errors import SaqEvalError
+from saq_eval.networks import check_finite
 from saq_eval.quantization.convert import restore_weight
 
 
@@ -47,6 +48,7 @@ def pack(network: nn.Module) -> dict[str, Tensor]:
     for name, layer in _quantized_layers(network):
         del tensors[f"{name}.weight"], tensors[f"{name}.weight_bits"]
         tensors[f"{name}.weight_code"] = pack_codes(layer.weight_code.cpu(), int(layer.weight_bits))
+    check_finite(tensors, "the frozen network")
     return tensors
 
 
@@ -56,8 +58,10 @@ def unpack(network: nn.Module, tensors: dict[str, Tensor]) -> None:
     Afterwards the network computes with the very weights, bit for bit, that it was packed with.
 
     Raises:
-        SaqEvalError: names the tensors that are missing, unexpected, of the wrong shape or type, or clips that are not above 0.
+        SaqEvalError: names the tensors that are not finite, missing, unexpected, of the wrong shape or type, or clips
+            that are not above 0.
     """
+    check_finite(tensors, "the file")
     state = dict(tensors)
     current = network.state_dict()
     for name, layer in _quantized_layers(network):

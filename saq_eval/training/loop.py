@@ -138,6 +138,8 @@ def start_clips_at_quantile(network: nn.Module, images: Tensor, quantile: float 
 
     def set_clip(activation: PACTActivation | SignedPACT, inputs: tuple[Tensor]) -> None:
         # Not `torch.quantile`, which refuses more than 2^24 values.
+        if not inputs[0].isfinite().all():
+            raise SaqEvalError("a clip cannot start at a quantile of activations that are not finite")
         values = inputs[0].abs() if isinstance(activation, SignedPACT) else inputs[0].clamp(min=0)
         kth = max(1, round(quantile * values.numel()))
         activation.alpha.copy_(values.flatten().kthvalue(kth).values.clamp(min=1e-3))

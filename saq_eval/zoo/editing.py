@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+import torch
 from safetensors.torch import save as save_tensors
-from torch import nn
+from torch import Tensor, nn
 
 from saq_eval.datasets import load_dataset
 from saq_eval.errors import SaqEvalError
 from saq_eval.paths import check_name, user_path
 from saq_eval.quantization import Scheme, freeze, load_scheme
 from saq_eval.quantization.packing import pack
+from saq_eval.training.loop import predict
 from saq_eval.zoo import finding
 from saq_eval.zoo.cards import (
     CARD,
@@ -27,12 +29,14 @@ from saq_eval.zoo.cards import (
     WEIGHTS,
     ArchitectureCard,
     Card,
+    Normalize,
     Preprocessing,
     write_card,
 )
 from saq_eval.zoo.finding import find_model, find_models, zoo_folders
 from saq_eval.zoo.loading import (
     check_reads,
+    frozen_of,
     measure,
     parse_weights,
     read_bytes,
@@ -45,6 +49,8 @@ from saq_eval.zoo.loading import (
 def write_model(zoo: Path, draft: Card, frozen: nn.Module, training_form: nn.Module | None) -> Card:
     """Write a model's folder, whole or not at all; a model of that name is replaced.
 
+    What is written has been read back before, by the code that will read it.
+
     Args:
         zoo: the zoo's folder.
         draft: its card, whose hashes are filled in here.
@@ -53,6 +59,9 @@ def write_model(zoo: Path, draft: Card, frozen: nn.Module, training_form: nn.Mod
 
     Returns:
         The card as written.
+
+    Raises:
+        SaqEvalError: names a tensor that is not finite, or does not come back as it was.
     """
     files = {WEIGHTS: save_tensors(pack(frozen))}
     if training_form is not None:
@@ -64,6 +73,13 @@ def write_model(zoo: Path, draft: Card, frozen: nn.Module, training_form: nn.Mod
         training_form_sha256=sha256_of(files[TRAINING_FORM]) if TRAINING_FORM in files else None,
     )
     folder = zoo / card.dataset / card.name
+    tensors = parse_weights(files[WEIGHTS], folder / WEIGHTS)
+    _check_same(frozen, frozen_of(card, tensors, folder / WEIGHTS, trust_code=True), folder / WEIGHTS)
+    if training_form is not None:
+        path = folder / TRAINING_FORM
+        tensors = parse_weights(files[TRAINING_FORM], path)
+        again = training_form_of(card.architecture, card.scheme, tensors, path, trust_code=True)
+        _check_same(training_form, again, path)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".partial-") as partial:
         fresh = Path(partial) / card.name
@@ -75,6 +91,29 @@ def write_model(zoo: Path, draft: Card, frozen: nn.Module, training_form: nn.Mod
             folder.rename(Path(partial) / "replaced")
         fresh.rename(folder)
     return card
+
+
+def _check_same(network: nn.Module, again: nn.Module, path: Path) -> None:
+    """Raise `SaqEvalError` unless a network that was read back has the tensors of the one that was written, bit for bit."""
+    read = again.state_dict()
+    for name, tensor in network.state_dict().items():
+        if name not in read or not torch.equal(tensor.cpu(), read[name].cpu()):
+            raise SaqEvalError(f"{path}: {name} would not come back as it is; the architecture computes it otherwise")
+
+
+def _check_same_logits(name: str, given: nn.Module, stored: nn.Module, images: Tensor) -> None:
+    """Raise `SaqEvalError` if a stored form computes another function than the network that was given.
+
+    Rounded activations may jump by a step where a sum is rounded differently: one image in ten may differ.
+    """
+    expected, actual = predict(given, images), predict(stored, images)
+    difference = (actual - expected).abs().amax(dim=1)
+    other = difference > 1e-3 * expected.abs().max()
+    if other.double().mean() > 0.1:
+        raise SaqEvalError(
+            f"{name}: the stored form would have other logits than the network that was given, for {int(other.sum())} of "
+            f"{len(images)} images, by up to {difference.max():.3g} where the largest logit is {expected.abs().max():.3g}"
+        )
 
 
 def add_model(
@@ -143,7 +182,9 @@ def add_model(
         preprocessing=preprocessing or Preprocessing(),
     )
     frozen = freeze(network)
-    check_reads(name, with_preprocessing(frozen, card.preprocessing), test_set)
+    given = nn.Sequential(Normalize(card.preprocessing), network).eval()
+    check_reads(name, given, test_set)
+    _check_same_logits(name, given, with_preprocessing(frozen, card.preprocessing), test_set.images[:256])
     return write_model(target, measure(card, frozen, test_set), frozen, network if scheme.is_full_precision else None)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, fx, nn
 from saq_eval.architectures import find_architecture
 from saq_eval.datasets import Dataset
 from saq_eval.errors import SaqEvalError
+from saq_eval.networks import check_finite
 from saq_eval.quantization import Scheme, freeze, quantize
 from saq_eval.quantization.costs import layer_costs
 from saq_eval.quantization.packing import pack, unpack
@@ -74,11 +75,7 @@ def open_model(card: Card, folder: Path, *, trust_code: bool = False) -> Model:
     """Load the model of a card that `find_models` returned; raises as `load_model` does."""
     path = folder / WEIGHTS
     tensors = _read_weights(path, card.weights_sha256)
-    try:
-        frozen = freeze(quantize(build_network(card.architecture, seed=0, trust_code=trust_code), card.scheme))
-        unpack(frozen, tensors)
-    except SaqEvalError as error:
-        raise SaqEvalError(f"{path}: {error}") from error
+    frozen = frozen_of(card, tensors, path, trust_code=trust_code)
     return Model(
         card,
         with_preprocessing(frozen, card.preprocessing),
@@ -86,6 +83,16 @@ def open_model(card: Card, folder: Path, *, trust_code: bool = False) -> Model:
         ideal_bytes=sum(tensor.nbytes for tensor in tensors.values()),
         file_bytes=path.stat().st_size,
     )
+
+
+def frozen_of(card: Card, tensors: Mapping[str, Tensor], source: Path, *, trust_code: bool) -> fx.GraphModule:
+    """Build the frozen form of a card's network from the packed tensors of its file; errors name the source."""
+    try:
+        frozen = freeze(quantize(build_network(card.architecture, seed=0, trust_code=trust_code), card.scheme))
+        unpack(frozen, dict(tensors))
+    except SaqEvalError as error:
+        raise SaqEvalError(f"{source}: {error}") from error
+    return frozen
 
 
 def random_weights(model: Model, seed: int, *, trust_code: bool = False) -> nn.Module:
@@ -141,13 +148,15 @@ def read_bytes(path: Path) -> bytes:
 
 
 def parse_weights(content: bytes, path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file; raises `SaqEvalError` where it is none."""
+    """Return the tensors of a safetensors file; raises `SaqEvalError` where it is none, or holds NaN or infinity."""
     try:
-        return load_tensors(content)
+        tensors = load_tensors(content)
     except (safetensors.SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise SaqEvalError(
             f"{path}: no valid safetensors file: {error}; write one with safetensors.torch.save_file(network.state_dict(), …)"
         ) from error
+    check_finite(tensors, str(path))
+    return tensors
 
 
 def sha256_of(content: bytes) -> str:
@@ -200,6 +209,8 @@ def check_reads(name: str, network: nn.Module, dataset: Dataset) -> None:
         raise SaqEvalError(f"{name} cannot read images of shape {shape}: {error}") from error
     if not isinstance(logits, Tensor):
         raise SaqEvalError(f"{name} returns no tensor of logits but {type(logits).__name__}")
+    if not torch.isfinite(logits).all():
+        raise SaqEvalError(f"{name} returns logits that are not finite; look for NaN or infinity in its weights")
     outputs = logits.shape
     if len(outputs) != 2 or outputs[1] < len(dataset.class_names):
         raise SaqEvalError(

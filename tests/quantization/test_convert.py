@@ -5,10 +5,12 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
 
 from saq_eval import Bits, SaqEvalError, Scheme, freeze, quantize
 from saq_eval.architectures import ARCHITECTURES
 from saq_eval.quantization import SCHEMES, PACTActivation, QuantConv2d, QuantLinear, SignedPACT
+from saq_eval.quantization.packing import pack, unpack
 from saq_eval.quantization.weights import dequantize
 from tests.conftest import settle
 
@@ -182,9 +184,12 @@ def test_a_layer_without_a_rectifier_before_it_gets_a_signed_quantizer():
     (quantizer,) = [module for module in twin.modules() if isinstance(module, SignedPACT)]
     assert twin.get_submodule("1_input") is quantizer and quantizer.bits == 4
     read = {}
-    twin.get_submodule("1").register_forward_pre_hook(lambda module, inputs: read.update(values=inputs[0].unique()))
+    hook = twin.get_submodule("1").register_forward_pre_hook(
+        lambda module, inputs: read.update(values=inputs[0].unique())
+    )
     x = torch.randn(8, 1, 6, 6) * 20
     twin(x).sum().backward()
+    hook.remove()
     assert 8 < len(read["values"]) <= 15
     assert quantizer.alpha.grad is not None
     torch.testing.assert_close(freeze(twin)(x), twin.eval()(x))
@@ -322,3 +327,112 @@ def test_control_flow_on_the_input_is_an_error():
 
     with pytest.raises(SaqEvalError, match="depends on its input"):
         quantize(Branching(), "w4a4")
+
+
+def _settled(network, shape=(4, 1, 12, 12)):
+    """Move a network's batch statistics and affine numbers away from where they start."""
+    torch.manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.running_mean.uniform_(-1, 1)
+            module.running_var.uniform_(0.5, 2)
+            nn.init.uniform_(module.weight, 0.5, 2)
+            nn.init.uniform_(module.bias, -1, 1)
+    return network.eval(), torch.rand(shape)
+
+
+LAYERS_AND_NORMS = {  # by what becomes of the norm
+    "convolution": (lambda: [nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3)], "folds"),
+    "convolution, dropout between": (lambda: [nn.Conv2d(1, 3, 3), nn.Dropout2d(), nn.BatchNorm2d(3)], "folds"),
+    "convolution, pooling between": (lambda: [nn.Conv2d(1, 3, 3), nn.MaxPool2d(2), nn.BatchNorm2d(3)], "stays"),
+    "linear over 2 axes": (lambda: [nn.Flatten(), nn.Linear(144, 6), nn.BatchNorm1d(6)], "folds"),
+    "linear over 2 axes, twice": (
+        lambda: [nn.Flatten(), nn.Linear(144, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 5), nn.BatchNorm1d(5)],
+        "folds",
+    ),
+    "linear over 3 axes": (lambda: [nn.Flatten(1, 2), nn.Linear(12, 12), nn.BatchNorm1d(12)], "stays"),
+    "linear over 4 axes": (lambda: [nn.Linear(12, 7), nn.BatchNorm2d(1)], "stays"),
+    "linear over 4 axes of one size": (lambda: [nn.Conv2d(1, 10, 3), nn.Linear(10, 10), nn.BatchNorm2d(10)], "stays"),
+    "norm first": (lambda: [nn.BatchNorm2d(1), nn.Conv2d(1, 3, 3)], "stays"),
+}
+
+
+@pytest.mark.parametrize("scheme", ["fp32", "w4a4"])
+@pytest.mark.parametrize(("layers", "fate"), LAYERS_AND_NORMS.values(), ids=LAYERS_AND_NORMS)
+def test_a_norm_is_folded_only_where_it_acts_on_the_layers_outputs(layers, fate, scheme):
+    network, x = _settled(nn.Sequential(*layers(), nn.ReLU(), nn.Flatten(), nn.LazyLinear(10)))
+    network(x)
+    network = quantize(network, scheme).double().eval()
+    frozen = freeze(network)
+    torch.testing.assert_close(frozen(x.double()), network(x.double()), atol=1e-9, rtol=0)
+    kept = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in frozen.modules())
+    assert kept == (fate == "stays")
+
+
+def test_a_norm_that_stays_is_stored(tmp_path):
+    network, x = _settled(
+        nn.Sequential(nn.Flatten(1, 2), nn.Linear(12, 12), nn.BatchNorm1d(12), nn.Flatten(), nn.Linear(144, 3))
+    )
+    frozen = freeze(quantize(network, "w4a4"))
+    again = freeze(quantize(network.apply(lambda module: getattr(module, "reset_parameters", lambda: None)()), "w4a4"))
+    unpack(again, pack(frozen))
+    assert torch.equal(again(x), frozen(x))
+
+
+COMPUTED = {
+    "prune": (lambda layer: prune.l1_unstructured(layer, "weight", 0.5), "prune.remove"),
+    "weight_norm": (weight_norm, "remove_weight_norm"),
+    "spectral_norm": (spectral_norm, "remove_spectral_norm"),
+    "parametrized weight_norm": (parametrizations.weight_norm, "remove_parametrizations"),
+    "parametrized spectral_norm": (parametrizations.spectral_norm, "remove_parametrizations"),
+}
+
+
+@pytest.mark.parametrize(("compute", "remedy"), COMPUTED.values(), ids=COMPUTED)
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*is deprecated:FutureWarning")
+def test_weights_that_hooks_compute(compute, remedy):
+    network, x = _settled(
+        nn.Sequential(
+            compute(nn.Conv2d(1, 4, 3)), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), compute(nn.Linear(400, 10))
+        )
+    )
+    network.train()(x)
+    network.eval()
+    torch.testing.assert_close(freeze(network)(x), network(x))
+    torch.testing.assert_close(freeze(quantize(network, "fp32"))(x), network(x))
+    with pytest.raises(
+        SaqEvalError, match=rf"0.weight \(.*\), 4.weight \(.*\); make them permanent first, with .*{remedy}$"
+    ):
+        quantize(network, "w4a4")
+
+
+def test_other_hooks_are_refused_by_name():
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(400, 10))
+    network[0].register_forward_hook(lambda module, inputs, output: 2 * output)
+    for convert in (freeze, lambda network: quantize(network, "w4a4")):
+        with pytest.raises(SaqEvalError, match="would lose the hooks of 0; remove them first"):
+            convert(network)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("tensor", ["0.weight", "1.running_var", "4.bias"])
+def test_numbers_that_are_not_finite_become_no_codes(tensor, value):
+    network, _ = _settled(
+        nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(400, 10))
+    )
+    twin = quantize(network, "w4a4")
+    tensors = pack(freeze(twin))
+    for broken in (network, twin):
+        broken.state_dict()[tensor].flatten()[0] = value
+        with pytest.raises(SaqEvalError, match=rf"not finite: {tensor} \(1 of"):
+            freeze(broken)
+    with pytest.raises(SaqEvalError, match=rf"not finite: {tensor} \(1 of"):
+        quantize(network, "w4a4")
+    twin.state_dict()[tensor].flatten()[0] = 1.0
+    frozen = freeze(twin)
+    frozen.state_dict()["4.bias"][0] = value
+    with pytest.raises(SaqEvalError, match=r"not finite: 4.bias \(1 of 10\)"):
+        pack(frozen)
+    tensors["0.weight_scale"][1] = value
+    with pytest.raises(SaqEvalError, match=r"not finite: 0.weight_scale \(1 of 4\)"):
+        unpack(frozen, tensors)

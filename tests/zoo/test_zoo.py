@@ -10,11 +10,13 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from saq_eval import SaqEvalError, add_model, compare, find_models, load_model, quantize
+from saq_eval.quantization import PACTActivation
 from saq_eval.training.loop import start_clips_at_quantile
 from saq_eval.zoo import (
     TRAINING_FORM,
     WEIGHTS,
     check_reads,
+    editing,
     find_model,
     load_training_form,
     remove_model,
@@ -22,6 +24,7 @@ from saq_eval.zoo import (
     zoo_folders,
 )
 from saq_eval.zoo.cards import Normalize, Preprocessing, read_card, write_card
+from saq_eval.zoo.editing import write_model
 
 BUILTIN = Path(__file__).parents[2] / "model_zoo"
 
@@ -308,6 +311,52 @@ class TestAddingAModel:
         )
         assert (tmp_path / "ran").exists()
 
+    def test_what_is_stored_computes_what_was_given(self, zoo, tmp_path, weights, monkeypatch, digits):
+        """Also where layers compute their weights; a form that computes something else is not stored."""
+        (tmp_path / "my_normed_net.py").write_text(
+            "from torch.nn.utils import spectral_norm\n"
+            "from saq_eval.architectures import ARCHITECTURES\n"
+            "def make():\n"
+            "    network = ARCHITECTURES['cnn']()\n"
+            "    spectral_norm(network.conv2)\n"
+            "    return network\n"
+        )
+        monkeypatch.setattr("sys.path", [str(tmp_path), *sys.path])
+        import my_normed_net
+
+        torch.manual_seed(0)
+        network = my_normed_net.make()
+        network.train()(digits.images[:64])
+        network.eval()
+        save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, weights)
+        add_model("digits", "normed", weights, "my_normed_net:make", zoo=tmp_path / "mine")
+        stored = load_model("digits", "normed", tmp_path / "mine", trust_code=True)
+        torch.testing.assert_close(stored.network(digits.images), network(digits.images), atol=1e-4, rtol=0)
+
+        folded = editing.freeze
+
+        def wrong(network):
+            frozen = folded(network)
+            frozen.fc2.bias.data[3] += 0.5
+            return frozen
+
+        monkeypatch.setattr(editing, "freeze", wrong)
+        with pytest.raises(SaqEvalError, match="other logits than .*, for 256 of 256 images, by up to 0.5"):
+            add_model("digits", "other", weights, "my_normed_net:make", zoo=tmp_path / "mine")
+
+    def test_numbers_that_are_not_finite(self, tmp_path, weights, monkeypatch):
+        tensors = load_file(weights)
+        tensors["conv2.weight"][0, 0] = float("nan")
+        save_file(tensors, tmp_path / "nan.safetensors")
+        with pytest.raises(SaqEvalError, match=r"nan.safetensors holds .* not finite: conv2.weight \(9 of \d+\)"):
+            add_model("digits", "x", tmp_path / "nan.safetensors", "cnn", zoo=tmp_path / "mine")
+        tensors = load_file(weights)
+        tensors["fc2.weight"] *= 3e38
+        save_file({name: tensor.clamp(-3e38, 3e38) for name, tensor in tensors.items()}, tmp_path / "huge.safetensors")
+        with pytest.raises(SaqEvalError, match="x returns logits that are not finite"):
+            add_model("digits", "x", tmp_path / "huge.safetensors", "cnn", zoo=tmp_path / "mine")
+        assert not list((tmp_path / "mine").rglob("card.yaml"))
+
 
 class TestRemovingAModel:
     def test_only_from_a_zoo_of_ones_own(self, zoo, tmp_path, monkeypatch):
@@ -338,3 +387,17 @@ class TestRemovingAModel:
             remove_model("digits", "mine-fp32", mine)
         remove_model("digits", "mine-w2", mine)
         remove_model("digits", "mine-fp32", mine)
+
+
+@pytest.mark.parametrize(
+    ("clip", "message"), [(-1e10, "alpha is -10000000000.0, not above 0"), (float("nan"), "not finite")]
+)
+def test_what_could_not_be_read_is_not_written(zoo, tmp_path, clip, message):
+    card, folder = find_model("digits", "cnn-w2a2")
+    frozen = load_model("digits", "cnn-w2a2").frozen
+    next(module for module in frozen.modules() if isinstance(module, PACTActivation)).alpha.data.fill_(clip)
+    with pytest.raises(SaqEvalError, match=message):
+        write_model(tmp_path / "mine", card, frozen, None)
+    assert not (tmp_path / "mine").exists()
+    write_model(tmp_path / "mine", card, load_model("digits", "cnn-w2a2").frozen, None)
+    assert (tmp_path / "mine/digits/cnn-w2a2" / WEIGHTS).read_bytes() == (folder / WEIGHTS).read_bytes()
