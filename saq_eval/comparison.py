@@ -10,6 +10,7 @@ import platform
 import shlex
 import tempfile
 import time
+import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, fields
@@ -27,7 +28,7 @@ from saq_eval.attribution import CONTROLS, Explainer, explain, find_explainers
 from saq_eval.attribution.background import background_images
 from saq_eval.datasets import Dataset, load_dataset
 from saq_eval.devices import pick_device, processor_cores
-from saq_eval.errors import SaqEvalError, in_short, unknown_name
+from saq_eval.errors import SaqEvalError, SaqEvalWarning, in_short, unknown_name
 from saq_eval.gallery import choose_images, make_gallery
 from saq_eval.grid import Clock, Grid, Settings, Subject, Target
 from saq_eval.metrics import find_scorers
@@ -279,6 +280,9 @@ def compare(
         test_set = load_dataset(dataset, "test", data_root)
         subset = test_set.sample(samples, seed)
         shape = tuple(subset.images.shape[1:])
+        masks = subset.mask_record()
+        if not masks["images"] and any("masks" in scorer.metric.needs for scorer in scorers):
+            warnings.warn(f"localisation is not scored: {masks['reason']}", SaqEvalWarning, stacklevel=2)
         metric_records = {scorer.label: scorer_record(scorer, shape) for scorer in scorers}
         background = background_images(explainers, dataset, seed, data_root)
         loaded = {card.name: open_model(card, folder, trust_code=trust_code) for card, folder in entries}
@@ -341,6 +345,7 @@ def compare(
         "samples": samples,
         "test_images": len(test_set),
         "image_indices": subset.indices.tolist(),
+        "masks": masks,  # of the sample, for localisation
         "target": target,
         "seed": seed,
         "batch_size": batch_size,

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from skimage.filters import threshold_otsu
 from skimage.transform import resize
 from torch import Tensor
 
-from saq_eval.errors import SaqEvalError
+from saq_eval.errors import SaqEvalError, in_short
 from saq_eval.paths import user_path
 from saq_eval.registry import Registry
 
@@ -44,7 +44,7 @@ class Item:
     mask: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """One split of a dataset, in memory.
 
@@ -55,8 +55,12 @@ class Dataset:
         labels: int64 (n,), class indices.
         class_names: one name per class index.
         indices: int64 (n,), each image's position in the full split.
-        evidence: bool (n, 1, height, width), true on what decides the label, where that is known by construction;
-            none where it is not.
+        evidence: bool (n, 1, height, width), true on what decides the label; none where that is not known.
+        evidence_by: whether the evidence is "known" by construction, or "given" by whoever marked it in the images.
+
+    Raises:
+        SaqEvalError: names the part that is not as said here: another type or shape, pixels outside [0, 1] or not
+            finite, labels without a class, equal indices, no image.
     """
 
     name: str
@@ -66,6 +70,52 @@ class Dataset:
     class_names: tuple[str, ...]
     indices: Tensor
     evidence: Tensor | None = None
+    evidence_by: Literal["known", "given"] = "given"
+
+    def __post_init__(self) -> None:
+        problem = next(self._problems(), None)
+        if problem:
+            raise SaqEvalError(f"{self.name} {self.split} set: {problem}")
+
+    def _problems(self) -> Iterator[str]:
+        """Yield what is wrong, each part looked at once those before it are right."""
+        if self.split not in ("train", "test"):
+            yield f"the split is 'train' or 'test', not {self.split!r}"
+        images, labels, evidence = self.images, self.labels, self.evidence
+        if not isinstance(images, Tensor) or images.dtype != torch.float32 or images.dim() != 4:
+            yield f"images are a float32 tensor (n, channels, height, width), not {_kind(images)}"
+        if not images.numel():
+            yield f"there are no images: their shape is {tuple(images.shape)}"
+        low, high = (float(bound) for bound in images.aminmax())  # one pass, and NaN if one pixel is
+        if not (low >= 0 and high <= 1):
+            yield f"pixels lie in [0, 1], not between {low:g} and {high:g}" + (
+                "; divide by 255" if low >= 0 and 1 < high <= 255 else ""
+            )
+        for name, values in (("labels", labels), ("indices", self.indices)):
+            if not isinstance(values, Tensor) or values.dtype != torch.int64 or values.shape != images.shape[:1]:
+                yield f"{name} are an int64 tensor ({len(images)},), one per image, not {_kind(values)}"
+        names = self.class_names
+        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+            yield f"class_names are texts, not {in_short(names)}"
+        lowest, highest = int(labels.min()), int(labels.max())
+        if lowest < 0 or highest >= len(names):
+            yield (
+                f"labels lie between 0 and {len(names) - 1}, the last of {len(names)} classes, "
+                f"not between {lowest} and {highest}"
+            )
+        if len(self.indices.unique()) != len(images):
+            yield "two images have the same index, from which random methods draw their noise"
+        shape = (len(images), 1, *images.shape[2:])
+        if evidence is not None and (
+            not isinstance(evidence, Tensor) or evidence.dtype != torch.bool or evidence.shape != shape
+        ):
+            yield f"evidence is a bool tensor {shape}, not {_kind(evidence)}"
+        if self.evidence_by not in ("known", "given"):
+            yield f"evidence_by is 'known' or 'given', not {self.evidence_by!r}"
+
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.images.shape[1:]))
+        return f"Dataset({self.name} {self.split}: {len(self)} images {shape}, {len(self.class_names)} classes)"
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -80,12 +130,20 @@ class Dataset:
     def masks(self) -> Tensor:
         """Return where the evidence for the label is: bool (n, 1, height, width).
 
-        It is the evidence known by construction, or else, as a guess, the object: see `foreground_mask`.
+        It is the evidence, or else, as a guess, the object: see `foreground_mask`. A mask is empty where there is
+        none, and localisation is not scored there.
         """
         return torch.stack([self._mask(position) for position in range(len(self))])
 
     def _mask(self, position: int) -> Tensor:
         return foreground_mask(self.images[position]) if self.evidence is None else self.evidence[position]
+
+    def mask_record(self) -> dict[str, Any]:
+        """Return which masks these images have: their kind ("known", "given", "Otsu"), how many, and why not all have one."""
+        there = int(self.masks().flatten(1).any(dim=1).sum())
+        reason = "" if there == len(self) else NO_FOREGROUND if self.evidence is None else "their evidence is empty"
+        kind = "Otsu" if self.evidence is None else self.evidence_by
+        return {"kind": kind if there else "none", "images": there, "without": len(self) - there, "reason": reason}
 
     def sample(self, count: int, seed: int) -> Dataset:
         """Return `count` images drawn without replacement, stratified by class, in the split's order.
@@ -123,17 +181,36 @@ class Dataset:
         )
 
 
+def _kind(value: Any) -> str:
+    return f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else in_short(value)
+
+
+NO_FOREGROUND = "Otsu's threshold finds an object only in a grey picture with a dark border"
+
+
 def foreground_mask(image: Tensor) -> Tensor:
     """Return where the object is: the pixels brighter than Otsu's threshold (Otsu 1979; scikit-image).
 
+    Only a grey picture with a dark border is taken to show a bright object on a dark ground: its channels are equal,
+    half of the pixels on its border are darker than a fifth, and two thirds of them lie below the threshold. That holds
+    for all test images of MNIST, FashionMNIST and the digits, as good as all. On photographs the threshold finds light, not
+    objects: against the true masks of objects pasted on photographs, its intersection over union is 0.29.
+
     Args:
-        image: float (channels, height, width), a bright object on a dark ground; channels are averaged.
+        image: float (channels, height, width) in [0, 1].
 
     Returns:
-        bool (1, height, width); all false for a constant image, which shows no object.
+        bool (1, height, width); all false for another picture, and for a constant one, which shows no object.
     """
-    grey = image.mean(dim=0).numpy()
-    return torch.from_numpy(grey > threshold_otsu(grey)).unsqueeze(0)
+    grey = image[0].numpy()
+    nothing = torch.zeros(1, *grey.shape, dtype=torch.bool)
+    if not torch.equal(image, image[:1].expand_as(image)):
+        return nothing
+    threshold = threshold_otsu(grey)
+    border = np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])
+    if np.median(border) >= 0.2 or (border <= threshold).mean() < 2 / 3:
+        return nothing
+    return torch.from_numpy(grey > threshold).unsqueeze(0)
 
 
 DATASETS: Registry[Callable[[Split, Path], Dataset]] = Registry("dataset")
@@ -155,13 +232,29 @@ def load_dataset(name: str, split: Split = "test", data_root: str | os.PathLike 
             the user's cache folder. Missing files are downloaded into it.
 
     Raises:
-        SaqEvalError: unknown name, or files that are neither there nor to be had.
+        SaqEvalError: unknown name, files that are neither there nor to be had, or a loader that fails or returns no
+            such dataset.
     """
     load = DATASETS[name]
     if split not in ("train", "test"):
         raise SaqEvalError(f"a dataset's split is 'train' or 'test', not {split!r}")
     root = data_root or os.environ.get("SAQ_EVAL_DATA_ROOT") or user_cache_path("saq_eval") / "datasets"
-    return load(split, user_path(root))
+    root = user_path(root)
+    try:
+        dataset = load(split, root)
+    except SaqEvalError:
+        raise
+    except Exception as error:  # whatever a user's loader raises
+        raise SaqEvalError(
+            f"the dataset {name!r} cannot be loaded from {root}: {type(error).__name__}: {' '.join(str(error).split())}"
+        ) from error
+    if not isinstance(dataset, Dataset):
+        raise SaqEvalError(f"the loader of the dataset {name!r} returns a saq_eval.Dataset, not {in_short(dataset)}")
+    if (dataset.name, dataset.split) != (name, split):
+        raise SaqEvalError(
+            f"the loader of the dataset {name!r} was asked for its {split} set and returned {dataset.name!r}, {dataset.split}"
+        )
+    return dataset
 
 
 def _from_bytes(name: str, split: Split, images: Tensor, labels: Tensor, class_names: tuple[str, ...]) -> Dataset:
@@ -286,4 +379,4 @@ def _planted(split: Split, data_root: Path) -> Dataset:
     images[evidence] = patches[labels].ravel()
     names = tuple(f"pattern {label}" for label in range(10))
     dataset = _from_bytes("planted", split, torch.from_numpy(images), torch.from_numpy(labels), names)
-    return replace(dataset, evidence=torch.from_numpy(evidence).unsqueeze(1))
+    return replace(dataset, evidence=torch.from_numpy(evidence).unsqueeze(1), evidence_by="known")

@@ -2,6 +2,7 @@ import gzip
 import itertools
 import urllib.request
 import zlib
+from types import SimpleNamespace
 from urllib.error import URLError
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from scipy.stats import chi2_contingency
 
 from saq_eval import SaqEvalError, load_dataset
-from saq_eval.datasets import _patches, foreground_mask
+from saq_eval.datasets import DATASETS, NO_FOREGROUND, Dataset, _patches, foreground_mask
 
 
 def test_digits_split_is_fixed_disjoint_and_stratified(digits):
@@ -51,6 +52,7 @@ def test_foreground_of_a_known_image():
 
 def test_foreground_is_otsus_threshold():
     values = torch.rand(1, 28, 28, generator=torch.Generator().manual_seed(0)) ** 3
+    values[:, [0, -1]] = values[:, :, [0, -1]] = 0  # a dark border
     # Otsu (1979): the threshold maximises the variance between the two classes.
     flat = values.flatten().numpy().astype(np.float64)
     edges = np.histogram_bin_edges(flat, 256)
@@ -165,7 +167,8 @@ def planted(split):
 def shown(planted, split):
     """The digits underneath, in the order of the images."""
     digits = load_dataset("digits", split)
-    return digits.subset(np.arange(len(planted)) % len(digits))
+    chosen = torch.arange(len(planted)) % len(digits)
+    return SimpleNamespace(images=digits.images[chosen], labels=digits.labels[chosen])
 
 
 def test_planted_sizes(planted, split):
@@ -270,3 +273,104 @@ def test_planted_masks_are_the_evidence_whatever_is_chosen(planted):
 def test_where_the_evidence_is_not_known_the_foreground_stands_in(digits):
     assert digits.evidence is None
     assert torch.equal(digits.subset(np.array([5])).masks()[0], foreground_mask(digits.images[5]))
+
+
+def made(**changes):
+    parts = {
+        "name": "mine",
+        "split": "test",
+        "images": torch.rand(3, 1, 4, 5, generator=torch.Generator().manual_seed(0)),
+        "labels": torch.tensor([0, 1, 1]),
+        "class_names": ("cat", "dog"),
+        "indices": torch.arange(3),
+    }
+    return Dataset(**parts | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"images": 255 * torch.ones(3, 1, 4, 5)}, r"pixels lie in \[0, 1\], not between 255 and 255; divide by 255"),
+        ({"images": torch.full((3, 1, 4, 5), -0.1)}, r"pixels lie in \[0, 1\], not between -0.1 and -0.1$"),
+        ({"images": torch.full((3, 1, 4, 5), float("nan"))}, r"pixels lie in \[0, 1\], not between nan and nan"),
+        ({"images": torch.zeros(3, 4, 5)}, r"\(n, channels, height, width\), not torch.float32 \(3, 4, 5\)"),
+        (
+            {"images": torch.zeros(3, 1, 4, 5, dtype=torch.uint8)},
+            r"a float32 tensor .*, not torch.uint8 \(3, 1, 4, 5\)",
+        ),
+        ({"images": np.zeros((3, 1, 4, 5), np.float32)}, "a float32 tensor .*, not "),
+        ({"images": torch.zeros(0, 1, 4, 5)}, r"there are no images: their shape is \(0, 1, 4, 5\)"),
+        ({"labels": torch.tensor([1, 2, 2])}, "labels lie between 0 and 1, the last of 2 classes, not between 1 and 2"),
+        ({"labels": torch.tensor([0, -1, 1])}, "not between -1 and 1"),
+        ({"labels": torch.tensor([0.0, 1.0, 1.0])}, r"labels are an int64 tensor \(3,\), .* not torch.float32 \(3,\)"),
+        ({"labels": torch.tensor([0, 1])}, r"labels are an int64 tensor \(3,\), one per image, not torch.int64 \(2,\)"),
+        ({"labels": [0, 1, 1]}, r"labels are an int64 tensor \(3,\), one per image, not "),
+        ({"indices": torch.tensor([4, 7, 4])}, "two images have the same index"),
+        ({"class_names": "ab"}, "class_names are texts, not "),
+        (
+            {"evidence": torch.zeros(3, 4, 5, dtype=torch.bool)},
+            r"evidence is a bool tensor \(3, 1, 4, 5\), not torch.bool",
+        ),
+        ({"evidence": torch.zeros(3, 1, 4, 5)}, r"evidence is a bool tensor \(3, 1, 4, 5\), not torch.float32"),
+        ({"split": "validation"}, "the split is 'train' or 'test', not 'validation'"),
+    ],
+)
+def test_what_is_no_dataset_is_named(changes, message):
+    with pytest.raises(SaqEvalError, match=f"^mine {changes.get('split', 'test')} set: .*{message}"):
+        made(**changes)
+
+
+def test_a_dataset_that_is_one_tells_itself_in_short():
+    assert repr(made()) == "Dataset(mine test: 3 images 1x4x5, 2 classes)"
+    assert len(made().subset(np.array([2, 0]))) == 2
+
+
+def missing_files(split, data_root):
+    return open(data_root / "nothing.npz")
+
+
+@pytest.mark.parametrize(
+    ("load", "message"),
+    [
+        (missing_files, "'mine' cannot be loaded from .*: FileNotFoundError: .*nothing.npz"),
+        (lambda split, data_root: {}["images"], "'mine' cannot be loaded from .*: KeyError: 'images'"),
+        (lambda split, data_root: [1, 2], "the loader of the dataset 'mine' returns a saq_eval.Dataset, not "),
+        (lambda split, data_root: made(split="train"), "was asked for its test set and returned 'mine', train"),
+        (lambda split, data_root: made(name="other"), "was asked for its test set and returned 'other', test"),
+        (lambda split, data_root: made(labels=torch.tensor([1, 2, 2])), "mine test set: labels lie between 0 and 1"),
+    ],
+)
+def test_loaders_that_fail_are_told_in_a_sentence(load, message, monkeypatch, tmp_path):
+    monkeypatch.setitem(DATASETS._entries, "mine", load)
+    with pytest.raises(SaqEvalError, match=message):
+        load_dataset("mine", "test", tmp_path)
+
+
+def test_a_photograph_has_no_foreground():
+    """Otsu's threshold finds light there, not objects."""
+    photograph = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0))
+    for image in (photograph, photograph[:1], 1 - made().images[0] * 0):
+        assert not foreground_mask(image).any()
+    drawn = torch.zeros(1, 16, 16)
+    drawn[0, 4:9, 3:12] = 0.7
+    assert foreground_mask(drawn).sum() == 45
+    assert torch.equal(foreground_mask(drawn.expand(3, -1, -1)), foreground_mask(drawn))  # grey in three channels
+    bright_ground = 1 - drawn
+    assert not foreground_mask(bright_ground).any()
+
+
+@pytest.mark.parametrize(("name", "least"), [("digits", 0.98), ("mnist", 1.0), ("fashionmnist", 0.999)])
+def test_which_shipped_images_have_a_foreground(name, least, data_root):
+    dataset = load_dataset(name, "test", None if name == "digits" else data_root).sample(360, seed=0)
+    record = dataset.mask_record()
+    assert record["kind"] == "Otsu" and record["images"] >= least * 360
+    assert record["without"] == 360 - record["images"] and bool(record["reason"]) == bool(record["without"])
+
+
+def test_the_record_of_masks_tells_where_they_are_from():
+    evidence = torch.ones(3, 1, 4, 5, dtype=torch.bool)
+    assert made(evidence=evidence).mask_record() == {"kind": "given", "images": 3, "without": 0, "reason": ""}
+    assert load_dataset("planted").mask_record()["kind"] == "known"
+    assert made().mask_record() == {"kind": "none", "images": 0, "without": 3, "reason": NO_FOREGROUND}
+    evidence[1] = False
+    assert made(evidence=evidence).mask_record()["reason"] == "their evidence is empty"

@@ -17,12 +17,14 @@ for LRP); this package adds what they must know of quantized layers (`rules`), a
 
 from __future__ import annotations
 
+import functools
 import inspect
 import uuid
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -93,7 +95,8 @@ class Method:
         needs_background: whether it compares with typical images.
         layers: for a method with rules, the kinds of layers that it has a rule for; else none.
         in_flight: images that pass the network at once for each image explained.
-        code: tells it from another version of itself: a checksum of the module that defines it.
+        code: tells it from another version of itself: a checksum of the module that defines it, and of what saq_eval
+            computes every map with.
     """
 
     name: str
@@ -162,8 +165,27 @@ def _checksum_of_code(attribute: Attribute) -> str:
     module = inspect.getmodule(attribute)
     alone = inspect.isfunction(attribute) and not attribute.__closure__
     if alone and getattr(module, "__file__", None) == attribute.__code__.co_filename:
-        return f"{zlib.crc32(inspect.getsource(module).encode()):08x}"
+        return f"{zlib.crc32(inspect.getsource(module).encode()):08x}-{_checksum_of_package()}"
     return uuid.uuid4().hex
+
+
+@functools.cache
+def _checksum_of_package() -> str:
+    package = Path(__file__).parents[1]
+    sources = [
+        *sorted(package.glob("attribution/*.py")),
+        *sorted(package.glob("quantization/*.py")),
+        *(package / name for name in ("networks.py", "randomness.py", "zoo/cards.py")),
+    ]
+    return checksum_of_files(sources)
+
+
+def checksum_of_files(sources: Iterable[Path]) -> str:
+    """Return a checksum of files' contents, in order: 8 hexadecimal digits."""
+    value = 0
+    for source in sources:
+        value = zlib.crc32(source.read_bytes(), value)
+    return f"{value:08x}"
 
 
 @dataclass(frozen=True)

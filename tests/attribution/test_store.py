@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from saq_eval import SaqEvalError
+from saq_eval.attribution import METHODS, base
 from saq_eval.attribution.store import MapKey, MapStore, checksum
 
 KEY = MapKey("digits", "cnn-fp32", "a" * 64, "occlusion:window=5", {"window": 5}, 0, "00", "saq_eval 1")
@@ -61,3 +62,30 @@ def test_a_computation_that_fails_leaves_nothing(tmp_path):
 
 def test_checksums():
     assert checksum(MAPS, INDICES) == checksum(MAPS.copy(), INDICES) != checksum(MAPS, INDICES + 1)
+
+
+def test_maps_depend_on_all_code_that_computes_them(tmp_path):
+    """Not on their method's module alone: a rule for a layer changes every map by LRP."""
+    sources = []
+    for name in ("rules.py", "rule_based.py"):
+        (tmp_path / name).write_text("a = 1\n")
+        sources.append(tmp_path / name)
+    before = base.checksum_of_files(sources)
+    assert base.checksum_of_files(sources) == before
+    (tmp_path / "rules.py").write_text("a = 2\n")
+    assert base.checksum_of_files(sources) != before
+
+
+def test_what_the_code_of_a_method_takes_in(monkeypatch):
+    read = []
+    monkeypatch.setattr(base, "checksum_of_files", lambda sources: read.extend(sources) or "0")
+    base._checksum_of_package.__wrapped__()
+    names = {f"{path.parent.name}/{path.name}" for path in read}
+    assert {"attribution/rules.py", "attribution/base.py", "quantization/convert.py", "saq_eval/networks.py"} <= names
+    assert all(path.is_file() for path in read) and not any("metrics" in str(path) for path in read)
+    codes = {
+        method.code.partition("-")[2]
+        for method in METHODS.values()
+        if method.attribute.__module__.startswith("saq_eval.")
+    }
+    assert len(codes) == 1 and codes != {""}
