@@ -1,4 +1,4 @@
-"""The metrics of Quantus 0.6, each one declared function, all through one adapter.
+"""Metrics of Quantus 0.6, each one declared function, all through one adapter.
 
 A function below bears Quantus' name of a metric; its keyword-only parameters are the metric's, and it returns the
 arguments of Quantus' constructor. What Quantus leaves to its caller, or would leave to chance, is settled in
@@ -8,18 +8,18 @@ arguments of Quantus' constructor. What Quantus leaves to its caller, or would l
   `numpy.random.seed(derived_seed(seed, metric, index))`. Quantus draws from NumPy's global generator in the order of
   calls; here each image of a batch draws from a generator of its own. Metrics that depend on the batch otherwise
   get one image per call.
-- **Undefined is NaN.** Degenerate maps are not scored, since Quantus counts an all-zero map as a hit of the pointing
-  game and fails altogether on a batch of nothing else. Nor is localisation where the mask is empty.
+- **Undefined is NaN.** Degenerate maps are not scored: Quantus fails altogether on a batch of nothing else.
 - **Maps** are divided by their largest magnitude, image by image (Quantus' own `normalise_by_max` spans the batch),
-  and so are those that a metric has explained anew. Localisation and complexity ask where relevance is, of either
-  sign, and get magnitudes. Completeness is about the scale and gets the maps as they are.
+  and so are those that a metric has explained anew. Complexity asks where relevance is, of either sign, and gets
+  magnitudes. Completeness is about the scale and gets the maps as they are.
 - **Baselines.** "black", "mean" and "blur" are those of the attribution methods (`baseline_images`). Quantus' words
   mean other things: "black" the image's minimum, "uniform" one number per step for all pixels.
 - **Steps.** Areas and counts are over the number of steps, segments or pixels. Curves have a point after each step
   and none before the first.
 - **Colour.** Quantus hides single values of channels, whose attribution is the pixel's; ROAD hides whole pixels.
 
-Left out, since they have no score per image that keeps the policies of `saq_eval.metrics.base`:
+Localisation is in `saq_eval.metrics.localisation`. Left out, since they have no score per image that keeps the policies
+of `saq_eval.metrics.base`:
 
 - `SensitivityN` correlates over images. Within one image, over random subsets of n pixels (Ancona et al. 2018,
   arXiv 1711.06104), it is `FaithfulnessCorrelation:subset_size=n`; Quantus' way to hide pixels, most relevant first
@@ -52,16 +52,14 @@ from torch import nn
 
 from saq_eval.attribution.base import Baseline, baseline_images
 from saq_eval.errors import SaqEvalError
-from saq_eval.metrics.base import METRICS, Metric, Need, Shape, Task, is_degenerate
+from saq_eval.metrics.base import METRICS, Metric, Need, Reading, Shape, Task, is_degenerate, read
 from saq_eval.randomness import derived_seed, global_seed
 from saq_eval.specs import Count, NotNegative, Pixels, Positive, Share
 
 Arguments = dict[str, Any]
 Declaration = Callable[..., Arguments]
-Reading = Literal["signed maps", "magnitudes", "positive relevance", "unscaled maps"]
 _ALWAYS = {"normalise": False, "return_aggregate": False, "disable_warnings": True}
 _NEEDS: dict[EvaluationCategory, tuple[Need, ...]] = {
-    EvaluationCategory.LOCALISATION: ("masks",),
     EvaluationCategory.ROBUSTNESS: ("explanations",),
     EvaluationCategory.RANDOMISATION: ("explanations", "known layers"),
 }
@@ -117,11 +115,8 @@ def register_quantus(
         def score(task: Task, **parameters: Any) -> np.ndarray:
             shape = task.images.shape[1:]
             arguments = declare(shape, **parameters)
-            given = _read(maps, task.maps)
-            usable = ~is_degenerate(task.maps) & ~is_degenerate(given)
-            if kind.evaluation_category is EvaluationCategory.LOCALISATION:
-                usable &= task.masks.any(axis=(1, 2, 3))
-            usable = np.flatnonzero(usable)
+            given = read(maps, task.maps)
+            usable = np.flatnonzero(~is_degenerate(task.maps) & ~is_degenerate(given))
             scores = np.full((len(given), steps(arguments, shape)) if steps else len(given), np.nan)
             chunk = 1 if singly else task.batch_size
             for positions in np.split(usable, np.arange(chunk, len(usable), chunk)) if len(usable) else ():
@@ -134,7 +129,6 @@ def register_quantus(
                         x_batch=task.images[positions],
                         y_batch=task.targets[positions],
                         a_batch=None if explains_itself else _with_channels(given[positions], shape, maps),
-                        s_batch=task.masks[positions],
                         explain_func=explain,
                         softmax=reads == "probabilities",
                         channel_first=True,
@@ -178,20 +172,6 @@ class _Probabilities(nn.Sequential):
     def __init__(self, network: nn.Module) -> None:
         super().__init__(network, nn.Softmax(dim=-1))
         self.eval()
-
-
-def _read(reading: Reading, maps: np.ndarray) -> np.ndarray:
-    """Return what a metric is given of maps, (n, h, w) -> float64 (n, h, w)."""
-    maps = maps.astype(np.float64)
-    if reading == "unscaled maps":
-        return maps
-    if reading == "magnitudes":
-        maps = np.abs(maps)
-    if reading == "positive relevance":
-        maps = np.clip(maps, 0, None)
-    largest = np.abs(maps).max(axis=(1, 2), keepdims=True)
-    with np.errstate(invalid="ignore"):  # maps that are not finite: nothing reads them
-        return maps / np.where(largest > 0, largest, 1)
 
 
 def _with_channels(maps: np.ndarray, shape: Shape, reading: Reading) -> np.ndarray:
@@ -264,7 +244,7 @@ def _on_our_terms(
     def explain(model: nn.Module, inputs: np.ndarray, targets: np.ndarray, **_: Any) -> np.ndarray:
         network = model[0] if isinstance(model, _Probabilities) else model
         explained = task.explain(network, inputs.astype(np.float32), targets, task.indices[positions])
-        return _with_channels(_read(reading, explained), inputs.shape[1:], reading)
+        return _with_channels(read(reading, explained), inputs.shape[1:], reading)
 
     seeds = [derived_seed(task.seed, name, int(index)) for index in task.indices[positions]]
     generators = [np.random.RandomState(seed) for seed in seeds]
@@ -362,11 +342,6 @@ def _spearman(a: np.ndarray, b: np.ndarray, **_: Any) -> np.ndarray:
 
 def _no_relation(task: Task, **_: Any) -> np.ndarray:
     return np.zeros(len(task.maps))
-
-
-def _mask_share(task: Task, **_: Any) -> np.ndarray:
-    shares = task.masks.mean(axis=(1, 2, 3))
-    return np.where(shares > 0, shares, np.nan)
 
 
 # Faithfulness: what happens to the output when the pixels that are said to matter are hidden.
@@ -590,73 +565,6 @@ def ROAD(
     scores correlate by 0.99 and 0.91 (`benchmarks/metric_parameters.py`).
     """
     return {"percentages": list(range(percentage_step, 100, percentage_step)), "noise": noise}
-
-
-# Localisation: whether relevance lies on the evidence. Unrelated maps score the evidence's share of the image.
-
-
-@register_quantus(
-    reference="Zhang et al. 2018, doi 10.1007/s11263-017-1059-x",
-    range=(0.0, 1.0),
-    maps="magnitudes",
-    chance=_mask_share,
-)
-def PointingGame(shape: Shape) -> Arguments:
-    """Whether the most relevant pixel is on the object."""
-    return {}
-
-
-@register_quantus(
-    reference="Kohlbrenner et al. 2020, arXiv 1910.09840",
-    range=(0.0, 1.0),
-    maps="positive relevance",
-    chance=_mask_share,
-)
-def AttributionLocalisation(shape: Shape) -> Arguments:
-    """Share of the positive relevance that is on the object; NaN where none is positive."""
-    return {}
-
-
-@register_quantus(
-    reference="Theiner et al. 2022, arXiv 2104.14995", range=(0.0, 1.0), maps="magnitudes", chance=_mask_share
-)
-def TopKIntersection(shape: Shape, *, k: Pixels | None = None) -> Arguments:
-    """Share of the k most relevant pixels that are on the object.
-
-    k is a twentieth of the image, 39 pixels of 28x28: fewer than an object has, so that 1 can be reached.
-    """
-    pixels = shape[1] * shape[2]
-    k = k or max(1, pixels // 20)
-    if k >= pixels:
-        raise SaqEvalError(f"k={k} is not below the {pixels} pixels of the image")
-    return {"k": k}
-
-
-@register_quantus(
-    reference="Arras et al. 2022, arXiv 2003.07258", range=(0.0, 1.0), maps="magnitudes", chance=_mask_share
-)
-def RelevanceRankAccuracy(shape: Shape) -> Arguments:
-    """Share of the most relevant pixels, as many as the object has, that are on the object."""
-    return {}
-
-
-@register_quantus(
-    reference="Arras et al. 2022, arXiv 2003.07258", range=(0.0, 1.0), maps="magnitudes", chance=_mask_share
-)
-def RelevanceMassAccuracy(shape: Shape) -> Arguments:
-    """Share of the relevance that is on the object."""
-    return {}
-
-
-@register_quantus(
-    reference="Fawcett 2006, doi 10.1016/j.patrec.2005.10.010",
-    range=(0.0, 1.0),
-    maps="magnitudes",
-    chance=lambda task: np.where(task.masks.any(axis=(1, 2, 3)), 0.5, np.nan),
-)
-def AUC(shape: Shape) -> Arguments:
-    """Probability that a pixel on the object is more relevant than one off it: the area under the ROC curve."""
-    return {}
 
 
 # Complexity: how few pixels the relevance is on.

@@ -14,6 +14,7 @@ give the share of the way from there to identical maps beside it, (s − chance)
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -22,7 +23,7 @@ from scipy.stats import rankdata
 from skimage.metrics import structural_similarity
 from skimage.transform import resize_local_mean
 
-from saq_eval.metrics.base import METRICS, Metric, Shape, Task, is_degenerate
+from saq_eval.metrics.base import METRICS, Metric, Shape, Task, is_degenerate, top_membership
 from saq_eval.specs import Pixels, Share
 
 Maps = Literal["normalised", "raw"]
@@ -157,10 +158,15 @@ def cosine(a: np.ndarray, b: np.ndarray, *, maps: Maps = "normalised") -> float:
 
 @register_similarity("TopKIoU", reference="Ghorbani et al. 2019, arXiv 1710.10547", range=(0.0, 1.0))
 def top_k_iou(a: np.ndarray, b: np.ndarray, *, k: Share = 0.1, maps: Maps = "normalised") -> float:
-    """Intersection over union of the share k of most relevant pixels; ties are broken by position."""
-    count = max(1, round(k * a.size))
-    top_a, top_b = (set(np.argsort(-m, axis=None, kind="stable")[:count].tolist()) for m in (a, b))
-    return len(top_a & top_b) / len(top_a | top_b)
+    """Intersection over union of the share k of most relevant pixels; of those that are relevant, where they are fewer.
+
+    Pixels that are tied for the last places belong by equal shares: the intersection is then the sum of the smaller
+    shares, the union that of the larger. NaN where neither map has a positive value, as raw maps may.
+    """
+    count = np.array([max(1, round(k * a.size))])
+    top_a, top_b = (top_membership(m.reshape(1, -1), count) for m in (a, b))
+    union = np.maximum(top_a, top_b).sum()
+    return float(np.minimum(top_a, top_b).sum() / union) if union > 0 else math.nan
 
 
 @register_similarity(

@@ -140,20 +140,6 @@ def test_pixel_flipping_as_published(task, baseline):
         close(area[position], (np.sum(expected) - (expected[0] + expected[-1]) / 2) / 13)
 
 
-def test_localisation_as_published(task, whole):
-    for position in range(COUNT):
-        relevance, mask = np.abs(task.maps[position]).reshape(-1), task.masks[position].reshape(-1)
-        ranks = np.argsort(-relevance)
-        close(whole("RelevanceMassAccuracy")[position], relevance[mask].sum() / relevance.sum())
-        close(whole("RelevanceRankAccuracy")[position], mask[ranks[: mask.sum()]].mean())
-        close(whole("TopKIntersection")[position], mask[ranks[:39]].mean())
-        close(whole("PointingGame")[position], mask[relevance.argmax()])
-        pairs = relevance[mask][:, None] - relevance[~mask][None]
-        close(whole("AUC")[position], ((pairs > 0) + (pairs == 0) / 2).mean())
-        positive = np.clip(task.maps[position], 0, None).reshape(-1)
-        close(whole("AttributionLocalisation")[position], positive[mask].sum() / positive.sum())
-
-
 def test_complexity_as_published(task, whole):
     for position in range(COUNT):
         relevance = np.sort(np.abs(task.maps[position].astype(np.float64)).reshape(-1))
@@ -244,12 +230,6 @@ DIRECT = {
     "Selectivity": {"patch_size": 4, "perturb_baseline": 0.0},
     "IROF": {"perturb_baseline": 0.0},
     "ROAD": {"percentages": [25, 50, 75], "noise": 0.01},
-    "PointingGame": {"abs": True},
-    "TopKIntersection": {"abs": True, "k": 39},
-    "RelevanceRankAccuracy": {"abs": True},
-    "RelevanceMassAccuracy": {"abs": True},
-    "AttributionLocalisation": {"abs": False, "positive_attributions": True},
-    "AUC": {"abs": True},
     "Sparseness": {"abs": True},
     "Complexity": {"abs": True},
     "EffectiveComplexity": {"abs": True, "eps": 0.1},
@@ -321,7 +301,6 @@ def test_scores_equal_a_direct_call(name, task, whole, known, monkeypatch):
                 x_batch=task.images[one],
                 y_batch=task.targets[one],
                 a_batch=None if smooth else relevance / np.abs(relevance).max(),
-                s_batch=task.masks[one],
                 explain_func=explained,
                 explain_func_kwargs={"index": int(index)},
                 softmax=name in PROBABILITIES,
@@ -370,7 +349,7 @@ def test_degenerate_maps_are_not_scored_and_do_not_disturb_the_others(name, task
 @pytest.mark.parametrize("name", QUICK)
 def test_maps_without_positive_values_are_scored(name, task):
     scores = score(name, dataclasses.replace(task, maps=-np.abs(task.maps) - 0.1))
-    assert np.isnan(scores).all() if name == "AttributionLocalisation" else np.isfinite(scores).all()
+    assert np.isfinite(scores).all()
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -454,30 +433,6 @@ def test_road_scores_the_images_past_the_first_batch(task):
         _, right = find_scorer("ROAD:noise=0").score(task)
         np.testing.assert_array_equal(curves[:6], right[:6])
         assert (curves[6:] + right[6:] <= 1).all()  # two classes are not predicted at once
-
-
-def test_localisation_of_known_maps(network, make_task, digits):
-    masks = digits.subset(np.arange(4)).masks().numpy()
-    inside = masks[:, 0].astype(np.float32)
-    corner = np.full_like(inside, 1.0)
-    corner[:, 0, 0] = 1.0001  # the brightest pixel is in the corner, off the object
-    for maps, pointing, mass in ((inside, 1.0, 1.0), (-inside, 1.0, 1.0), (corner, 0.0, masks.mean(axis=(1, 2, 3)))):
-        task = make_task(network, maps)
-        np.testing.assert_array_equal(score("PointingGame", task), pointing)
-        np.testing.assert_allclose(score("RelevanceMassAccuracy", task), mass, atol=1e-3)
-    for name in ("RelevanceRankAccuracy", "AUC", "TopKIntersection", "AttributionLocalisation"):
-        np.testing.assert_allclose(score(name, make_task(network, inside)), 1.0, atol=1e-6)
-
-
-@pytest.mark.parametrize("name", [name for name in NAMES if METRICS[name].category == "localisation"])
-def test_localisation_is_undefined_where_there_is_no_object(name, task, whole):
-    masks = task.masks.copy()
-    masks[3] = False
-    emptied = dataclasses.replace(task, masks=masks)
-    expected = np.where(np.arange(COUNT) == 3, np.nan, whole(name))
-    np.testing.assert_allclose(score(name, emptied), expected, rtol=1e-6)
-    chance = scorer(name).chance(emptied)
-    np.testing.assert_array_equal(np.isnan(chance), np.arange(COUNT) == 3)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if METRICS[name].chance is not None])
@@ -564,7 +519,6 @@ def test_randomisation_reaches_all_weights_and_spares_the_network(task):
         ("PixelFlipping:features_in_step=50", "does not divide the 784 pixels of a 28x28 image; 49 or 56 would"),
         ("RegionPerturbation:patch_size=8", "patch_size=8 does not divide a 28x28 image; 1, 2, 4, 7, 14 would"),
         ("FaithfulnessCorrelation:subset_size=784", "subset_size=784 is not below the 784 pixels"),
-        ("TopKIntersection:k=1000", "k=1000 is not below the 784 pixels"),
         ("Continuity:nr_steps=58", "nr_steps=58 is more than the 57 positions"),
     ],
 )
@@ -590,7 +544,6 @@ def test_settings_say_what_the_size_chose():
     }
     assert find_scorer("PixelFlipping").settings((3, 32, 32))["features_in_step"] == 128
     assert find_scorer("Selectivity").settings((3, 32, 32))["patch_size"] == 4
-    assert find_scorer("PointingGame").settings((1, 28, 28)) == {"reads": "magnitudes"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -598,7 +551,6 @@ def test_declarations_are_whole(name):
     metric = METRICS[name]
     assert metric.description.endswith(".") and any(where in metric.reference for where in ("arXiv", "doi"))
     assert ("explanations" in metric.needs) == (metric.category in ("robustness", "randomisation"))
-    assert ("masks" in metric.needs) == (metric.category == "localisation")
 
 
 def test_directions():

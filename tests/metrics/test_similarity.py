@@ -113,6 +113,28 @@ def test_top_intersection_over_union():
     assert top_k_iou(a, b, k=0.2) == pytest.approx(15 / 25)
 
 
+def test_of_a_top_tied_pixels_belong_by_equal_shares_and_those_without_relevance_not_at_all():
+    a, b = np.zeros((2, 28, 28))
+    a[3:6, 3:6] = b[20:23, 20:23] = 1.0
+    assert top_k_iou(a, b) == 0 and top_k_iou(a, a) == 1
+    b[3:6, 3:6] = 0.5
+    assert top_k_iou(a, b) == pytest.approx(9 / 18)
+    # One place for nine tied pixels of each, of which they share three.
+    a, b = np.zeros((2, 10, 10))
+    a.ravel()[:9] = b.ravel()[6:15] = 1.0
+    assert top_k_iou(a, b, k=0.01) == pytest.approx((3 / 9) / (15 / 9))
+    assert top_k_iou(a, a, k=0.01) == pytest.approx(1)
+    assert np.isnan(top_k_iou(-a, -b, maps="raw"))
+
+
+@pytest.mark.parametrize("spec", [*NAMES, *(f"{name}:maps=raw" for name in BOTH)])
+def test_turning_both_maps_changes_no_score(spec, make_task):
+    ours, theirs = np.random.default_rng(0).integers(-2, 3, (2, 6, 28, 28)).astype(np.float32)
+    ours, theirs = (maps * (np.random.default_rng(1).random(maps.shape) < 0.2) for maps in (ours, theirs))
+    turned = make_task(None, ours[:, ::-1, ::-1], baseline_maps=theirs[:, ::-1, ::-1])
+    np.testing.assert_allclose(score(spec, turned), score(spec, make_task(None, ours, baseline_maps=theirs)), atol=1e-9)
+
+
 def test_earth_movers_distance_of_known_masses():
     corner, opposite, beside = np.zeros((3, 28, 28))
     corner[:4, :4] = opposite[-4:, -4:] = beside[:4, 4:8] = 1.0
