@@ -3,6 +3,7 @@
 from saq_eval.metrics import (  # noqa: F401  (registers the metrics)
     localisation,
     mosaics,
+    non_sensitivity,
     quantus,
     relevance_gain,
     similarity,
