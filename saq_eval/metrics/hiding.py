@@ -87,9 +87,9 @@ def step_size(shape: Shape, given: int | None, *, steps: int) -> int:
             done in `steps` or a few more.
 
     Raises:
-        SaqEvalError: it is no such divisor.
+        SaqEvalError: it is no such divisor, or the image has one pixel.
     """
-    pixels = shape[1] * shape[2]
+    pixels = _pixels(shape)
     divisors = [size for size in range(1, pixels // 2 + 1) if pixels % size == 0]
     if given is not None and given not in divisors:
         near = sorted(divisors, key=lambda size: abs(size - given))[:2]
@@ -108,8 +108,9 @@ def patch_side(shape: Shape, given: int | None, *, across: int) -> int:
             or more; none for at most `across` patches, or a few more, along the shorter side.
 
     Raises:
-        SaqEvalError: it is no such divisor.
+        SaqEvalError: it is no such divisor, or the image has one pixel.
     """
+    _pixels(shape)
     side = math.gcd(*shape[1:])
     divisors = [size for size in range(1, min(side, max(shape[1:]) // 2) + 1) if side % size == 0]
     if given is not None and given not in divisors:
@@ -117,3 +118,10 @@ def patch_side(shape: Shape, given: int | None, *, across: int) -> int:
             f"patch_size={given} does not divide a {shape[1]}x{shape[2]} image; {', '.join(map(str, divisors))} would"
         )
     return given or max(size for size in divisors if size <= max(1, min(shape[1:]) // across))
+
+
+def _pixels(shape: Shape) -> int:
+    pixels = shape[1] * shape[2]
+    if pixels < 2:
+        raise SaqEvalError("metrics that hide pixels in steps need images of two pixels or more, not 1x1")
+    return pixels

@@ -479,7 +479,8 @@ def IROF(shape: Shape, *, segments: Annotated[Pixels, Field(ge=2)] = 50, baselin
 
 def _unexplained(a: np.ndarray, b: np.ndarray, **_: Any) -> np.ndarray:
     """Return the share of drops `a` that no multiple of sums `b` explains: float (n, m) and (n, m) -> (n,)."""
-    return 1 - (a * b).sum(axis=1) ** 2 / ((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    explained = (a * b).sum(axis=1) ** 2 / ((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    return np.maximum(1 - explained, 0)  # of an exact map, rounding leaves a little less than nothing
 
 
 def _patch_by_patch(arguments: Arguments, task: Task, positions: np.ndarray, maps: np.ndarray) -> Arguments:
