@@ -6,9 +6,12 @@ A metric gives one score per image. These policies hold for all:
   `FaithfulnessCorrelation:nr_runs=50,baseline=blur` sets them. A parameter whose default is none is chosen by the
   image's size; what was chosen is on record.
 - **Degenerate maps** (constant, all zero, not finite) have no score: NaN, whatever a library would make of them.
-- **Ties.** No score depends on where in the image tied pixels lie: an image, network, map and mask turned by 180°
-  together score the same. A top of k pixels holds tied pixels by equal shares (`top_membership`), which gives the mean over
-  all orders of them. Pixels without relevance never enter it: where fewer than k are relevant, the top is these.
+- **Hiding.** Whole pixels are hidden, with all their channels, since a map has one value per pixel (`hiding`).
+- **Ties.** No score depends on where in the image tied pixels lie. A top of k pixels holds those that are tied for its
+  last places by equal shares, which is the mean over all their orders (`top_membership`); pixels without relevance never
+  enter it: where fewer than k are relevant, the top is these. What follows the order of pixels is the mean over two
+  opposite orders of the tied ones (`hiding.mean_of_both_orders`). So an image, network, map and mask turned by 180°
+  together score the same, but for what is drawn.
 - **Randomness.** Each image draws from a generator of its own, seeded by the seed, the metric and the image's own
   index, so that a score depends on no other image, no batch and no order of calls.
 - **Curves.** A metric that follows a curve, one value per step, scores by the area under it over its length, which

@@ -60,7 +60,8 @@ def mean_of_both_orders(score: Callable[[Task], np.ndarray], task: Task, which: 
     Args:
         score: breaks ties by position, and explains nothing anew: task -> (n,) or (n, steps).
         which: bool (n,), of which images the mean is taken. Their scores stay the same if all is turned by 180°, since
-            they are the mean of the score as it is and of that where image, network, map and mask are turned.
+            they are the mean of the score as it is and of that where image, network, map and mask are turned. Of the
+            others the order must not matter.
     """
     scores = score(task)
     if which.any():
@@ -74,9 +75,26 @@ def mean_of_both_orders(score: Callable[[Task], np.ndarray], task: Task, which: 
     return scores
 
 
-def have_ties(maps: np.ndarray) -> np.ndarray:
-    """Tell which maps, (n, h, w), have a value twice: bool (n,)."""
-    return (np.diff(np.sort(maps.reshape(len(maps), -1), axis=1), axis=1) == 0).any(axis=1)
+def order_matters(maps: np.ndarray, changeable: np.ndarray | None = None) -> np.ndarray:
+    """Tell for which maps the order of tied pixels may act on what a network is shown: bool (n,).
+
+    Args:
+        maps: (n, h, w).
+        changeable: bool (n, h, w), the pixels that hiding changes; none for all. It does not matter when the others, such as
+            a black ground where black hides, are hidden.
+    """
+    flat = maps.reshape(len(maps), -1)
+    order = np.argsort(flat, axis=1, kind="stable")
+    same = np.diff(np.take_along_axis(flat, order, axis=1), axis=1) == 0
+    tied = np.pad(same, ((0, 0), (1, 0))) | np.pad(same, ((0, 0), (0, 1)))
+    if changeable is not None:
+        tied &= np.take_along_axis(changeable.reshape(len(maps), -1), order, axis=1)
+    return tied.any(axis=1)
+
+
+def changeable(images: np.ndarray, baseline: Baseline) -> np.ndarray:
+    """Return which pixels of images, (n, c, h, w), are changed when the baseline hides them: bool (n, h, w)."""
+    return (images != baseline_images(torch.from_numpy(images), baseline).numpy()).any(axis=1)
 
 
 def step_size(shape: Shape, given: int | None, *, steps: int) -> int:

@@ -16,8 +16,8 @@ arguments of Quantus' constructor. What Quantus leaves to its caller, or would l
   sees pictures of one channel, which pixels are shown (`saq_eval.metrics.hiding`); ROAD hides whole pixels already.
 - **Baselines.** "black", "mean" and "blur" are those of the attribution methods (`baseline_images`). Quantus' words
   mean other things: "black" the image's minimum, "uniform" one number per step for all pixels.
-- **Ties.** What goes by the order of pixels is asked twice where a map has ties, the second time with everything turned
-  by 180°, and scores by the mean.
+- **Ties.** Quantus breaks them by position. Where the order of tied pixels matters, it is asked twice, the second time
+  with everything turned by 180°.
 - **Steps.** Areas and counts are over the number of steps, segments or pixels. Curves have a point after each step
   and none before the first.
 
@@ -58,7 +58,7 @@ from saq_eval.attribution.base import Baseline
 from saq_eval.attribution.perturbation import superpixels
 from saq_eval.errors import SaqEvalError
 from saq_eval.metrics.base import METRICS, Metric, Need, Reading, Shape, Task, is_degenerate, read
-from saq_eval.metrics.hiding import MaskedNetwork, have_ties, mean_of_both_orders, patch_side, step_size
+from saq_eval.metrics.hiding import MaskedNetwork, changeable, mean_of_both_orders, order_matters, patch_side, step_size
 from saq_eval.randomness import derived_seed, global_seed
 from saq_eval.specs import Count, NotNegative, Pixels, Positive, Share
 
@@ -101,8 +101,8 @@ def register_quantus(
         reads: what it reads of the network's output, if anything.
         maps: what it is given of the maps.
         random: whether it draws.
-        ranks: whether it goes by the order of relevance, of pixels (or patches) or of segments. Maps with ties are scored
-            in two opposite orders of them; with segments all are, since those of the image turned by 180° are others.
+        ranks: whether it goes by the order of relevance, of pixels (or patches) or of segments. Tied pixels
+            are taken in two opposite orders. With segments all are, since those of the image turned by 180° are others.
         singly: ask Quantus for one image at a time: where a batch's scores are not the images' own.
         explains_itself: whether it explains the images itself instead of reading the maps.
         steps: for a metric that gives curves, from the function's answer and an image's shape to their length.
@@ -122,7 +122,10 @@ def register_quantus(
         signed = maps in ("signed maps", "unscaled maps")  # of others the absolute value is what they are already
 
         def score(task: Task, **parameters: Any) -> np.ndarray:
-            twice = np.full(len(task.maps), ranks == "segments") | (have_ties(task.maps) if ranks else False)
+            twice = np.full(len(task.maps), ranks == "segments")
+            if ranks == "pixels":
+                baseline = parameters.get("baseline")
+                twice = order_matters(read(maps, task.maps), changeable(task.images, baseline) if baseline else None)
             return mean_of_both_orders(functools.partial(score_once, parameters), task, twice)
 
         def score_once(parameters: Arguments, task: Task) -> np.ndarray:

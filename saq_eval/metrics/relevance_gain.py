@@ -10,7 +10,7 @@ import torch
 
 from saq_eval.attribution.base import Baseline
 from saq_eval.metrics.base import METRICS, Metric, Shape, Task, is_degenerate
-from saq_eval.metrics.hiding import MaskedNetwork, have_ties, mean_of_both_orders, step_size
+from saq_eval.metrics.hiding import MaskedNetwork, changeable, mean_of_both_orders, order_matters, step_size
 from saq_eval.specs import Pixels
 
 
@@ -35,7 +35,8 @@ def SymmetricRelevanceGain(
 def _gain(task: Task, *, features_in_step: int | None, baseline: Baseline) -> np.ndarray:
     """Return the differences of the two curves after each step, float64 (n, steps); NaN for degenerate maps."""
     settings = SymmetricRelevanceGain(task.images.shape[1:], features_in_step=features_in_step, baseline=baseline)
-    return mean_of_both_orders(functools.partial(_gain_in_one_order, **settings), task, have_ties(task.maps))
+    twice = order_matters(task.maps, changeable(task.images, baseline))
+    return mean_of_both_orders(functools.partial(_gain_in_one_order, **settings), task, twice)
 
 
 def _gain_in_one_order(task: Task, *, features_in_step: int, baseline: Baseline) -> np.ndarray:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from saq_eval.metrics import METRICS, find_scorer
-from saq_eval.metrics.hiding import MaskedNetwork, have_ties, mean_of_both_orders
+from saq_eval.metrics.hiding import MaskedNetwork, changeable, mean_of_both_orders, order_matters
 
 COUNT = 4
 # An exact map's score, where one is known beforehand.
@@ -144,7 +144,18 @@ def test_a_masked_network_shows_what_it_is_told():
 def test_the_mean_of_both_orders_is_of_those_with_ties(make_task):
     maps = np.arange(2 * 28 * 28, dtype=np.float32).reshape(2, 28, 28)
     maps[1, 0, :2] = 784
-    assert have_ties(maps).tolist() == [False, True]
+    assert order_matters(maps).tolist() == [False, True]
     task = make_task(nn.Identity(), maps)
-    found = mean_of_both_orders(lambda task: task.maps[:, 0, 0].astype(float), task, have_ties(maps))
+    found = mean_of_both_orders(lambda task: task.maps[:, 0, 0].astype(float), task, order_matters(maps))
     np.testing.assert_allclose(found, [maps[0, 0, 0], (maps[1, 0, 0] + maps[1, -1, -1]) / 2])
+
+
+def test_the_order_of_pixels_that_hiding_does_not_change_does_not_matter():
+    maps, images = np.arange(16.0).reshape(1, 4, 4), np.ones((1, 3, 4, 4), dtype=np.float32)
+    maps[0, 0, :3] = 7
+    images[0, :, 0, :3] = 0
+    images[0, :, 1, 3] = 0  # the fourth that has the value 7
+    assert order_matters(maps).all() and not order_matters(maps, changeable(images, "black")).any()
+    assert order_matters(maps, changeable(images, "mean")).all()
+    images[0, 2, 0, 1] = 0.5
+    assert order_matters(maps, changeable(images, "black")).all()
