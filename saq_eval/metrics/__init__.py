@@ -1,6 +1,13 @@
 """Metrics of saliency maps, a module for each kind, and the sets that they form."""
 
-from saq_eval.metrics import mosaics, quantus, relevance_gain, similarity  # noqa: F401  (registers the metrics)
+from saq_eval.metrics import (  # noqa: F401  (registers the metrics)
+    localisation,
+    mosaics,
+    non_sensitivity,
+    quantus,
+    relevance_gain,
+    similarity,
+)
 from saq_eval.metrics.base import METRICS, Metric, Scorer, Task, find_scorer, is_degenerate, register_metric
 from saq_eval.metrics.sets import find_scorers, metric_sets
 

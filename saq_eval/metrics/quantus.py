@@ -1,4 +1,4 @@
-"""The metrics of Quantus 0.6, each one declared function, all through one adapter.
+"""Metrics of Quantus 0.6, each one declared function, all through one adapter.
 
 A function below bears Quantus' name of a metric; its keyword-only parameters are the metric's, and it returns the
 arguments of Quantus' constructor. What Quantus leaves to its caller, or would leave to chance, is settled in
@@ -8,18 +8,22 @@ arguments of Quantus' constructor. What Quantus leaves to its caller, or would l
   `numpy.random.seed(derived_seed(seed, metric, index))`. Quantus draws from NumPy's global generator in the order of
   calls; here each image of a batch draws from a generator of its own. Metrics that depend on the batch otherwise
   get one image per call.
-- **Undefined is NaN.** Degenerate maps are not scored, since Quantus counts an all-zero map as a hit of the pointing
-  game and fails altogether on a batch of nothing else. Nor is localisation where the mask is empty.
+- **Undefined is NaN.** Degenerate maps are not scored: Quantus fails altogether on a batch of nothing else.
 - **Maps** are divided by their largest magnitude, image by image (Quantus' own `normalise_by_max` spans the batch),
-  and so are those that a metric has explained anew. Localisation and complexity ask where relevance is, of either
-  sign, and get magnitudes. Completeness is about the scale and gets the maps as they are.
+  and so are those that a metric has explained anew. Complexity asks where relevance is, of either sign, and gets
+  magnitudes. Completeness is about the scale and gets the maps as they are.
+- **Hiding.** Quantus hides single values of channels, whose attribution is the whole pixel's. What hides by a `baseline`
+  sees pictures of one channel, which pixels are shown (`saq_eval.metrics.hiding`); ROAD hides whole pixels already.
 - **Baselines.** "black", "mean" and "blur" are those of the attribution methods (`baseline_images`). Quantus' words
   mean other things: "black" the image's minimum, "uniform" one number per step for all pixels.
+- **Ties.** Quantus breaks them by position. Where the order of tied pixels matters, it is asked twice, the second time
+  with everything turned by 180°.
 - **Steps.** Areas and counts are over the number of steps, segments or pixels. Curves have a point after each step
   and none before the first.
-- **Colour.** Quantus hides single values of channels, whose attribution is the pixel's; ROAD hides whole pixels.
 
-Left out, since they have no score per image that keeps the policies of `saq_eval.metrics.base`:
+Localisation is in `saq_eval.metrics.localisation`, NonSensitivity, whose thresholds are relative here, in a module of its
+own. Left out, since they have no score per image that keeps the policies
+of `saq_eval.metrics.base`:
 
 - `SensitivityN` correlates over images. Within one image, over random subsets of n pixels (Ancona et al. 2018,
   arXiv 1711.06104), it is `FaithfulnessCorrelation:subset_size=n`; Quantus' way to hide pixels, most relevant first
@@ -33,6 +37,7 @@ Left out, since they have no score per image that keeps the policies of `saq_eva
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -43,25 +48,24 @@ import quantus
 import torch
 from pydantic import Field
 from quantus.functions.perturb_func import noisy_linear_imputation
-from quantus.helpers import asserts
+from quantus.helpers import asserts, utils
 from quantus.helpers.enums import EvaluationCategory, ScoreDirection
 from quantus.helpers.model.pytorch_model import PyTorchModel
-from quantus.helpers.utils import get_superpixel_segments
 from scipy.stats import rankdata
 from torch import nn
 
-from saq_eval.attribution.base import Baseline, baseline_images
+from saq_eval.attribution.base import Baseline
+from saq_eval.attribution.perturbation import superpixels
 from saq_eval.errors import SaqEvalError
-from saq_eval.metrics.base import METRICS, Metric, Need, Shape, Task, is_degenerate
+from saq_eval.metrics.base import METRICS, Metric, Need, Reading, Shape, Task, is_degenerate, read
+from saq_eval.metrics.hiding import MaskedNetwork, changeable, mean_of_both_orders, order_matters, patch_side, step_size
 from saq_eval.randomness import derived_seed, global_seed
 from saq_eval.specs import Count, NotNegative, Pixels, Positive, Share
 
 Arguments = dict[str, Any]
 Declaration = Callable[..., Arguments]
-Reading = Literal["signed maps", "magnitudes", "positive relevance", "unscaled maps"]
 _ALWAYS = {"normalise": False, "return_aggregate": False, "disable_warnings": True}
 _NEEDS: dict[EvaluationCategory, tuple[Need, ...]] = {
-    EvaluationCategory.LOCALISATION: ("masks",),
     EvaluationCategory.ROBUSTNESS: ("explanations",),
     EvaluationCategory.RANDOMISATION: ("explanations", "known layers"),
 }
@@ -74,6 +78,7 @@ def register_quantus(
     reads: Literal["logits", "probabilities"] | None = None,
     maps: Reading = "signed maps",
     random: bool = False,
+    ranks: Literal["pixels", "segments"] | None = None,
     singly: bool = False,
     explains_itself: bool = False,
     steps: Callable[[Arguments, Shape], int] | None = None,
@@ -82,7 +87,7 @@ def register_quantus(
     needs: tuple[Need, ...] | None = None,
     fixed: Arguments | None = None,
     complete: Callable[[Arguments, Task, np.ndarray, np.ndarray], Arguments] | None = None,
-    finish: Callable[[Any, Task, np.ndarray], Any] = lambda scores, task, positions: scores,
+    finish: Callable[[Any, Task, np.ndarray, Arguments], Any] = lambda scores, task, positions, arguments: scores,
     chance: Callable[..., np.ndarray] | None = None,
 ) -> Callable[[Declaration], Declaration]:
     """Register the Quantus metric that has the decorated function's name.
@@ -96,6 +101,8 @@ def register_quantus(
         reads: what it reads of the network's output, if anything.
         maps: what it is given of the maps.
         random: whether it draws.
+        ranks: whether it goes by the order of relevance, of pixels (or patches) or of segments. Tied pixels
+            are taken in two opposite orders. With segments all are, since those of the image turned by 180° are others.
         singly: ask Quantus for one image at a time: where a batch's scores are not the images' own.
         explains_itself: whether it explains the images itself instead of reading the maps.
         steps: for a metric that gives curves, from the function's answer and an image's shape to their length.
@@ -105,7 +112,7 @@ def register_quantus(
         fixed: arguments of Quantus' constructor that are no parameters.
         complete: from the arguments so far to those of Quantus' constructor, where they depend on the images:
             (arguments, task, positions (m,), their maps (m, h, w) as given to Quantus) -> arguments.
-        finish: (Quantus' answer, task, positions) -> scores (m,) or curves (m, steps).
+        finish: (Quantus' answer, task, positions, the function's answer) -> scores (m,) or curves (m, steps).
         chance: see `Metric`.
     """
 
@@ -115,33 +122,40 @@ def register_quantus(
         signed = maps in ("signed maps", "unscaled maps")  # of others the absolute value is what they are already
 
         def score(task: Task, **parameters: Any) -> np.ndarray:
+            twice = np.full(len(task.maps), ranks == "segments")
+            if ranks == "pixels":
+                baseline = parameters.get("baseline")
+                twice = order_matters(read(maps, task.maps), changeable(task.images, baseline) if baseline else None)
+            return mean_of_both_orders(functools.partial(score_once, parameters), task, twice)
+
+        def score_once(parameters: Arguments, task: Task) -> np.ndarray:
             shape = task.images.shape[1:]
             arguments = declare(shape, **parameters)
-            given = _read(maps, task.maps)
-            usable = ~is_degenerate(task.maps) & ~is_degenerate(given)
-            if kind.evaluation_category is EvaluationCategory.LOCALISATION:
-                usable &= task.masks.any(axis=(1, 2, 3))
-            usable = np.flatnonzero(usable)
+            given = read(maps, task.maps)
+            usable = np.flatnonzero(~is_degenerate(task.maps) & ~is_degenerate(given))
             scores = np.full((len(given), steps(arguments, shape)) if steps else len(given), np.nan)
             chunk = 1 if singly else task.batch_size
             for positions in np.split(usable, np.arange(chunk, len(usable), chunk)) if len(usable) else ():
-                completed = _hiding(arguments, task.images[positions])
+                network, pictures, completed = task.network, task.images[positions], arguments
+                if "baseline" in arguments:
+                    network = MaskedNetwork(network, pictures, arguments["baseline"], task.device)
+                    pictures = np.ones((len(positions), 1, *shape[1:]), dtype=np.float32)
+                    completed = _without("baseline", arguments) | {"perturb_baseline": 0.0}
                 if complete:
                     completed = complete(completed, task, positions, given[positions])
                 with _quiet(), _on_our_terms(name, task, positions, maps) as explain:
                     answer = kind(abs=not signed, **_ALWAYS, **(fixed or {}), **completed)(
-                        model=_Probabilities(task.network) if reads == "probabilities" else task.network,
-                        x_batch=task.images[positions],
+                        model=_Probabilities(network) if reads == "probabilities" else network,
+                        x_batch=pictures,
                         y_batch=task.targets[positions],
-                        a_batch=None if explains_itself else _with_channels(given[positions], shape, maps),
-                        s_batch=task.masks[positions],
+                        a_batch=None if explains_itself else _with_channels(given[positions], pictures.shape[1:], maps),
                         explain_func=explain,
                         softmax=reads == "probabilities",
                         channel_first=True,
                         device=task.device,
                         batch_size=len(positions),
                     )
-                    scores[positions] = finish(answer, task, positions)
+                    scores[positions] = finish(answer, task, positions, arguments)
             return scores
 
         def resolve(parameters: Arguments, shape: Shape) -> Arguments:
@@ -180,20 +194,6 @@ class _Probabilities(nn.Sequential):
         self.eval()
 
 
-def _read(reading: Reading, maps: np.ndarray) -> np.ndarray:
-    """Return what a metric is given of maps, (n, h, w) -> float64 (n, h, w)."""
-    maps = maps.astype(np.float64)
-    if reading == "unscaled maps":
-        return maps
-    if reading == "magnitudes":
-        maps = np.abs(maps)
-    if reading == "positive relevance":
-        maps = np.clip(maps, 0, None)
-    largest = np.abs(maps).max(axis=(1, 2), keepdims=True)
-    with np.errstate(invalid="ignore"):  # maps that are not finite: nothing reads them
-        return maps / np.where(largest > 0, largest, 1)
-
-
 def _with_channels(maps: np.ndarray, shape: Shape, reading: Reading) -> np.ndarray:
     """Return maps (n, h, w) with the axis of channels that Quantus expects; sums that matter stay what they are."""
     if reading == "unscaled maps":
@@ -201,43 +201,18 @@ def _with_channels(maps: np.ndarray, shape: Shape, reading: Reading) -> np.ndarr
     return maps[:, None].copy()  # some metrics of Quantus change it in place
 
 
-def _hiding(arguments: Arguments, images: np.ndarray) -> Arguments:
-    """Return a metric's arguments with `baseline` in Quantus' terms, if there is any."""
-    if "baseline" not in arguments:
-        return arguments
-    hidden = baseline_images(torch.from_numpy(images), arguments["baseline"]).numpy()
-    return _without("baseline", arguments) | {
-        "perturb_func": replace_pixels,
-        "perturb_func_kwargs": {"values": hidden},
-    }
-
-
 def _without(key: str, arguments: Arguments) -> Arguments:
     return {other: value for other, value in arguments.items() if other != key}
 
 
-def replace_pixels(
-    arr: np.ndarray,
-    indices: np.ndarray | None = None,
-    mask: np.ndarray | None = None,
-    *,
-    values: np.ndarray,
-    **_: Any,
-) -> np.ndarray:
-    """Return images with some pixels replaced, in the form that Quantus calls.
+def _set_shown(arr: np.ndarray, indices: np.ndarray, *, shown: int, afresh: bool = False, **_: Any) -> np.ndarray:
+    """Return pictures of what is shown, (n, pixels), with some pixels, int (n, m), shown (1) or hidden (0).
 
-    Args:
-        arr: (n, features) with `indices`, (n, c, h, w) with `mask`.
-        indices: int (n, m), the features to replace.
-        mask: bool (n, 1, h, w) or (n, c, h, w), true where to replace.
-        values: (n, c, h, w), what to put there.
+    Quantus calls it. `afresh`: all others are shown, whatever was hidden before.
     """
-    values = values.reshape(arr.shape)
-    if mask is not None:
-        return np.where(mask, values, arr)
-    replaced = arr.copy()
-    np.put_along_axis(replaced, indices, np.take_along_axis(values, indices, axis=1), axis=1)
-    return replaced
+    changed = np.ones_like(arr) if afresh else arr.copy()
+    np.put_along_axis(changed, indices, shown, axis=1)
+    return changed
 
 
 @contextlib.contextmanager
@@ -264,7 +239,7 @@ def _on_our_terms(
     def explain(model: nn.Module, inputs: np.ndarray, targets: np.ndarray, **_: Any) -> np.ndarray:
         network = model[0] if isinstance(model, _Probabilities) else model
         explained = task.explain(network, inputs.astype(np.float32), targets, task.indices[positions])
-        return _with_channels(_read(reading, explained), inputs.shape[1:], reading)
+        return _with_channels(read(reading, explained), inputs.shape[1:], reading)
 
     seeds = [derived_seed(task.seed, name, int(index)) for index in task.indices[positions]]
     generators = [np.random.RandomState(seed) for seed in seeds]
@@ -273,6 +248,8 @@ def _on_our_terms(
         # The adapter has checked maps one by one; these fail for a whole batch.
         (asserts, "assert_attributions", lambda x_batch, a_batch: None),
         (asserts, "assert_nr_segments", lambda nr_segments: None),
+        (utils, "get_superpixel_segments", lambda img, segmentation_method: segmentation_method),  # they are given
+        (np, "argsort", functools.partial(np.argsort, kind="stable")),  # tied pixels by position, on every machine
         *((np.random, draw, replacement) for draw, replacement in (_own_draws(generators) if len(seeds) > 1 else ())),
     ]
     originals = [(module, attribute, getattr(module, attribute)) for module, attribute, _ in replacements]
@@ -310,46 +287,6 @@ def _own_draws(generators: Sequence[np.random.RandomState]) -> Iterator[tuple[st
     yield "randn", lambda *size: rows("normal")(size=size)
 
 
-def step_size(shape: Shape, given: int | None, *, steps: int) -> int:
-    """Return how many pixels to hide at once.
-
-    Args:
-        given: a divisor of the number of pixels, as Quantus wants it, which leaves two steps or more; none to be
-            done in `steps` or a few more.
-
-    Raises:
-        SaqEvalError: it is no such divisor.
-    """
-    pixels = shape[1] * shape[2]
-    divisors = [size for size in range(1, pixels // 2 + 1) if pixels % size == 0]
-    if given is not None and given not in divisors:
-        near = sorted(divisors, key=lambda size: abs(size - given))[:2]
-        raise SaqEvalError(
-            f"features_in_step={given} does not divide the {pixels} pixels of a {shape[1]}x{shape[2]} image; "
-            f"{' or '.join(map(str, near))} would"
-        )
-    return given or max(size for size in divisors if size <= max(1, shape[0] * pixels // steps))
-
-
-def patch_side(shape: Shape, given: int | None, *, across: int) -> int:
-    """Return the side of square patches, in pixels.
-
-    Args:
-        given: a common divisor of height and width, since Quantus hides the padding otherwise, that leaves two patches
-            or more; none for at most `across` patches, or a few more, along the shorter side.
-
-    Raises:
-        SaqEvalError: it is no such divisor.
-    """
-    side = math.gcd(*shape[1:])
-    divisors = [size for size in range(1, min(side, max(shape[1:]) // 2) + 1) if side % size == 0]
-    if given is not None and given not in divisors:
-        raise SaqEvalError(
-            f"patch_size={given} does not divide a {shape[1]}x{shape[2]} image; {', '.join(map(str, divisors))} would"
-        )
-    return given or max(size for size in divisors if size <= max(1, min(shape[1:]) // across))
-
-
 def _spearman(a: np.ndarray, b: np.ndarray, **_: Any) -> np.ndarray:
     """Return the rank correlations of rows, (n, m) and (n, m) -> (n,), NaN where a row is constant.
 
@@ -362,11 +299,6 @@ def _spearman(a: np.ndarray, b: np.ndarray, **_: Any) -> np.ndarray:
 
 def _no_relation(task: Task, **_: Any) -> np.ndarray:
     return np.zeros(len(task.maps))
-
-
-def _mask_share(task: Task, **_: Any) -> np.ndarray:
-    shares = task.masks.mean(axis=(1, 2, 3))
-    return np.where(shares > 0, shares, np.nan)
 
 
 # Faithfulness: what happens to the output when the pixels that are said to matter are hidden.
@@ -404,6 +336,7 @@ def FaithfulnessCorrelation(
     range=(-1.0, 1.0),
     reads="logits",
     chance=_no_relation,
+    ranks="pixels",
 )
 def FaithfulnessEstimate(
     shape: Shape, *, features_in_step: Pixels | None = None, baseline: Baseline = "black"
@@ -423,6 +356,7 @@ def FaithfulnessEstimate(
     # A baseline that is not drawn needs no samples; the threshold guards a division that ranks do not see.
     fixed={"nr_samples": 1, "eps": 0.0, "similarity_func": _spearman},
     chance=_no_relation,
+    ranks="pixels",
 )
 def MonotonicityCorrelation(
     shape: Shape, *, features_in_step: Pixels | None = None, baseline: Baseline = "black"
@@ -436,12 +370,8 @@ def MonotonicityCorrelation(
 
 
 def _revealing(arguments: Arguments, task: Task, positions: np.ndarray, maps: np.ndarray) -> Arguments:
-    """Start from the baseline and put in the image's pixels; Quantus puts baseline on baseline, so that all maps win."""
-    hidden = arguments["perturb_func_kwargs"]["values"]
-    return arguments | {
-        "perturb_baseline": hidden.reshape(len(positions), -1),
-        "perturb_func_kwargs": {"values": task.images[positions]},
-    }
+    """Start with all pixels hidden and show them; Quantus puts baseline on baseline, so that all maps win."""
+    return arguments | {"perturb_func": _set_shown, "perturb_func_kwargs": {"shown": 1}}
 
 
 @register_quantus(
@@ -450,6 +380,7 @@ def _revealing(arguments: Arguments, task: Task, positions: np.ndarray, maps: np
     reads="probabilities",
     maps="magnitudes",
     complete=_revealing,
+    ranks="pixels",
 )
 def Monotonicity(shape: Shape, *, features_in_step: Pixels | None = None, baseline: Baseline = "black") -> Arguments:
     """Whether the probability never falls as pixels are shown on the baseline, least relevant first.
@@ -460,7 +391,7 @@ def Monotonicity(shape: Shape, *, features_in_step: Pixels | None = None, baseli
 
 
 def _steps_of_pixels(arguments: Arguments, shape: Shape) -> int:
-    return math.prod(shape) // arguments["features_in_step"]
+    return shape[1] * shape[2] // arguments["features_in_step"]
 
 
 @register_quantus(
@@ -468,6 +399,7 @@ def _steps_of_pixels(arguments: Arguments, shape: Shape) -> int:
     range=(0.0, 1.0),
     reads="probabilities",
     steps=_steps_of_pixels,
+    ranks="pixels",
 )
 def PixelFlipping(shape: Shape, *, features_in_step: Pixels | None = None, baseline: Baseline = "black") -> Arguments:
     """Mean probability of the class while pixels are hidden for good, most relevant first.
@@ -490,6 +422,7 @@ def _steps_of_patches(arguments: Arguments, shape: Shape) -> int:
     steps=_steps_of_patches,
     higher_is_better=True,  # Quantus says lower, but these are drops
     fixed={"regions_evaluation": None},  # all of them
+    ranks="pixels",
 )
 def RegionPerturbation(shape: Shape, *, patch_size: Pixels | None = None, baseline: Baseline = "black") -> Arguments:
     """Mean drop of the class' probability while square patches are hidden for good, most relevant first.
@@ -504,6 +437,7 @@ def RegionPerturbation(shape: Shape, *, patch_size: Pixels | None = None, baseli
     range=(0.0, 1.0),
     reads="probabilities",
     steps=_steps_of_patches,
+    ranks="pixels",
 )
 def Selectivity(shape: Shape, *, patch_size: Pixels | None = None, baseline: Baseline = "black") -> Arguments:
     """Mean probability of the class while square patches are hidden for good, most relevant first.
@@ -513,32 +447,52 @@ def Selectivity(shape: Shape, *, patch_size: Pixels | None = None, baseline: Bas
     return {"patch_size": patch_side(shape, patch_size, across=7), "baseline": baseline}
 
 
-def _per_segment(scores: np.ndarray, task: Task, positions: np.ndarray) -> np.ndarray:
+def _segments(image: np.ndarray, segments: int) -> np.ndarray:
+    """Return the superpixels of an image (c, h, w): int64 (h, w), without gaps from 0."""
+    mask = superpixels(torch.from_numpy(image[None]), segments)[0, 0].numpy()
+    return np.unique(mask, return_inverse=True)[1].reshape(mask.shape)
+
+
+def _of_the_image(arguments: Arguments, task: Task, positions: np.ndarray, maps: np.ndarray) -> Arguments:
+    segments = _segments(task.images[positions[0]], arguments["segments"])
+    return _without("segments", arguments) | {"segmentation_method": segments}
+
+
+def _per_segment(scores: np.ndarray, task: Task, positions: np.ndarray, arguments: Arguments) -> np.ndarray:
     """Return Quantus' areas over the curve, a number of segments less an area with an interval less, over the intervals."""
-    image = np.moveaxis(task.images[positions[0]], 0, -1).astype("double")
-    segments = len(np.unique(get_superpixel_segments(image, "slic")))
-    return (np.asarray(scores) - 1) / (segments - 1)
+    return (np.asarray(scores) - 1) / _segments(task.images[positions[0]], arguments["segments"]).max()
 
 
 @register_quantus(
     reference="Rieger and Hansen 2020, arXiv 2003.08747",
     range=(-math.inf, 1.0),
     reads="probabilities",
+    ranks="segments",
     singly=True,  # Quantus fills up a batch's shorter curves with zeros and integrates over the edge
+    complete=_of_the_image,
     finish=_per_segment,
 )
-def IROF(shape: Shape, *, baseline: Baseline = "black") -> Arguments:
-    """Mean relative drop of the class' probability while segments (SLIC) are hidden for good, most relevant first."""
-    return {"baseline": baseline}
+def IROF(shape: Shape, *, segments: Annotated[Pixels, Field(ge=2)] = 50, baseline: Baseline = "black") -> Arguments:
+    """Mean relative drop of the class' probability while segments (SLIC) are hidden for good, most relevant first.
+
+    About 50 segments, the superpixels of the attribution methods; NaN where an image has one only.
+    """
+    return {"segments": segments, "baseline": baseline}
 
 
 def _unexplained(a: np.ndarray, b: np.ndarray, **_: Any) -> np.ndarray:
     """Return the share of drops `a` that no multiple of sums `b` explains: float (n, m) and (n, m) -> (n,)."""
-    return 1 - (a * b).sum(axis=1) ** 2 / ((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    explained = (a * b).sum(axis=1) ** 2 / ((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    return np.maximum(1 - explained, 0)  # of an exact map, rounding leaves a little less than nothing
 
 
-def _one_patch_size(arguments: Arguments, task: Task, positions: np.ndarray, maps: np.ndarray) -> Arguments:
-    return _without("patch_size", arguments) | {"perturb_patch_sizes": [arguments["patch_size"]]}
+def _patch_by_patch(arguments: Arguments, task: Task, positions: np.ndarray, maps: np.ndarray) -> Arguments:
+    """Hide each patch by itself; Quantus leaves those before it hidden, so that the score depends on where it starts."""
+    return _without("patch_size", arguments) | {
+        "perturb_patch_sizes": [arguments["patch_size"]],
+        "perturb_func": _set_shown,
+        "perturb_func_kwargs": {"shown": 0, "afresh": True},
+    }
 
 
 @register_quantus(
@@ -546,14 +500,14 @@ def _one_patch_size(arguments: Arguments, task: Task, positions: np.ndarray, map
     range=(0.0, 1.0),
     reads="logits",
     fixed={"loss_func": _unexplained, "n_perturb_samples": 1},  # nothing is drawn: all samples are alike
-    complete=_one_patch_size,
+    complete=_patch_by_patch,
 )
 def Infidelity(shape: Shape, *, patch_size: Pixels | None = None, baseline: Baseline = "black") -> Arguments:
-    """Share of the logit's squared drops, as patches are hidden one by one, that the map times the pixels' change misses.
+    """Share of the logit's squared drops, as each patch is hidden by itself, that the map's sums over the patches miss.
 
     The map is scaled to fit best and the squared error is over the squared drops: as published it grows with the
-    square of the logits and of the map's unit. Maps are read as effects per unit of the pixel, as a gradient is; of
-    methods that multiply by the pixel already, the pixel counts twice. Patches of 4x4 on 28x28, row by row.
+    square of the logits and of the map's unit. What is taken away is that pixels are shown, by 1: so a map is read as in the
+    other metrics, as the effect of hiding the pixel, not as an effect per unit of its value. Patches of 4x4 on 28x28.
     """
     return {"patch_size": patch_side(shape, patch_size, across=7), "baseline": baseline}
 
@@ -574,9 +528,10 @@ def _impute(arr: np.ndarray, indices: np.ndarray, *, order: np.ndarray, noise: f
     complete=lambda arguments, task, positions, maps: {
         **arguments,
         "perturb_func": _impute,
-        "perturb_func_kwargs": {"order": np.argsort(-maps[0].reshape(-1))},
+        "perturb_func_kwargs": {"order": np.argsort(-maps[0].reshape(-1), kind="stable")},
     },
-    finish=lambda scores, task, positions: list(scores.values()),
+    finish=lambda scores, task, positions, arguments: list(scores.values()),
+    ranks="pixels",
 )
 def ROAD(
     shape: Shape, *, percentage_step: Annotated[int, Field(ge=1, le=49)] = 10, noise: NotNegative = 0.01
@@ -590,73 +545,6 @@ def ROAD(
     scores correlate by 0.99 and 0.91 (`benchmarks/metric_parameters.py`).
     """
     return {"percentages": list(range(percentage_step, 100, percentage_step)), "noise": noise}
-
-
-# Localisation: whether relevance lies on the evidence. Unrelated maps score the evidence's share of the image.
-
-
-@register_quantus(
-    reference="Zhang et al. 2018, doi 10.1007/s11263-017-1059-x",
-    range=(0.0, 1.0),
-    maps="magnitudes",
-    chance=_mask_share,
-)
-def PointingGame(shape: Shape) -> Arguments:
-    """Whether the most relevant pixel is on the object."""
-    return {}
-
-
-@register_quantus(
-    reference="Kohlbrenner et al. 2020, arXiv 1910.09840",
-    range=(0.0, 1.0),
-    maps="positive relevance",
-    chance=_mask_share,
-)
-def AttributionLocalisation(shape: Shape) -> Arguments:
-    """Share of the positive relevance that is on the object; NaN where none is positive."""
-    return {}
-
-
-@register_quantus(
-    reference="Theiner et al. 2022, arXiv 2104.14995", range=(0.0, 1.0), maps="magnitudes", chance=_mask_share
-)
-def TopKIntersection(shape: Shape, *, k: Pixels | None = None) -> Arguments:
-    """Share of the k most relevant pixels that are on the object.
-
-    k is a twentieth of the image, 39 pixels of 28x28: fewer than an object has, so that 1 can be reached.
-    """
-    pixels = shape[1] * shape[2]
-    k = k or max(1, pixels // 20)
-    if k >= pixels:
-        raise SaqEvalError(f"k={k} is not below the {pixels} pixels of the image")
-    return {"k": k}
-
-
-@register_quantus(
-    reference="Arras et al. 2022, arXiv 2003.07258", range=(0.0, 1.0), maps="magnitudes", chance=_mask_share
-)
-def RelevanceRankAccuracy(shape: Shape) -> Arguments:
-    """Share of the most relevant pixels, as many as the object has, that are on the object."""
-    return {}
-
-
-@register_quantus(
-    reference="Arras et al. 2022, arXiv 2003.07258", range=(0.0, 1.0), maps="magnitudes", chance=_mask_share
-)
-def RelevanceMassAccuracy(shape: Shape) -> Arguments:
-    """Share of the relevance that is on the object."""
-    return {}
-
-
-@register_quantus(
-    reference="Fawcett 2006, doi 10.1016/j.patrec.2005.10.010",
-    range=(0.0, 1.0),
-    maps="magnitudes",
-    chance=lambda task: np.where(task.masks.any(axis=(1, 2, 3)), 0.5, np.nan),
-)
-def AUC(shape: Shape) -> Arguments:
-    """Probability that a pixel on the object is more relevant than one off it: the area under the ROC curve."""
-    return {}
 
 
 # Complexity: how few pixels the relevance is on.
@@ -678,7 +566,7 @@ def Complexity(shape: Shape) -> Arguments:
     reference="Nguyen and Rodríguez Martínez 2020, arXiv 2007.07584",
     range=(0.0, 1.0),
     maps="magnitudes",
-    finish=lambda counts, task, positions: np.asarray(counts) / math.prod(task.images.shape[2:]),
+    finish=lambda counts, task, positions, arguments: np.asarray(counts) / math.prod(task.images.shape[2:]),
 )
 def EffectiveComplexity(shape: Shape, *, eps: Share = 0.1) -> Arguments:
     """Share of the pixels that are more relevant than `eps` times the most relevant one.
@@ -800,7 +688,7 @@ def _same_weights(name: str) -> Callable[[Arguments, Task, np.ndarray, np.ndarra
     return lambda arguments, task, positions, maps: arguments | {"seed": derived_seed(task.seed, name)}
 
 
-def _mean_of_layers(scores: dict[str, list[float]], task: Task, positions: np.ndarray) -> np.ndarray:
+def _mean_of_layers(scores: dict[str, list[float]], task: Task, positions: np.ndarray, _: Arguments) -> np.ndarray:
     """Return the mean over the randomised layers; Quantus' own counts the network as it is among them."""
     return np.mean([scores[layer] for layer in scores if layer != "original"], axis=0)
 
@@ -876,8 +764,7 @@ def RandomLogit(shape: Shape) -> Arguments:
 def _within_tolerance(arguments: Arguments, task: Task, positions: np.ndarray, maps: np.ndarray) -> Arguments:
     """Let equality hold up to a tolerance; Quantus asks for equal floats."""
     tolerance = arguments["tolerance"]
-    given = _with_channels(maps, task.images.shape[1:], "unscaled maps")
-    sums = given.reshape(len(given), -1).sum(axis=-1)
+    sums = maps.reshape(len(maps), -1).sum(axis=-1)
     return _without("tolerance", arguments) | {
         "output_func": lambda drops: np.where(np.abs(sums - drops) <= tolerance * np.abs(drops), sums, drops)
     }
@@ -896,19 +783,3 @@ def Completeness(shape: Shape, *, tolerance: Share = 0.05, baseline: Baseline = 
     It is about methods that mean their map to sum up to that; of quantized networks, straight-through gradients do not.
     """
     return {"tolerance": tolerance, "baseline": baseline}
-
-
-@register_quantus(
-    reference="Nguyen and Rodríguez Martínez 2020, arXiv 2007.07584",
-    range=(0.0, 1.0),
-    reads="logits",
-    maps="magnitudes",
-    singly=True,  # logits' changes near the threshold, which a batch rounds otherwise
-    finish=lambda counts, task, positions: np.asarray(counts) / math.prod(task.images.shape[1:]),
-)
-def NonSensitivity(shape: Shape, *, eps: Share = 1e-3, baseline: Baseline = "black") -> Arguments:
-    """Share of the pixels that are relevant (above `eps`) or move the logit (by `eps`) when hidden, but not both.
-
-    One pass per pixel, 784 on 28x28. 1e-3: Quantus' 1e-5 is within the rounding of logits in single precision.
-    """
-    return {"eps": eps, "baseline": baseline}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 import torch
 
-from saq_eval.attribution.base import Baseline, baseline_images
+from saq_eval.attribution.base import Baseline
 from saq_eval.metrics.base import METRICS, Metric, Shape, Task, is_degenerate
-from saq_eval.metrics.quantus import replace_pixels, step_size
+from saq_eval.metrics.hiding import MaskedNetwork, changeable, mean_of_both_orders, order_matters, step_size
 from saq_eval.specs import Pixels
 
 
@@ -33,41 +34,39 @@ def SymmetricRelevanceGain(
 
 def _gain(task: Task, *, features_in_step: int | None, baseline: Baseline) -> np.ndarray:
     """Return the differences of the two curves after each step, float64 (n, steps); NaN for degenerate maps."""
-    size = SymmetricRelevanceGain(task.images.shape[1:], features_in_step=features_in_step, baseline=baseline)[
-        "features_in_step"
-    ]
+    settings = SymmetricRelevanceGain(task.images.shape[1:], features_in_step=features_in_step, baseline=baseline)
+    twice = order_matters(task.maps, changeable(task.images, baseline))
+    return mean_of_both_orders(functools.partial(_gain_in_one_order, **settings), task, twice)
+
+
+def _gain_in_one_order(task: Task, *, features_in_step: int, baseline: Baseline) -> np.ndarray:
     usable = np.flatnonzero(~is_degenerate(task.maps))
-    gains = np.full((len(task.maps), task.images[0].size // size), np.nan)
+    gains = np.full((len(task.maps), task.maps[0].size // features_in_step), np.nan)
     for start in range(0, len(usable), task.batch_size):
         chunk = usable[start : start + task.batch_size]
-        images = task.images[chunk]
-        hidden = baseline_images(torch.from_numpy(images), baseline).numpy()
-        maps = np.broadcast_to(task.maps[chunk, None].astype(np.float64), images.shape)
-        falling = np.argsort(-maps.reshape(len(chunk), -1), axis=1)
+        network = MaskedNetwork(task.network, task.images[chunk], baseline, task.device)
+        falling = np.argsort(-task.maps[chunk].reshape(len(chunk), -1), axis=1, kind="stable")
         most_first, least_first = (
-            _flip(task, images, hidden, task.targets[chunk], order, size) for order in (falling, falling[:, ::-1])
+            _flip(network, task.targets[chunk], order, features_in_step) for order in (falling, falling[:, ::-1])
         )
         gains[chunk] = least_first - most_first
     return gains
 
 
-def _flip(
-    task: Task, images: np.ndarray, hidden: np.ndarray, targets: np.ndarray, order: np.ndarray, size: int
-) -> np.ndarray:
+def _flip(network: MaskedNetwork, targets: np.ndarray, order: np.ndarray, size: int) -> np.ndarray:
     """Return the targets' probabilities after each step, float64 (n, steps).
 
     Args:
-        hidden: (n, c, h, w), what to put in the image's place.
-        order: int (n, c · h · w), the values in the order to hide them.
-        size: values in a step.
+        order: int (n, h · w), the pixels in the order to hide them.
+        size: pixels in a step.
     """
     curve = []
-    flipped = images.reshape(len(images), -1)
-    for start in range(0, order.shape[1], size):
-        flipped = replace_pixels(flipped, order[:, start : start + size], values=hidden)
+    shown = torch.ones(order.shape)
+    for hidden in torch.from_numpy(order.copy()).split(size, dim=1):
+        shown.scatter_(1, hidden, 0)
         with torch.no_grad():
-            logits = task.network(torch.from_numpy(flipped.reshape(images.shape)).to(task.device))
-        curve.append(logits.softmax(dim=1).cpu().numpy()[np.arange(len(images)), targets])
+            logits = network(shown.reshape(len(order), 1, *network.images.shape[2:]))
+        curve.append(logits.softmax(dim=1).cpu().numpy()[np.arange(len(order)), targets])
     return np.stack(curve, axis=1).astype(np.float64)
 
 

@@ -14,6 +14,7 @@ give the share of the way from there to identical maps beside it, (s − chance)
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -22,7 +23,8 @@ from scipy.stats import rankdata
 from skimage.metrics import structural_similarity
 from skimage.transform import resize_local_mean
 
-from saq_eval.metrics.base import METRICS, Metric, Shape, Task, is_degenerate
+from saq_eval.errors import SaqEvalError
+from saq_eval.metrics.base import METRICS, Metric, Shape, Task, is_degenerate, top_membership
 from saq_eval.specs import Pixels, Share
 
 Maps = Literal["normalised", "raw"]
@@ -31,12 +33,18 @@ OTHERS = 4  # images whose maps each map is compared with for the chance level
 
 
 def register_similarity(
-    name: str, *, reference: str, range: tuple[float, float], higher_is_better: bool = True, **settings: Any
+    name: str,
+    *,
+    reference: str,
+    range: tuple[float, float],
+    higher_is_better: bool = True,
+    settings: Callable[[int, int], dict[str, Any]] = lambda height, width: {},
 ) -> Callable[[Similarity], Similarity]:
     """Register the decorated function: two maps, float64 (h, w), neither of them degenerate, to one number.
 
     Its keyword-only parameters are the metric's; it gets magnitudes over their maximum unless it has a parameter
-    `maps` that says otherwise. `settings` is what else reports print of it.
+    `maps` that says otherwise. `settings` is what else reports print of it, for maps (h, w); it raises `SaqEvalError` where
+    the function cannot do with their size.
     """
 
     def register(function: Similarity) -> Similarity:
@@ -47,7 +55,7 @@ def register_similarity(
             return chance_level(function, task.maps, task.baseline_maps, **parameters)
 
         def resolve(parameters: dict[str, Any], shape: Shape) -> dict[str, Any]:
-            return settings | parameters | ({} if "maps" in parameters else {"maps": "normalised"})
+            return settings(*shape[1:]) | parameters | ({} if "maps" in parameters else {"maps": "normalised"})
 
         METRICS.add(
             name,
@@ -113,26 +121,37 @@ def normalise(maps: np.ndarray) -> np.ndarray:
         return magnitude / magnitude.max(axis=(1, 2), keepdims=True)
 
 
+def _ssim_window(height: int, width: int) -> dict[str, Any]:
+    """Return the window for maps of a size: the paper's, or the largest that fits, with a Gaussian that much narrower."""
+    side = min(11, height, width)
+    side -= 1 - side % 2  # odd
+    if side < 3:
+        raise SaqEvalError(f"SSIM needs maps of at least 3x3 pixels, not {height}x{width}: drop it from the metrics")
+    return {
+        "window": f"Gaussian, {side}x{side}",
+        "sigma": 1.5 * side / 11,
+        "k1": 0.01,
+        "k2": 0.03,
+        "data_range": "1, of raw maps the range of the two",
+    }
+
+
 @register_similarity(
-    "SSIM",
-    reference="Wang et al. 2004, doi 10.1109/TIP.2003.819861",
-    range=(-1.0, 1.0),
-    window="Gaussian",
-    sigma=1.5,
-    k1=0.01,
-    k2=0.03,
-    data_range="1, of raw maps the range of the two",
+    "SSIM", reference="Wang et al. 2004, doi 10.1109/TIP.2003.819861", range=(-1.0, 1.0), settings=_ssim_window
 )
 def ssim(a: np.ndarray, b: np.ndarray, *, maps: Maps = "normalised") -> float:
     """Structural similarity, with the paper's Gaussian window (11x11 at σ = 1.5), K1 = 0.01 and K2 = 0.03.
+
+    On maps of fewer than 11 pixels across, the window is the largest odd one that fits, and σ is less in proportion.
 
     Made for images, which have no sign: of raw maps, a map and its opposite are alike where both means and
     deviations change sign, since the formula multiplies the two.
     """
     data_range = 1.0 if maps == "normalised" else max(a.max(), b.max()) - min(a.min(), b.min())
+    sigma = _ssim_window(*a.shape)["sigma"]  # scikit-image's window is 3.5 σ to either side
     return float(
         structural_similarity(
-            a, b, data_range=data_range, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+            a, b, data_range=data_range, gaussian_weights=True, sigma=sigma, use_sample_covariance=False
         )
     )
 
@@ -157,27 +176,35 @@ def cosine(a: np.ndarray, b: np.ndarray, *, maps: Maps = "normalised") -> float:
 
 @register_similarity("TopKIoU", reference="Ghorbani et al. 2019, arXiv 1710.10547", range=(0.0, 1.0))
 def top_k_iou(a: np.ndarray, b: np.ndarray, *, k: Share = 0.1, maps: Maps = "normalised") -> float:
-    """Intersection over union of the share k of most relevant pixels; ties are broken by position."""
-    count = max(1, round(k * a.size))
-    top_a, top_b = (set(np.argsort(-m, axis=None, kind="stable")[:count].tolist()) for m in (a, b))
-    return len(top_a & top_b) / len(top_a | top_b)
+    """Intersection over union of the share k of most relevant pixels; of those that are relevant, where they are fewer.
+
+    Pixels that are tied for the last places belong by equal shares: the intersection is then the sum of the smaller
+    shares, the union that of the larger. NaN where neither map has a positive value, as raw maps may.
+    """
+    count = np.array([max(1, round(k * a.size))])
+    top_a, top_b = (top_membership(m.reshape(1, -1), count) for m in (a, b))
+    union = np.maximum(top_a, top_b).sum()
+    return float(np.minimum(top_a, top_b).sum() / union) if union > 0 else math.nan
 
 
 @register_similarity(
     "EMD", reference="Rubner et al. 2000, doi 10.1023/A:1026543900054", range=(0.0, 1.0), higher_is_better=False
 )
 def earth_movers_distance(a: np.ndarray, b: np.ndarray, *, cells: Pixels = 7) -> float:
-    """Earth mover's distance of the magnitudes, as masses of 1 on a grid of cells, in image diagonals (POT)."""
+    """Earth mover's distance of the magnitudes, as masses of 1 on a grid of cells, in image diagonals (POT).
+
+    As many cells along either side, so that those of an image that is not square are not square.
+    """
     import ot  # a second's import, for those who ask for it
 
     grid = tuple(min(cells, size) for size in a.shape)
     masses = [resize_local_mean(m, grid).ravel() for m in (a, b)]
-    return float(ot.emd2(*(mass / mass.sum() for mass in masses), _distances(grid)))
+    return float(ot.emd2(*(mass / mass.sum() for mass in masses), _distances(grid, a.shape)))
 
 
 @functools.cache
-def _distances(grid: tuple[int, int]) -> np.ndarray:
-    """Return the distances between the cells of a grid over a square of diagonal 1: float64 (cells, cells)."""
-    axes = [(np.arange(size) + 0.5) / size for size in grid]
-    places = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2) / np.sqrt(2)
+def _distances(grid: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
+    """Return the distances between the cells of a grid over an image (h, w), in its diagonals: float64 (cells, cells)."""
+    axes = [(np.arange(cells) + 0.5) / cells * size for cells, size in zip(grid, shape, strict=True)]
+    places = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2) / np.hypot(*shape)
     return np.linalg.norm(places[:, None] - places[None], axis=2)

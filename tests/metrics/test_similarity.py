@@ -97,6 +97,29 @@ def test_ssim_is_the_papers_formula(make_task):
     assert ours == ssim(a, b) and ours == pytest.approx(index[5:-5, 5:-5].mean(), abs=1e-10)
 
 
+@pytest.mark.parametrize("size, side", [((8, 8), 7), ((5, 7), 5), ((36, 12), 11), ((10, 40), 9), ((3, 3), 3)])
+def test_ssim_of_small_maps_has_the_largest_window_that_fits(size, side, make_task):
+    a, b = np.random.default_rng(0).random((2, *size))
+    a[0, 0] = b[0, 0] = 1.0
+    settings = find_scorer("SSIM").settings((1, *size))
+    assert settings["window"] == f"Gaussian, {side}x{side}" and settings["sigma"] == pytest.approx(1.5 * side / 11)
+    reach = np.arange(side) - side // 2
+    kernel = np.exp(-(reach**2) / 2 / (1.5 * side / 11) ** 2)
+    window = np.outer(kernel, kernel) / kernel.sum() ** 2
+    patches = [np.lib.stride_tricks.sliding_window_view(m, (side, side)) for m in (a, b)]
+    means = [(p * window).sum(axis=(2, 3)) for p in patches]
+    variances = [(p * p * window).sum(axis=(2, 3)) - m**2 for p, m in zip(patches, means, strict=True)]
+    covariance = (patches[0] * patches[1] * window).sum(axis=(2, 3)) - means[0] * means[1]
+    index = (2 * means[0] * means[1] + 0.01**2) * (2 * covariance + 0.03**2)
+    index /= (means[0] ** 2 + means[1] ** 2 + 0.01**2) * (variances[0] + variances[1] + 0.03**2)
+    assert score("SSIM", make_task(None, a[None], baseline_maps=b[None])) == pytest.approx(index.mean(), abs=1e-10)
+
+
+def test_ssim_refuses_what_has_no_window(make_task):
+    with pytest.raises(SaqEvalError, match="SSIM needs maps of at least 3x3 pixels, not 2x9"):
+        find_scorer("SSIM").settings((1, 2, 9))
+
+
 def test_correlations_and_cosine():
     rng = np.random.default_rng(0)
     a, b = rng.integers(0, 5, (2, 28, 28)).astype(float)  # with ties
@@ -113,6 +136,28 @@ def test_top_intersection_over_union():
     assert top_k_iou(a, b, k=0.2) == pytest.approx(15 / 25)
 
 
+def test_of_a_top_tied_pixels_belong_by_equal_shares_and_those_without_relevance_not_at_all():
+    a, b = np.zeros((2, 28, 28))
+    a[3:6, 3:6] = b[20:23, 20:23] = 1.0
+    assert top_k_iou(a, b) == 0 and top_k_iou(a, a) == 1
+    b[3:6, 3:6] = 0.5
+    assert top_k_iou(a, b) == pytest.approx(9 / 18)
+    # One place for nine tied pixels of each, of which they share three.
+    a, b = np.zeros((2, 10, 10))
+    a.ravel()[:9] = b.ravel()[6:15] = 1.0
+    assert top_k_iou(a, b, k=0.01) == pytest.approx((3 / 9) / (15 / 9))
+    assert top_k_iou(a, a, k=0.01) == pytest.approx(1)
+    assert np.isnan(top_k_iou(-a, -b, maps="raw"))
+
+
+@pytest.mark.parametrize("spec", [*NAMES, *(f"{name}:maps=raw" for name in BOTH)])
+def test_turning_both_maps_changes_no_score(spec, make_task):
+    ours, theirs = np.random.default_rng(0).integers(-2, 3, (2, 6, 28, 28)).astype(np.float32)
+    ours, theirs = (maps * (np.random.default_rng(1).random(maps.shape) < 0.2) for maps in (ours, theirs))
+    turned = make_task(None, ours[:, ::-1, ::-1], baseline_maps=theirs[:, ::-1, ::-1])
+    np.testing.assert_allclose(score(spec, turned), score(spec, make_task(None, ours, baseline_maps=theirs)), atol=1e-9)
+
+
 def test_earth_movers_distance_of_known_masses():
     corner, opposite, beside = np.zeros((3, 28, 28))
     corner[:4, :4] = opposite[-4:, -4:] = beside[:4, 4:8] = 1.0
@@ -120,6 +165,15 @@ def test_earth_movers_distance_of_known_masses():
     assert earth_movers_distance(corner, beside) == pytest.approx(1 / 7 / np.sqrt(2))
     assert earth_movers_distance(corner, opposite) == pytest.approx(6 / 7)
     assert earth_movers_distance(corner, 5 * corner) == pytest.approx(0, abs=1e-12)
+
+
+def test_earth_movers_distance_is_in_diagonals_of_the_real_image():
+    corner, along, across = np.zeros((3, 12, 36))
+    corner[:1, :5] = along[:1, -5:] = across[-1:, :5] = 1.0  # each within one of the 7x7 cells
+    diagonal = np.hypot(12, 36)
+    assert earth_movers_distance(corner, along) == pytest.approx(6 / 7 * 36 / diagonal)  # 0.81
+    assert earth_movers_distance(corner, across) == pytest.approx(6 / 7 * 12 / diagonal)  # 0.27
+    assert earth_movers_distance(corner.T, along.T) == pytest.approx(6 / 7 * 36 / diagonal)
 
 
 def test_earth_movers_distance_is_the_transport_problems_optimum():
