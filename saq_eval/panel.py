@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from saq_eval.attribution import Explainer, explain, find_explainers
 from saq_eval.attribution.background import background_images
 from saq_eval.datasets import load_dataset
 from saq_eval.devices import pick_device
-from saq_eval.errors import SaqEvalError
+from saq_eval.errors import SaqEvalError, SaqEvalWarning
 from saq_eval.metrics import is_degenerate
 from saq_eval.paths import user_path
 from saq_eval.randomness import check_seed
 from saq_eval.training.loop import predict
 from saq_eval.zoo import check_reads, find_models, open_model
+from saq_eval.zoo.cards import Card, twin
+
+MOST = 24  # networks in one picture; more of them cannot be told apart
+# In inches, at 120 pixels each: what fits a screen, a network's name, title and headings, and a picture.
+_SCREEN, _NAME, _HEAD, _LARGEST, _SMALLEST = (13.3, 8.3), 1.2, 0.9, 1.6, 0.4
 
 
 def draw_panel(
@@ -36,10 +44,11 @@ def draw_panel(
     trust_code: bool = False,
     output: str | os.PathLike,
 ) -> Path:
-    """Write one PNG: the image, then a row per model, a column per method.
+    """Write one PNG: the image, then a row per model, a column per method; in blocks side by side, to fill a screen.
 
-    Signed maps run from blue (speaks against the class) over white to red (for it), each over its own
-    largest magnitude; absolute ones from white to red.
+    Networks that differ in the seed alone stand below each other. More than `MOST` networks are not drawn, but warned
+    of; only what is drawn is loaded. Signed maps run from blue (speaks against the class) over white to red (for it),
+    each over its own largest magnitude; absolute ones from white to red.
 
     Args:
         dataset: a registered name.
@@ -73,8 +82,19 @@ def draw_panel(
     targets = item.labels if target is None else item.labels * 0 + target
     background = background_images(explainers, dataset, seed, data_root)
 
+    groups: dict[str, list[tuple[Card, Path]]] = {}
+    for entry in entries:
+        groups.setdefault(repr(twin(entry[0])), []).append(entry)
+    ordered = list(itertools.chain.from_iterable(groups.values()))
+    if len(ordered) > MOST:
+        warnings.warn(
+            f"the panel shows {MOST} of {len(ordered)} networks; choose them by name or pattern, as in --models "
+            f"'{ordered[0][0].name},{ordered[-1][0].name}'",
+            SaqEvalWarning,
+            stacklevel=2,
+        )
     rows: list[tuple[str, list[np.ndarray]]] = []
-    for card, folder in entries:
+    for card, folder in ordered[:MOST]:
         network = open_model(card, folder, trust_code=trust_code).network
         check_reads(card.name, network, test_set)
         network = network.to(torch_device)
@@ -101,13 +121,45 @@ def draw_panel(
 def _draw(
     image: np.ndarray, title: str, rows: list[tuple[str, list[np.ndarray]]], explainers: list[Explainer]
 ) -> Figure:
-    count, columns = len(rows), len(explainers)
-    figure = Figure(figsize=(1.5 * (columns + 1) + 1.2, 1.5 * count + 0.9), layout="constrained")
+    blocks, tile = _layout(len(rows), len(explainers) + 1)
+    length = math.ceil(len(rows) / blocks)
+    width = blocks * (tile * (len(explainers) + 1) + _NAME)
+    figure = Figure(figsize=(max(width, 3), tile * length + _HEAD), layout="constrained")
     figure.suptitle(title, fontsize=10)
-    axes = figure.subplots(count, columns + 1, squeeze=False)
+    parts = figure.subfigures(1, blocks, squeeze=False)[0]
+    for number, part in enumerate(parts):
+        _draw_block(part, image, rows[number * length : (number + 1) * length], length, explainers)
+    return figure
+
+
+def _layout(rows: int, columns: int) -> tuple[int, float]:
+    """Return into how many blocks side by side rows of so many pictures go, and a picture's size in inches.
+
+    The pictures are as large as the screen lets them be.
+    """
+
+    def size(blocks: int) -> float:
+        return min((_SCREEN[0] / blocks - _NAME) / columns, (_SCREEN[1] - _HEAD) / math.ceil(rows / blocks), _LARGEST)
+
+    # Blocks that are not needed would stay empty.
+    fitting = [blocks for blocks in range(1, rows + 1) if math.ceil(rows / math.ceil(rows / blocks)) == blocks]
+    best = max(fitting, key=lambda blocks: (size(blocks), -blocks))
+    return best, max(size(best), _SMALLEST)
+
+
+def _draw_block(
+    figure: SubFigure,
+    image: np.ndarray,
+    rows: list[tuple[str, list[np.ndarray]]],
+    length: int,
+    explainers: list[Explainer],
+) -> None:
+    axes = figure.subplots(length, len(explainers) + 1, squeeze=False)
     for axis in axes.flat:
         axis.set_xticks([])
         axis.set_yticks([])
+    for axis in axes[len(rows) :].flat:
+        axis.set_visible(False)
     for row, (name, maps) in enumerate(rows):
         axes[row, 0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
         pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
@@ -120,8 +172,7 @@ def _draw(
             axis.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest)
     axes[0, 0].set_title("image", fontsize=8)
     for axis, explainer in zip(axes[0, 1:], explainers, strict=True):
-        axis.set_title(explainer.label.replace(":", ":\n").replace(",", ",\n"), fontsize=8)
-    return figure
+        axis.set_title(explainer.label.replace("_", "_\n").replace(":", ":\n").replace(",", ",\n"), fontsize=7)
 
 
 def _write(figure: Figure, path: Path) -> Path:
