@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from pathlib import Path
 
 from saq_eval.errors import SaqEvalError, in_short
@@ -27,4 +28,20 @@ def check_name(kind: str, name: str) -> None:
         raise SaqEvalError(
             f"a {kind}'s name has up to 100 letters, digits, '.', '_' and '-', and starts with a letter or digit, "
             f"not {in_short(name)}"
+        )
+
+
+def check_file(path: Path, what: str, most_bytes: int) -> None:
+    """Raise `SaqEvalError` for what is no regular file, such as a device or a pipe, or is too large to be `what`."""
+    try:
+        about = path.stat()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SaqEvalError(f"{path}: {what} cannot be read: {reason}") from error
+    if not stat.S_ISREG(about.st_mode):
+        kind = "a folder" if stat.S_ISDIR(about.st_mode) else "a device or a pipe"
+        raise SaqEvalError(f"{path}: {what} cannot be read: it is {kind}, not a file")
+    if about.st_size > most_bytes:
+        raise SaqEvalError(
+            f"{path}: {what} cannot be read: it has {about.st_size / 2**20:,.0f} MiB, at most {most_bytes / 2**20:,.0f} may be"
         )

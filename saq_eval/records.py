@@ -10,6 +10,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from saq_eval.errors import SaqEvalError
+from saq_eval.paths import check_file
 
 T = TypeVar("T")
 
@@ -23,6 +24,7 @@ def read_yaml(path: Path) -> Any:
     Raises:
         SaqEvalError: names the file that cannot be read or is no YAML.
     """
+    check_file(path, "YAML", most_bytes=16 * 2**20)
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import sys
+import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -17,9 +18,10 @@ from tqdm.auto import tqdm
 from saq_eval.architectures import ARCHITECTURES, find_architecture
 from saq_eval.datasets import DATASETS, Dataset, load_dataset
 from saq_eval.devices import pick_device
-from saq_eval.errors import SaqEvalError, unknown_name
-from saq_eval.paths import check_name
+from saq_eval.errors import SaqEvalError, SaqEvalWarning, unknown_name
+from saq_eval.paths import check_name, user_path
 from saq_eval.quantization import Scheme, freeze, load_scheme, quantize
+from saq_eval.quantization.costs import layer_costs
 from saq_eval.randomness import check_seed, deterministic
 from saq_eval.records import read_record
 from saq_eval.training.checkpoints import Checkpoint, kept_precision
@@ -116,6 +118,11 @@ def train_model(
         with deterministic(recipe.threads):
             network = quantize(load_training_form(parent_card, parent_folder, trust_code=True), scheme)
     train_set, test_set = (load_dataset(dataset, split, data_root) for split in ("train", "test"))
+    untrained = freeze(network)  # what cannot be evaluated is not trained first
+    check_reads(name, untrained, test_set)
+    unused = scheme.unused([layer.name for layer in layer_costs(untrained, scheme, test_set.images[:1])])
+    if unused:
+        warnings.warn(unused, SaqEvalWarning, stacklevel=2)
     draft = Card(
         name=name,
         dataset=dataset,
@@ -154,7 +161,6 @@ def train_model(
         history = fit(network, train_set, recipe, seed, torch_device, bar.update, checkpoint)
         network = network.cpu()
         frozen = freeze(network)
-        check_reads(name, frozen, test_set)
         card = measure(replace(draft, history=tuple(history)), frozen, test_set)
         keep = keep_training_form or scheme.is_full_precision
         return write_model(target, card, frozen, network if keep else None)
@@ -328,7 +334,7 @@ class Planned:
 
 def load_study(source: str | Path) -> Study:
     """Return a study that comes with the package by its name, or read one from a `.yaml` file with the fields of `Study`."""
-    path = Path(source)
+    path = user_path(source)
     if path.suffix in (".yaml", ".yml"):
         return read_record(Study, path)
     shipped = {file.stem: file for file in sorted(Path(__file__).with_name("training").glob("studies/*.yaml"))}

@@ -329,3 +329,34 @@ def test_study_files(tmp_path):
     mine.write_text("{name: x, schemes: [w9], trainings: [standard], seeds: [0]}")
     with pytest.raises(SaqEvalError, match="unknown scheme 'w9'"):
         read_record(Study, mine).plan("digits")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"architecture": "cnn", "arguments": {"in_channels": 3}}, "cannot read images of shape"),
+        ({"architecture": "cnn", "arguments": {"classes": 3}}, "has outputs of shape .*10 classes"),
+    ],
+)
+def test_what_can_be_checked_is_checked_before_training(tmp_path, monkeypatch, arguments, message):
+    import saq_eval.studies as studies
+
+    monkeypatch.setattr(studies, "fit", lambda *arguments: pytest.fail("it trains first"))
+    with pytest.raises(SaqEvalError, match=message):
+        train_model("digits", "fp32", zoo=tmp_path, progress=False, **arguments)
+
+
+@pytest.mark.parametrize("field", ["epochs", "batch_size", "threads"])
+def test_recipes_have_upper_bounds(field):
+    with pytest.raises(SaqEvalError, match=f"a recipe's {field} is at most"):
+        replace(RECIPE, **{field: 10**9})
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "."])
+def test_a_study_is_read_from_a_file_alone(tmp_path, name, monkeypatch):
+    link = tmp_path / "study.yaml"
+    link.symlink_to(name)
+    with pytest.raises(SaqEvalError, match="YAML cannot be read: it is a (device or a pipe|folder), not a file"):
+        load_study(link)
+    with pytest.raises(SaqEvalError, match="a path is a text, not"):
+        load_study(7)

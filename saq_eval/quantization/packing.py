@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 from saq_eval.errors import SaqEvalError
 from saq_eval.networks import check_finite
 from saq_eval.quantization.convert import restore_weight
+from saq_eval.quantization.stated import STATED_BITS
 
 
 def pack_codes(codes: Tensor, bits: int) -> Tensor:
@@ -43,8 +46,15 @@ def unpack_codes(packed: Tensor, bits: int, shape: torch.Size) -> Tensor:
 
 
 def pack(network: nn.Module) -> dict[str, Tensor]:
-    """Return a frozen network's tensors: its state dict, with packed codes in place of quantized weights."""
-    tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in network.state_dict().items()}
+    """Return a frozen network's tensors: its state dict, with packed codes in place of quantized weights.
+
+    The bit widths are not among them: a zoo's card has them.
+    """
+    tensors = {
+        name: tensor.detach().contiguous().cpu()
+        for name, tensor in network.state_dict().items()
+        if not name.endswith(STATED_BITS)
+    }
     for name, layer in _quantized_layers(network):
         del tensors[f"{name}.weight"], tensors[f"{name}.weight_bits"]
         tensors[f"{name}.weight_code"] = pack_codes(layer.weight_code.cpu(), int(layer.weight_bits))
@@ -64,12 +74,15 @@ def unpack(network: nn.Module, tensors: dict[str, Tensor]) -> None:
     check_finite(tensors, "the file")
     state = dict(tensors)
     current = network.state_dict()
+    state.update({name: tensor for name, tensor in current.items() if name.endswith(STATED_BITS)})
     for name, layer in _quantized_layers(network):
         state[f"{name}.weight"], state[f"{name}.weight_bits"] = current[f"{name}.weight"], layer.weight_bits
         if f"{name}.weight_code" in state:
-            state[f"{name}.weight_code"] = unpack_codes(
-                state[f"{name}.weight_code"], int(layer.weight_bits), layer.weight_code.shape
-            )
+            try:
+                codes = unpack_codes(state[f"{name}.weight_code"], int(layer.weight_bits), layer.weight_code.shape)
+            except SaqEvalError as error:
+                raise SaqEvalError(f"the weights do not fit the network: {name}.weight_code: {error}") from error
+            state[f"{name}.weight_code"] = codes
     wrong = [f"{name} is missing" for name in current.keys() - state.keys()]
     wrong += [f"{name} is not the network's" for name in state.keys() - current.keys()]
     wrong += [
@@ -87,6 +100,42 @@ def unpack(network: nn.Module, tensors: dict[str, Tensor]) -> None:
     network.load_state_dict(state)
     for _, layer in _quantized_layers(network):
         restore_weight(layer)
+
+
+def pack_state(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the state dict of a frozen network, as `network.state_dict()` gives it, in the form of `pack`.
+
+    Args:
+        network: a frozen network of the same architecture and scheme.
+        state: of the frozen form, packed already or not.
+
+    Raises:
+        SaqEvalError: names layers at other bits than the network's, and both widths.
+    """
+    packed = dict(state)
+    wrong = []
+    for name, layer in _quantized_layers(network):
+        bits = packed.pop(f"{name}.weight_bits", layer.weight_bits)
+        if bits.numel() != 1 or int(bits) != int(layer.weight_bits):
+            wrong.append(
+                f"{name} has weights of {int(layer.weight_bits)} bits, but the state was made at {bits.tolist()}"
+            )
+        codes = packed.get(f"{name}.weight_code")
+        if codes is not None and codes.dim() > 1:
+            packed.pop(f"{name}.weight", None)  # computed from the codes
+            low, high = int(codes.min()), int(codes.max())
+            if low < 0 or high >= 2 ** int(layer.weight_bits):
+                wrong.append(f"{name}.weight_code runs from {low} to {high}, not within {int(layer.weight_bits)} bits")
+            else:
+                packed[f"{name}.weight_code"] = pack_codes(codes, int(layer.weight_bits))
+    for name, module in network.named_modules():
+        stated = packed.pop(f"{name}.{STATED_BITS}", None)
+        if stated is not None and stated.tolist() != getattr(module, "bits", None):
+            bits = getattr(module, "bits", 32)
+            wrong.append(f"{name} has {bits} bits, but the state was made at {stated.tolist()}")
+    if wrong:
+        raise SaqEvalError("; ".join(wrong))
+    return packed
 
 
 def _quantized_layers(network: nn.Module) -> list[tuple[str, nn.Module]]:

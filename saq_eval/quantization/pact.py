@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from saq_eval.quantization.stated import StatesBits
+
 
 class _PACT(torch.autograd.Function):
     @staticmethod
@@ -25,7 +27,7 @@ class _PACT(torch.autograd.Function):
         return inside, clipped.sum().reshape(alpha.shape), None
 
 
-class PACTActivation(nn.ReLU):
+class PACTActivation(StatesBits, nn.ReLU):
     """y = round(clip(x, 0, α) · (2^k − 1) / α) · α / (2^k − 1), with learned α (PACT, equations 1–2).
 
     Gradients are straight-through (equation 3): dy/dx is 1 on 0 < x < α and 0 elsewhere; dy/dα is 1
@@ -38,8 +40,7 @@ class PACTActivation(nn.ReLU):
     """
 
     def __init__(self, bits: int, alpha: float = 10.0) -> None:
-        super().__init__()
-        self.bits = bits
+        super().__init__(bits)
         self.alpha = nn.Parameter(torch.tensor(float(alpha)))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -64,7 +65,7 @@ class _SignedPACT(torch.autograd.Function):
         return inside, clipped.reshape(alpha.shape), None
 
 
-class SignedPACT(nn.Module):
+class SignedPACT(StatesBits):
     """y = round(clip(x, −α, α) · (2^(k−1) − 1) / α) · α / (2^(k−1) − 1), with learned α.
 
     PACT for values that no rectifier precedes, such as what MobileNetV2's linear bottlenecks give:
@@ -78,8 +79,7 @@ class SignedPACT(nn.Module):
     """
 
     def __init__(self, bits: int, alpha: float = 10.0) -> None:
-        super().__init__()
-        self.bits = bits
+        super().__init__(bits)
         self.alpha = nn.Parameter(torch.tensor(float(alpha)))
 
     def forward(self, x: Tensor) -> Tensor:

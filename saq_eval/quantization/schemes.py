@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import ConfigDict
 
 from saq_eval.errors import SaqEvalError
-from saq_eval.paths import check_name
+from saq_eval.paths import check_name, user_path
 from saq_eval.quantization.weights import SAWB, DoReFa, Granularity, WeightQuantizer
 from saq_eval.records import read_record
 from saq_eval.registry import Registry
@@ -166,7 +166,7 @@ def load_scheme(source: str | Path | Scheme) -> Scheme:
     """Return a scheme by its registered name, or read one from a `.yaml` file with the fields of `Scheme`."""
     if isinstance(source, Scheme):
         return source
-    path = Path(source)
+    path = user_path(source)
     return read_record(Scheme, path) if path.suffix in (".yaml", ".yml") else SCHEMES[str(source)]
 
 

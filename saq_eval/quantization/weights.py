@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from saq_eval.quantization.stated import StatesBits
+
 Granularity = Literal["layer", "channel"]
 
 
@@ -31,7 +33,7 @@ def _per_channel(values: Tensor, weight: Tensor) -> Tensor:
     return values.reshape(-1, *(1,) * (weight.dim() - 1)) if values.dim() else values
 
 
-class WeightQuantizer(nn.Module):
+class WeightQuantizer(StatesBits):
     """Turns a layer's latent weights into integer codes and a scale.
 
     Attributes:
@@ -40,8 +42,8 @@ class WeightQuantizer(nn.Module):
     """
 
     def __init__(self, bits: int, granularity: Granularity = "layer") -> None:
-        super().__init__()
-        self.bits, self.granularity = bits, granularity
+        super().__init__(bits)
+        self.granularity = granularity
 
     def adopt(self, weight: Tensor) -> Tensor:
         """Return the latent weights from which the quantized twin of a layer with `weight` (out, ...) starts."""

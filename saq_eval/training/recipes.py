@@ -49,9 +49,12 @@ class Recipe:
     saliency_guided: SaliencyGuided | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 2), ("threads", 1)):  # batch norm needs two images
+        # Batch norm needs two images.
+        for name, least, most in (("epochs", 1, 10_000), ("batch_size", 2, 100_000), ("threads", 1, 1_024)):
             if getattr(self, name) < least:
                 raise SaqEvalError(f"a recipe's {name} is at least {least}, not {getattr(self, name)}")
+            if getattr(self, name) > most:
+                raise SaqEvalError(f"a recipe's {name} is at most {most}, not {getattr(self, name)}")
         for name in ("weight_decay", "alpha_decay", "shift"):
             if not getattr(self, name) >= 0:
                 raise SaqEvalError(f"a recipe's {name} is at least 0, not {getattr(self, name)}")

@@ -139,8 +139,8 @@ def add_model(
     Args:
         dataset: a registered name.
         name: the model's name in the zoo.
-        weights: a safetensors file with the state dict of the network or, with a scheme other than
-            "fp32", of its `quantize`d twin in training form.
+        weights: a safetensors file, or one that torch saved (`.pt`, `.pth`), with the state dict of the network or,
+            with a scheme other than "fp32", of its `quantize`d twin, in training form or frozen, or a zoo's own file.
         architecture: a registered name, or "module:function", whose code is imported and run.
         arguments: the keyword arguments that it is built with.
         scheme: what it was quantized by.
@@ -165,7 +165,7 @@ def add_model(
         find_model(dataset, parent, zoo)
     path = user_path(weights)
     built = ArchitectureCard(architecture, dict(arguments or {}))
-    network = training_form_of(built, scheme, parse_weights(read_bytes(path), path), path, trust_code=True).eval()
+    tensors = parse_weights(read_bytes(path), path)
     card = Card(
         name=name,
         dataset=dataset,
@@ -181,6 +181,11 @@ def add_model(
         weights_sha256="0" * 64,
         preprocessing=preprocessing or Preprocessing(),
     )
+    if any(tensor.endswith("weight_code") for tensor in tensors):
+        frozen = frozen_of(card, tensors, path, trust_code=True)
+        check_reads(name, with_preprocessing(frozen, card.preprocessing), test_set)
+        return write_model(target, measure(card, frozen, test_set), frozen, None)
+    network = training_form_of(built, scheme, tensors, path, trust_code=True).eval()
     frozen = freeze(network)
     given = nn.Sequential(Normalize(card.preprocessing), network).eval()
     check_reads(name, given, test_set)

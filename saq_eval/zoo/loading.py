@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,9 +18,10 @@ from saq_eval.architectures import find_architecture
 from saq_eval.datasets import Dataset
 from saq_eval.errors import SaqEvalError
 from saq_eval.networks import check_finite
+from saq_eval.paths import check_file
 from saq_eval.quantization import Scheme, freeze, quantize
 from saq_eval.quantization.costs import layer_costs
-from saq_eval.quantization.packing import pack, unpack
+from saq_eval.quantization.packing import pack, pack_state, unpack
 from saq_eval.training.loop import accuracy
 from saq_eval.zoo.cards import (
     CARD,
@@ -31,6 +33,8 @@ from saq_eval.zoo.cards import (
     Preprocessing,
 )
 from saq_eval.zoo.finding import find_model
+
+_MOST_BYTES = 4 * 2**30
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ def frozen_of(card: Card, tensors: Mapping[str, Tensor], source: Path, *, trust_
     """Build the frozen form of a card's network from the packed tensors of its file; errors name the source."""
     try:
         frozen = freeze(quantize(build_network(card.architecture, seed=0, trust_code=trust_code), card.scheme))
-        unpack(frozen, dict(tensors))
+        unpack(frozen, pack_state(frozen, tensors))
     except SaqEvalError as error:
         raise SaqEvalError(f"{source}: {error}") from error
     return frozen
@@ -141,6 +145,7 @@ def _read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
 
 def read_bytes(path: Path) -> bytes:
     """Return a weights file's content; raises `SaqEvalError` where it cannot be read."""
+    check_file(path, "the weights", most_bytes=_MOST_BYTES)
     try:
         return path.read_bytes()
     except OSError as error:
@@ -148,7 +153,15 @@ def read_bytes(path: Path) -> bytes:
 
 
 def parse_weights(content: bytes, path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file; raises `SaqEvalError` where it is none, or holds NaN or infinity."""
+    """Return the tensors of a safetensors file or of a state dict that torch saved (`.pt`, `.pth`).
+
+    Raises:
+        SaqEvalError: where it is none, or holds NaN or infinity.
+    """
+    if path.suffix in (".pt", ".pth"):
+        tensors = _parse_torch(content, path)
+        check_finite(tensors, str(path))
+        return tensors
     try:
         tensors = load_tensors(content)
     except (safetensors.SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
@@ -157,6 +170,18 @@ def parse_weights(content: bytes, path: Path) -> dict[str, Tensor]:
         ) from error
     check_finite(tensors, str(path))
     return tensors
+
+
+def _parse_torch(content: bytes, path: Path) -> dict[str, Tensor]:
+    try:
+        saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises what its many readers raise
+        reason = str(error).partition("\n")[0]
+        raise SaqEvalError(f"{path}: no state dict that torch saved: {type(error).__name__}: {reason}") from error
+    state = saved.get("state_dict", saved) if isinstance(saved, Mapping) else saved
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise SaqEvalError(f"{path}: holds no state dict of tensors; save one with torch.save(network.state_dict(), …)")
+    return dict(state)
 
 
 def sha256_of(content: bytes) -> str:
@@ -205,8 +230,9 @@ def check_reads(name: str, network: nn.Module, dataset: Dataset) -> None:
     try:
         with torch.no_grad():
             logits = network(dataset.images[:1])
-    except RuntimeError as error:
-        raise SaqEvalError(f"{name} cannot read images of shape {shape}: {error}") from error
+    except Exception as error:  # whatever a user's network raises
+        reason = " ".join(str(error).split())
+        raise SaqEvalError(f"{name} cannot read images of shape {shape}: {reason}") from error
     if not isinstance(logits, Tensor):
         raise SaqEvalError(f"{name} returns no tensor of logits but {type(logits).__name__}")
     if not torch.isfinite(logits).all():

@@ -9,8 +9,9 @@ import yaml
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from saq_eval import SaqEvalError, add_model, compare, find_models, load_model, quantize
+from saq_eval import SaqEvalError, add_model, compare, find_models, freeze, load_model, quantize
 from saq_eval.quantization import PACTActivation
+from saq_eval.quantization.packing import pack
 from saq_eval.training.loop import start_clips_at_quantile
 from saq_eval.zoo import (
     TRAINING_FORM,
@@ -136,7 +137,7 @@ def test_a_card_that_is_no_card(zoo, text):
     [
         ({"name": "cn", "arguments": {}}, "unknown architecture 'cn'; did you mean 'cnn'"),
         ({"name": "cnn", "arguments": {"depth": 9}}, "'cnn' cannot be built with the arguments .*depth"),
-        ({"name": "cnn", "arguments": {"channels": [8, 8]}}, f"{WEIGHTS}: 72 codes of 8 bits take 72 bytes"),
+        ({"name": "cnn", "arguments": {"channels": [8, 8]}}, f"{WEIGHTS}: .*conv1.weight_code: 72 codes of 8 bits take 72 bytes"),
     ],
 )
 def test_an_architecture_that_cannot_be_built(zoo, architecture, message):
@@ -356,6 +357,56 @@ class TestAddingAModel:
         with pytest.raises(SaqEvalError, match="x returns logits that are not finite"):
             add_model("digits", "x", tmp_path / "huge.safetensors", "cnn", zoo=tmp_path / "mine")
         assert not list((tmp_path / "mine").rglob("card.yaml"))
+
+    @pytest.fixture
+    def twin(self, digits):
+        twin = quantize(load_training_form(*find_model("digits", "cnn-fp32")), "w4a4")
+        start_clips_at_quantile(twin, digits.images)
+        return twin
+
+    @pytest.mark.parametrize("form", ["training", "frozen", "packed", "saved by torch", "saved by torch, in a checkpoint"])
+    def test_each_form_is_taken_under_its_own_scheme_alone(self, tmp_path, twin, form):
+        """State dicts carry their bit widths: w4a4's is not stored as w8a8."""
+        state = {name: tensor.contiguous() for name, tensor in twin.state_dict().items()}
+        frozen = {name: tensor.contiguous() for name, tensor in freeze(twin).state_dict().items()}
+        file = tmp_path / ("twin.pt" if "torch" in form else "twin.safetensors")
+        if form == "saved by torch":
+            torch.save(state, file)
+        elif "checkpoint" in form:
+            torch.save({"state_dict": state}, file)
+        else:
+            save_file({"training": state, "frozen": frozen, "packed": pack(freeze(twin))}[form], file)
+        with pytest.raises(SaqEvalError, match=r"conv2.* (has .*bits, but the state was made at 4|codes of 8 bits take)"):
+            add_model("digits", "wrong", file, "cnn", scheme="w8a8", zoo=tmp_path / "mine")
+        assert not list((tmp_path / "mine").rglob("card.yaml"))
+        add_model("digits", "right", file, "cnn", scheme="w4a4", zoo=tmp_path / "mine")
+        stored = load_model("digits", "right", tmp_path / "mine").frozen
+        assert all(torch.equal(tensor, frozen[name]) for name, tensor in stored.state_dict().items())
+
+    def test_a_state_without_bit_widths_is_taken(self, tmp_path, twin):
+        """As those of earlier versions are."""
+        state = {n: t.contiguous() for n, t in twin.state_dict().items() if not n.endswith("stated_bits")}
+        save_file(state, tmp_path / "old.safetensors")
+        add_model("digits", "old", tmp_path / "old.safetensors", "cnn", scheme="w4a4", zoo=tmp_path / "mine")
+
+    @pytest.mark.parametrize(
+        ("weights", "message"),
+        [
+            ("/dev/zero", "/dev/zero: the weights cannot be read: it is a device or a pipe, not a file"),
+            ("/", "/: the weights cannot be read: it is a folder, not a file"),
+            ("large.safetensors", "the weights cannot be read: it has 8,192 MiB, at most 4,096 may be"),
+            ("code.pt", "no state dict that torch saved: UnpicklingError"),
+            ("list.pt", "holds no state dict of tensors"),
+        ],
+    )
+    def test_files_are_looked_at_before_they_are_read(self, tmp_path, weights, message, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        with open("large.safetensors", "wb") as large:
+            large.truncate(2**33)  # takes no room on the disk
+        torch.save(nn.Linear(1, 1), "code.pt")
+        torch.save([torch.zeros(1)], "list.pt")
+        with pytest.raises(SaqEvalError, match=message):
+            add_model("digits", "x", weights, "cnn", zoo=tmp_path / "mine")
 
 
 class TestRemovingAModel:
