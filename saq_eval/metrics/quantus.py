@@ -21,9 +21,9 @@ arguments of Quantus' constructor. What Quantus leaves to its caller, or would l
 - **Steps.** Areas and counts are over the number of steps, segments or pixels. Curves have a point after each step
   and none before the first.
 
-Localisation is in `saq_eval.metrics.localisation`, NonSensitivity, whose thresholds are relative here, in a module of its
-own. Left out, since they have no score per image that keeps the policies
-of `saq_eval.metrics.base`:
+Localisation is in `localisation`, and NonSensitivity, whose thresholds are relative here, in `non_sensitivity`.
+
+Left out, since they have no score per image that keeps the policies of `saq_eval.metrics.base`:
 
 - `SensitivityN` correlates over images. Within one image, over random subsets of n pixels (Ancona et al. 2018,
   arXiv 1711.06104), it is `FaithfulnessCorrelation:subset_size=n`; Quantus' way to hide pixels, most relevant first

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from saq_eval import explain, load_model
 from saq_eval.metrics import METRICS, find_scorer
 from saq_eval.metrics.hiding import MaskedNetwork, changeable, mean_of_both_orders, order_matters
 
@@ -130,6 +131,26 @@ def test_turning_all_changes_no_score_though_pixels_are_tied(name, exact):
         masks=task.masks[..., ::-1, ::-1].copy(),
     )
     np.testing.assert_allclose(score(name, turned), score(name, task), atol=1e-5)
+
+
+class Turned(nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, images):
+        return self.network(images.flip(2, 3))
+
+
+@pytest.mark.parametrize("spec", ["ROAD", "PixelFlipping:baseline=blur", "SymmetricRelevanceGain:baseline=blur"])
+def test_turning_all_changes_no_score_of_a_trained_network(spec, digits, make_task):
+    network = load_model("digits", "cnn-fp32").network
+    # Zero on the black ground.
+    maps = explain("input_x_gradient", network, digits.images[:6], digits.labels[:6]).numpy()
+    task = make_task(network, maps)
+    flipped = {name: getattr(task, name)[..., ::-1, ::-1].copy() for name in ("images", "masks", "maps")}
+    turned = dataclasses.replace(task, network=Turned(network).eval(), **flipped)
+    np.testing.assert_allclose(score(spec, turned), score(spec, task), atol=1e-4)
 
 
 def test_a_masked_network_shows_what_it_is_told():

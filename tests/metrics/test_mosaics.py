@@ -217,3 +217,14 @@ def test_tiled_maps_are_four_times_those_of_the_mean_logit_of_the_mosaic(cnn, ma
         whole = explain(method, seer, images, targets).numpy()
     assert whole.shape == mosaics.maps.shape == (40, 56, 56)
     np.testing.assert_allclose(4 * whole, mosaics.maps, atol=1e-5 * mosaics.maps.max())
+
+
+def test_turning_all_maps_changes_no_score_though_pixels_are_tied(make):
+    def tied(network, images, targets, indices):
+        return np.round(known_maps(network, images, targets, indices))
+
+    def turned(*batch):
+        return tied(*batch)[:, ::-1, ::-1].copy()
+
+    for name, expected in scores(make(tied)).items():
+        np.testing.assert_allclose(scores(make(turned))[name], expected, atol=1e-6)

@@ -387,7 +387,7 @@ def test_nothing_else_is_changed(task, capfd):
     task = taken(task, np.arange(2))
     before = {field: getattr(task, field).copy() for field in ("images", "maps", "masks", "targets")}
     names = ("choice", "normal", "uniform", "randn")
-    functions = [getattr(np.random, name) for name in names]
+    functions, argsort = [getattr(np.random, name) for name in names], np.argsort
     asserts, explains = quantus.helpers.asserts.assert_attributions, quantus.explain
     np.random.seed(3), torch.manual_seed(3)
     state, torch_state, handlers = np.random.get_state()[1].copy(), torch.get_rng_state(), [*logging.root.handlers]
@@ -398,7 +398,7 @@ def test_nothing_else_is_changed(task, capfd):
     with pytest.raises(ZeroDivisionError):
         score("MaxSensitivity", dataclasses.replace(task, explain=lambda *_: 1 / 0))
     assert (np.random.get_state()[1] == state).all() and torch.equal(torch.get_rng_state(), torch_state)
-    assert [getattr(np.random, name) for name in names] == functions
+    assert [getattr(np.random, name) for name in names] == functions and np.argsort is argsort
     assert quantus.helpers.asserts.assert_attributions is asserts and quantus.explain is explains
     assert logging.root.handlers == handlers
     assert capfd.readouterr() == ("", "")
