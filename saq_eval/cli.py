@@ -321,8 +321,7 @@ def zoo_list(
         (
             card.dataset,
             card.name,
-            card.scheme.hidden_bits("weight_bits"),
-            card.scheme.hidden_bits("activation_bits"),
+            *card.bit_texts,
             card.scheme.ends.weight_bits,
             card.training,
             card.seed,

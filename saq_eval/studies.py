@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import sys
-import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -18,10 +17,9 @@ from tqdm.auto import tqdm
 from saq_eval.architectures import ARCHITECTURES, find_architecture
 from saq_eval.datasets import DATASETS, Dataset, load_dataset
 from saq_eval.devices import pick_device
-from saq_eval.errors import SaqEvalError, SaqEvalWarning, unknown_name
+from saq_eval.errors import SaqEvalError, unknown_name
 from saq_eval.paths import check_name, user_path
 from saq_eval.quantization import Scheme, freeze, load_scheme, quantize
-from saq_eval.quantization.costs import layer_costs
 from saq_eval.randomness import check_seed, deterministic
 from saq_eval.records import read_record
 from saq_eval.training.checkpoints import Checkpoint, kept_precision
@@ -38,6 +36,7 @@ from saq_eval.zoo import (
     measure,
     partial_folder,
     verify_model,
+    warn_of_unused_bits,
     writable_zoo,
     write_model,
 )
@@ -120,9 +119,7 @@ def train_model(
     train_set, test_set = (load_dataset(dataset, split, data_root) for split in ("train", "test"))
     untrained = freeze(network)  # what cannot be evaluated is not trained first
     check_reads(name, untrained, test_set)
-    unused = scheme.unused([layer.name for layer in layer_costs(untrained, scheme, test_set.images[:1])])
-    if unused:
-        warnings.warn(unused, SaqEvalWarning, stacklevel=2)
+    warn_of_unused_bits(untrained, scheme, test_set.images[:1])
     draft = Card(
         name=name,
         dataset=dataset,

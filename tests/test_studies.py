@@ -343,7 +343,7 @@ def test_what_can_be_checked_is_checked_before_training(tmp_path, monkeypatch, a
 
     monkeypatch.setattr(studies, "fit", lambda *arguments: pytest.fail("it trains first"))
     with pytest.raises(SaqEvalError, match=message):
-        train_model("digits", "fp32", zoo=tmp_path, progress=False, **arguments)
+        train_model("digits", "fp32", name="mine", zoo=tmp_path, progress=False, **arguments)
 
 
 @pytest.mark.parametrize("field", ["epochs", "batch_size", "threads"])

@@ -18,6 +18,7 @@ from saq_eval.zoo.loading import (
     open_model,
     random_weights,
     verify_model,
+    warn_of_unused_bits,
 )
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "register_zoo",
     "remove_model",
     "verify_model",
+    "warn_of_unused_bits",
     "writable_zoo",
     "write_model",
     "zoo_folders",

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from saq_eval.errors import SaqEvalError
 from saq_eval.paths import check_name
 from saq_eval.quantization import Scheme
+from saq_eval.quantization.costs import BitWidths
 from saq_eval.randomness import check_seed
 from saq_eval.records import read_record
 from saq_eval.training.checkpoints import Epoch
@@ -86,6 +87,7 @@ class Card:
         ideal_bytes: its size at its bit widths: weights packed, scales, biases and clips as float32; the
             stored file adds a header of names and shapes.
         bops: bit operations of one inference (see `LayerCost.bops`).
+        bits: the bit widths of the layers that are there; none on cards of earlier versions.
         weights_sha256: SHA-256 of `model.safetensors`.
         training_form_sha256: SHA-256 of `training_form.safetensors`, which quantized children start
             from; none if the file is not kept.
@@ -109,6 +111,7 @@ class Card:
     bops: int
     weights_sha256: str
     training_form_sha256: str | None = None
+    bits: BitWidths | None = None
     parent_sha256: str | None = None
     preprocessing: Preprocessing = Preprocessing()
     history: tuple[Epoch, ...] = ()
@@ -124,6 +127,13 @@ class Card:
         for digest in (self.weights_sha256, self.training_form_sha256, self.parent_sha256):
             if digest is not None and not _SHA256.fullmatch(digest):
                 raise SaqEvalError(f"a SHA-256 is 64 lower-case hexadecimal digits, not {digest!r}")
+
+    @property
+    def bit_texts(self) -> tuple[str, str]:
+        """The hidden layers' weight and activation bits for people; of a card without bits, what its scheme says."""
+        if self.bits is None:
+            return self.scheme.hidden_bits("weight_bits"), self.scheme.hidden_bits("activation_bits")
+        return self.bits.weights, self.bits.activations
 
     @property
     def training(self) -> str:

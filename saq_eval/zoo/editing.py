@@ -42,6 +42,7 @@ from saq_eval.zoo.loading import (
     read_bytes,
     sha256_of,
     training_form_of,
+    warn_of_unused_bits,
     with_preprocessing,
 )
 
@@ -184,11 +185,13 @@ def add_model(
     if any(tensor.endswith("weight_code") for tensor in tensors):
         frozen = frozen_of(card, tensors, path, trust_code=True)
         check_reads(name, with_preprocessing(frozen, card.preprocessing), test_set)
+        warn_of_unused_bits(frozen, scheme, test_set.images[:1])
         return write_model(target, measure(card, frozen, test_set), frozen, None)
     network = training_form_of(built, scheme, tensors, path, trust_code=True).eval()
     frozen = freeze(network)
     given = nn.Sequential(Normalize(card.preprocessing), network).eval()
     check_reads(name, given, test_set)
+    warn_of_unused_bits(frozen, scheme, test_set.images[:1])
     _check_same_logits(name, given, with_preprocessing(frozen, card.preprocessing), test_set.images[:256])
     return write_model(target, measure(card, frozen, test_set), frozen, network if scheme.is_full_precision else None)
 

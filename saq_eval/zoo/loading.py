@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,11 +17,11 @@ from torch import Tensor, fx, nn
 
 from saq_eval.architectures import find_architecture
 from saq_eval.datasets import Dataset
-from saq_eval.errors import SaqEvalError
+from saq_eval.errors import SaqEvalError, SaqEvalWarning
 from saq_eval.networks import check_finite
 from saq_eval.paths import check_file
 from saq_eval.quantization import Scheme, freeze, quantize
-from saq_eval.quantization.costs import layer_costs
+from saq_eval.quantization.costs import bit_widths, layer_costs
 from saq_eval.quantization.packing import pack, pack_state, unpack
 from saq_eval.training.loop import accuracy
 from saq_eval.zoo.cards import (
@@ -208,20 +209,29 @@ def verify_model(card: Card, folder: Path, test_set: Dataset, *, trust_code: boo
             f"{folder / CARD}: test_accuracy: is {card.test_accuracy:.4f}, but the model reaches "
             f"{measured.test_accuracy:.4f}"
         )
-    for name in ("ideal_bytes", "bops"):
-        if getattr(card, name) != getattr(measured, name):
+    for name in ("ideal_bytes", "bops", "bits"):
+        if getattr(card, name) not in (getattr(measured, name), None):
             raise SaqEvalError(f"{folder / CARD}: {name}: is {getattr(card, name)}, not {getattr(measured, name)}")
     return measured.test_accuracy
 
 
 def measure(card: Card, frozen: fx.GraphModule, test_set: Dataset) -> Card:
-    """Return a card with what is measured of its frozen network filled in: test accuracy, size and bit operations."""
+    """Return a card with what is measured of its frozen network filled in: test accuracy, size, bit widths and operations."""
+    costs = layer_costs(frozen, card.scheme, test_set.images[:1])
     return replace(
         card,
         test_accuracy=accuracy(with_preprocessing(frozen, card.preprocessing), test_set),
         ideal_bytes=sum(tensor.nbytes for tensor in pack(frozen).values()),
-        bops=sum(layer.bops for layer in layer_costs(frozen, card.scheme, test_set.images[:1])),
+        bops=sum(layer.bops for layer in costs),
+        bits=bit_widths(costs),
     )
+
+
+def warn_of_unused_bits(frozen: fx.GraphModule, scheme: Scheme, image: Tensor) -> None:
+    """Warn where a scheme's bits are those of no layer, since the network has no hidden one; image (1, c, h, w)."""
+    unused = scheme.unused([layer.name for layer in layer_costs(frozen, scheme, image)])
+    if unused:
+        warnings.warn(unused, SaqEvalWarning, stacklevel=3)
 
 
 def check_reads(name: str, network: nn.Module, dataset: Dataset) -> None:

@@ -137,7 +137,10 @@ def test_a_card_that_is_no_card(zoo, text):
     [
         ({"name": "cn", "arguments": {}}, "unknown architecture 'cn'; did you mean 'cnn'"),
         ({"name": "cnn", "arguments": {"depth": 9}}, "'cnn' cannot be built with the arguments .*depth"),
-        ({"name": "cnn", "arguments": {"channels": [8, 8]}}, f"{WEIGHTS}: .*conv1.weight_code: 72 codes of 8 bits take 72 bytes"),
+        (
+            {"name": "cnn", "arguments": {"channels": [8, 8]}},
+            f"{WEIGHTS}: .*conv1.weight_code: 72 codes of 8 bits take 72 bytes",
+        ),
     ],
 )
 def test_an_architecture_that_cannot_be_built(zoo, architecture, message):
@@ -364,7 +367,9 @@ class TestAddingAModel:
         start_clips_at_quantile(twin, digits.images)
         return twin
 
-    @pytest.mark.parametrize("form", ["training", "frozen", "packed", "saved by torch", "saved by torch, in a checkpoint"])
+    @pytest.mark.parametrize(
+        "form", ["training", "frozen", "packed", "saved by torch", "saved by torch, in a checkpoint"]
+    )
     def test_each_form_is_taken_under_its_own_scheme_alone(self, tmp_path, twin, form):
         """State dicts carry their bit widths: w4a4's is not stored as w8a8."""
         state = {name: tensor.contiguous() for name, tensor in twin.state_dict().items()}
@@ -376,7 +381,9 @@ class TestAddingAModel:
             torch.save({"state_dict": state}, file)
         else:
             save_file({"training": state, "frozen": frozen, "packed": pack(freeze(twin))}[form], file)
-        with pytest.raises(SaqEvalError, match=r"conv2.* (has .*bits, but the state was made at 4|codes of 8 bits take)"):
+        with pytest.raises(
+            SaqEvalError, match=r"conv2.* (has .*bits, but the state was made at 4|codes of 8 bits take)"
+        ):
             add_model("digits", "wrong", file, "cnn", scheme="w8a8", zoo=tmp_path / "mine")
         assert not list((tmp_path / "mine").rglob("card.yaml"))
         add_model("digits", "right", file, "cnn", scheme="w4a4", zoo=tmp_path / "mine")
