@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from saq_eval import SaqEvalError, add_model, compare, find_models, freeze, load_model, quantize
+from saq_eval.errors import SaqEvalWarning
 from saq_eval.quantization import PACTActivation
 from saq_eval.quantization.packing import pack
 from saq_eval.training.loop import start_clips_at_quantile
@@ -459,3 +460,23 @@ def test_what_could_not_be_read_is_not_written(zoo, tmp_path, clip, message):
     assert not (tmp_path / "mine").exists()
     write_model(tmp_path / "mine", card, load_model("digits", "cnn-w2a2").frozen, None)
     assert (tmp_path / "mine/digits/cnn-w2a2" / WEIGHTS).read_bytes() == (folder / WEIGHTS).read_bytes()
+
+
+def test_a_network_without_hidden_layers_has_the_bits_of_its_ends(zoo, tmp_path, monkeypatch, digits):
+    """Its card and tables say what is there, not what the scheme has for others; and it is said at once."""
+    (tmp_path / "two_layers.py").write_text(
+        "from torch import nn\n"
+        "def make(): return nn.Sequential(nn.Conv2d(1, 2, 5, stride=3), nn.ReLU(), nn.Flatten(), nn.Linear(128, 10))\n"
+    )
+    monkeypatch.setattr("sys.path", [str(tmp_path), *sys.path])
+    import two_layers
+
+    twin = quantize(two_layers.make(), "w4a4")
+    start_clips_at_quantile(twin, digits.images)
+    save_file({name: tensor.contiguous() for name, tensor in twin.state_dict().items()}, tmp_path / "two.safetensors")
+    with pytest.warns(SaqEvalWarning, match="scheme 'w4a4' touches no hidden layer"):
+        card = add_model(
+            "digits", "two", tmp_path / "two.safetensors", "two_layers:make", scheme="w4a4", zoo=tmp_path / "mine"
+        )
+    assert card.bit_texts == ("8", "8")
+    assert find_model("digits", "cnn-w2a2")[0].bit_texts == ("2", "2")
