@@ -57,6 +57,7 @@ class Tables:
         self._groups = group_over_seeds(grid, models)
         image = grid.settings.sample.images[:1]
         self._layers = {name: layer_costs(model.frozen, model.card.scheme, image) for name, model in models.items()}
+        self._mask: str = grid.settings.sample.mask_record()["kind"]
         self._bits = {name: bit_widths(layers) for name, layers in self._layers.items()}
 
     def all(self) -> dict[str, pd.DataFrame]:
@@ -91,6 +92,10 @@ class Tables:
         role = "control" if method in CONTROLS else subject.role
         about = self._about(subject) | {"role": role, "method": method, "metric": metric}
         return about | {"category": self._metrics[metric].category}
+
+    def _mask_of(self, metric: str) -> str:
+        """Return the kind of mask that a metric was scored by (see `Dataset.mask_record`); "" for one that needs none."""
+        return self._mask if "masks" in self._metrics[metric].needs else ""
 
     def _is_similarity(self, metric: str) -> bool:
         return self._metrics[metric].category == "similarity"
@@ -173,6 +178,7 @@ class Tables:
             rows.append(
                 row
                 | {
+                    "mask": self._mask_of(metric),
                     "higher_is_better": self._metrics[metric].higher_is_better,
                     "degenerate": int(cell.degenerate.sum()),
                     "baseline": subject.baseline,
@@ -193,7 +199,7 @@ class Tables:
         effects = self._effects(rows, differences, references, distances, family)
         counts = np.array([(~np.isnan(scores)).sum() for scores in values])
         measured = {"n": counts, "mean": mean, "ci_low": low, "ci_high": high} | _without(effects, "n")
-        return _frame(rows, measured, (*MODEL_COLUMNS, "method", "metric", "category", "higher_is_better", "degenerate", "n", "mean", "ci_low", "ci_high", "baseline", *_without(effects, "n"), "chance", "corrected", "floor", "noise"))  # fmt: skip  # noqa: E501
+        return _frame(rows, measured, (*MODEL_COLUMNS, "method", "metric", "category", "mask", "higher_is_better", "degenerate", "n", "mean", "ci_low", "ci_high", "baseline", *_without(effects, "n"), "chance", "corrected", "floor", "noise"))  # fmt: skip  # noqa: E501
 
     def effects(self) -> pd.DataFrame:
         """Return a row per group of networks that differ in the seed alone, method and metric, but for baselines."""
@@ -217,6 +223,7 @@ class Tables:
                         "method": method,
                         "metric": metric,
                         "category": self._metrics[metric].category,
+                        "mask": self._mask_of(metric),
                         "higher_is_better": self._metrics[metric].higher_is_better,
                         "seeds": len(members),
                         "floor": statistics.defined_mean(np.concatenate(reference))
@@ -230,7 +237,7 @@ class Tables:
                 distances.append(
                     np.stack([self._distance(s, method, metric, v) for s, v in zip(members, scores, strict=True)])
                 )
-        columns = ("dataset", "networks", "architecture", "scheme", "training", "method", "metric", "category", "higher_is_better", "seeds")  # fmt: skip  # noqa: E501
+        columns = ("dataset", "networks", "architecture", "scheme", "training", "method", "metric", "category", "mask", "higher_is_better", "seeds")  # fmt: skip  # noqa: E501
         if not rows:
             return pd.DataFrame(columns=columns)
         mean, low, high = statistics.intervals(_padded(values), self._seed)

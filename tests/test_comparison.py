@@ -26,7 +26,7 @@ from saq_eval.zoo import random_weights
 MODEL = ["dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "seed", "role"]
 SCORES = [*MODEL, "method", "metric", "category", "sample", "label", "prediction", "target", "score"]
 EFFECT = ["delta", "delta_ci_low", "delta_ci_high", "p_value", "p_adjusted", "effect_size", "margin", "p_equivalence", "verdict"]  # fmt: skip  # noqa: E501
-SUMMARY = [*MODEL, "method", "metric", "category", "higher_is_better", "degenerate", "n", "mean", "ci_low", "ci_high", "baseline", *EFFECT, "chance", "corrected", "floor", "noise"]  # fmt: skip  # noqa: E501
+SUMMARY = [*MODEL, "method", "metric", "category", "mask", "higher_is_better", "degenerate", "n", "mean", "ci_low", "ci_high", "baseline", *EFFECT, "chance", "corrected", "floor", "noise"]  # fmt: skip  # noqa: E501
 CONTROLS = [*MODEL, "method", "metric", "category", "higher_is_better", "control", "n", "mean", "control_mean", "difference", "ci_low", "ci_high", "verdict"]  # fmt: skip  # noqa: E501
 TABLES = ["scores", "summary", "effects", "conditions", "controls", "curves", "agreement", "robustness", "models", "layers", "findings"]  # fmt: skip  # noqa: E501
 FILES = {*(f"{name}.csv" for name in TABLES), "report.html", "run.json", "gallery.npz"}
@@ -53,6 +53,10 @@ def test_frames(result):
     assert list(result.models["baseline"]) == ["cnn-fp32", "cnn-fp32", "cnn-fp32-sgt", "cnn-fp32-sgt"]
     assert result.summary["mean"].notna().all()
     assert list(result.models["weight_bits"]) == ["32", "2", "32", "4/2"]
+    for table in (result.summary, result.effects):  # which mask localisation was scored by
+        assert set(table["mask"][table["category"] == "localisation"]) == {"Otsu"}
+        assert set(table["mask"][table["category"] != "localisation"]) == {""}
+    assert result.run["masks"] == {"kind": "Otsu", "images": 20, "without": 0, "reason": ""}
     for table in (result.scores, result.summary):
         real = ~table["model"].isin(untrained) & ~table["method"].isin(["random", "edges"])
         assert (table["role"] == np.where(real, "model", "control")).all()

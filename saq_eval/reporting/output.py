@@ -31,7 +31,7 @@ _BOOLEAN = {"higher_is_better"}
 _TEXT = {
     *("dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "role", "method", "metric"),
     *("category", "baseline", "verdict", "condition", "control", "other", "layer", "shape", "claim", "text"),
-    *("networks", "unit", "architecture", "first_last_bits"),
+    *("networks", "unit", "architecture", "first_last_bits", "mask"),
 }
 # A spreadsheet takes a cell that begins like this for a formula; an apostrophe before it makes it text.
 _FORMULA = re.compile(r"'*[=+\-@＝＋－＠\t\r\n]")
