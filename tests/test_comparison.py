@@ -1,5 +1,6 @@
 import copy
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -56,6 +57,7 @@ def test_frames(result):
     for table in (result.summary, result.effects):  # which mask localisation was scored by
         assert set(table["mask"][table["category"] == "localisation"]) == {"Otsu"}
         assert set(table["mask"][table["category"] != "localisation"]) == {""}
+    assert re.fullmatch(r"Gallery\(\d+ images, \d+ networks, \d+ maps\)", repr(result.gallery))
     assert result.run["masks"] == {"kind": "Otsu", "images": 20, "without": 0, "reason": ""}
     for table in (result.scores, result.summary):
         real = ~table["model"].isin(untrained) & ~table["method"].isin(["random", "edges"])

@@ -16,7 +16,7 @@ from saq_eval.errors import SaqEvalError
 _TALLEST = 96  # pixels: pictures above this are drawn smaller, for people look at them and nobody measures on them
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Gallery:
     """A few images with all their maps, in whole numbers from 0 to 255.
 
@@ -40,6 +40,9 @@ class Gallery:
     groups: dict[str, list[int]]
     maps: dict[tuple[str, str], np.ndarray]
     ssim: dict[tuple[str, str], np.ndarray]
+
+    def __repr__(self) -> str:
+        return f"Gallery({len(self.images)} images, {len(self.predictions)} networks, {len(self.maps)} maps)"
 
     @classmethod
     def of(

@@ -38,7 +38,7 @@ from saq_eval.zoo.finding import find_model
 _MOST_BYTES = 4 * 2**30
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Model:
     """A loaded zoo model.
 
@@ -55,6 +55,10 @@ class Model:
     frozen: fx.GraphModule
     ideal_bytes: int
     file_bytes: int
+
+    def __repr__(self) -> str:
+        scheme, training = self.card.scheme.name, self.card.training
+        return f"Model({self.card.dataset}/{self.card.name}: {scheme}, {training}, {self.parameters} parameters)"
 
     @property
     def parameters(self) -> int:

@@ -480,3 +480,7 @@ def test_a_network_without_hidden_layers_has_the_bits_of_its_ends(zoo, tmp_path,
         )
     assert card.bit_texts == ("8", "8")
     assert find_model("digits", "cnn-w2a2")[0].bit_texts == ("2", "2")
+
+
+def test_a_model_tells_itself_in_short(zoo):
+    assert repr(load_model("digits", "cnn-w2a2")) == "Model(digits/cnn-w2a2: w2a2, standard, 147008 parameters)"
