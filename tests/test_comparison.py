@@ -19,6 +19,8 @@ import saq_eval
 from saq_eval import SaqEvalError
 from saq_eval.attribution import find_explainers
 from saq_eval.attribution.store import read_maps
+from saq_eval.datasets import DATASETS, Dataset
+from saq_eval.errors import SaqEvalWarning
 from saq_eval.grid import Clock, Grid, Settings, Subject, run_all
 from saq_eval.metrics import find_scorer, find_scorers, metric_sets
 from saq_eval.tables import KEYS, check_keys
@@ -560,3 +562,27 @@ def test_a_worker_never_sees_an_interruption():
     )  # in a process that has started no other yet
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[True, True, True, True] False\n"
+
+
+def test_colour_pictures_without_masks_are_compared_and_localisation_is_not_scored(tmp_path, monkeypatch):
+    def load(split, data_root):
+        images = torch.rand(64, 3, 28, 28, generator=torch.Generator().manual_seed(["train", "test"].index(split)))
+        return Dataset("noise", split, images, torch.arange(64) % 10, tuple("0123456789"), torch.arange(64))
+
+    monkeypatch.setitem(DATASETS._entries, "noise", load)
+    recipe = saq_eval.Recipe(epochs=2, batch_size=8, learning_rate=0.05, weight_decay=0.0)
+    built = {"in_channels": 3, "channels": [4, 4], "pool_after": [1, 2], "hidden": 8}
+    for scheme in ("fp32", "w4a4"):
+        saq_eval.train_model("noise", scheme, arguments=built, recipe=recipe, zoo=tmp_path, progress=False)
+    with pytest.warns(
+        SaqEvalWarning, match="localisation is not scored: Otsu's threshold finds an object only in a grey"
+    ):
+        result = saq_eval.compare(
+            "noise", zoo=tmp_path, methods=["saliency"], metrics=["PointingGame", "SSIM"], samples=16, progress=False
+        )
+    assert result.run["masks"] | {"reason": ""} == {"kind": "none", "images": 0, "without": 16, "reason": ""}
+    localisation = result.summary[result.summary["metric"] == "PointingGame"]
+    assert (
+        (localisation["n"] == 0).all() and localisation["mean"].isna().all() and set(localisation["mask"]) == {"none"}
+    )
+    assert result.summary.loc[result.summary["metric"] == "SSIM", "mean"].notna().all()
