@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ConfigDict
+from torch import fx, nn
 from tqdm.auto import tqdm
 
 from saq_eval.architectures import ARCHITECTURES, find_architecture
@@ -90,7 +91,8 @@ def train_model(
 
     Raises:
         SaqEvalError: an unknown name, a missing parent, a name that is taken or is being trained by
-            another process, a folder that cannot be written.
+            another process, a folder that cannot be written; before the first step, a network that
+            cannot be frozen or does not read the dataset's images.
     """
     scheme = load_scheme(scheme)
     if saliency_guided is True:
@@ -117,9 +119,7 @@ def train_model(
         with deterministic(recipe.threads):
             network = quantize(load_training_form(parent_card, parent_folder, trust_code=True), scheme)
     train_set, test_set = (load_dataset(dataset, split, data_root) for split in ("train", "test"))
-    untrained = freeze(network)  # what cannot be evaluated is not trained first
-    check_reads(name, untrained, test_set)
-    warn_of_unused_bits(untrained, scheme, test_set.images[:1])
+    warn_of_unused_bits(_check_trainable(name, network, recipe, train_set, test_set), scheme, test_set.images[:1])
     draft = Card(
         name=name,
         dataset=dataset,
@@ -206,6 +206,21 @@ def retrain_model(
         overwrite=overwrite,
         progress=progress,
     )
+
+
+def _check_trainable(
+    name: str, network: nn.Module, recipe: Recipe, train_set: Dataset, test_set: Dataset
+) -> fx.GraphModule:
+    """Return the untrained network's frozen form.
+
+    Raises:
+        SaqEvalError: what would otherwise stop a training at its end, when the network is frozen and measured.
+    """
+    steps_per_epoch(train_set, recipe)
+    frozen = freeze(network)
+    for images in (train_set, test_set):
+        check_reads(name, frozen, images)
+    return frozen
 
 
 def _check_parent(parent: Card, architecture: ArchitectureCard) -> None:
@@ -354,7 +369,8 @@ def train_study(
 ) -> list[Card]:
     """Train the models of a study that the zoo does not hold yet; those that it holds are verified and kept.
 
-    May be stopped at any time: the next run goes on where this one was.
+    All models are checked before the first is trained. May be stopped at any time: the next run goes
+    on where this one was.
 
     Args:
         only: names or shell patterns of the models to see to; a parent that is missing is an error then.
@@ -373,7 +389,12 @@ def train_study(
     plan = [model for model in study.plan(dataset) if any(fnmatchcase(model.name, pattern) for pattern in only)]
     if not plan:
         raise SaqEvalError(f"study {study.name!r} has no model called {', '.join(only)}")
-    test_set = load_dataset(dataset, "test", data_root)
+    train_set, test_set = (load_dataset(dataset, split, data_root) for split in ("train", "test"))
+    for planned in plan:
+        untrained = build_network(planned.architecture, planned.seed)
+        if not planned.scheme.is_full_precision:
+            untrained = quantize(untrained, planned.scheme)
+        _check_trainable(planned.name, untrained, planned.recipe, train_set, test_set)
     cards = []
     for number, planned in enumerate(plan, start=1):
         there = (target / dataset / planned.name).exists()

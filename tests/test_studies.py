@@ -119,6 +119,43 @@ def test_nothing_is_written_before_the_input_is_checked(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.fixture
+def untrainable(monkeypatch):
+    """Training that must not be reached."""
+    monkeypatch.setattr("saq_eval.studies.fit", lambda *_: pytest.fail("training began"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"in_channels": 3}, r"small-fp32 cannot read images of shape \(1, 28, 28\)"),
+        ({"classes": 4}, r"small-fp32 has outputs of shape \(1, 4\).*digits has 10 classes"),
+    ],
+)
+def test_a_network_that_does_not_fit_the_dataset_is_refused_before_training(zoo, untrainable, arguments, message):
+    with pytest.raises(SaqEvalError, match=message):
+        train_small(arguments=SMALL | arguments, zoo=zoo)
+    assert not list(zoo.rglob("*small*"))
+
+
+def test_a_network_that_cannot_be_frozen_is_refused_before_training(zoo, untrainable, tmp_path, monkeypatch):
+    (tmp_path / "smooth_nets.py").write_text(
+        "from torch import nn\n"
+        "def smooth(): return nn.Sequential(nn.Flatten(), nn.Linear(784, 8), nn.GELU(), nn.Linear(8, 10))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", list(sys.path))
+    with pytest.raises(SaqEvalError, match="GELU"):
+        train_small(architecture="smooth_nets:smooth", arguments=None, zoo=zoo)
+
+
+def test_a_whole_study_is_checked_before_its_first_training(zoo, quick, untrainable):
+    narrow = ArchitectureCard("cnn", {"classes": 4})
+    with pytest.raises(SaqEvalError, match="cnn-fp32 has outputs of shape"):
+        train_study(replace(STUDY, architecture=narrow), "digits", progress=False)
+    assert not (zoo / "digits").exists()
+
+
 def test_a_model_in_training_is_locked(zoo):
     folder = zoo / "digits" / ".partial-small-fp32"
     folder.mkdir(parents=True)

@@ -47,10 +47,6 @@ def fit(
     if recipe.precision == "auto":
         recipe = replace(recipe, precision=fast_precision(device))
     steps = steps_per_epoch(dataset, recipe)
-    if steps * recipe.epochs < 10:
-        raise SaqEvalError(
-            f"the recipe makes {steps * recipe.epochs} steps on {len(dataset)} images; at least 10 are needed"
-        )
     network.to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
         _parameter_groups(network, recipe), lr=recipe.learning_rate, momentum=0.9, nesterov=True
@@ -112,10 +108,14 @@ def _epoch(
 
 
 def steps_per_epoch(dataset: Dataset, recipe: Recipe) -> int:
-    """Return the number of whole batches in the dataset; raises `SaqEvalError` where there is none."""
+    """Return the number of whole batches in the dataset; raises `SaqEvalError` where all epochs together have too few."""
     steps = len(dataset) // recipe.batch_size
     if not steps:
         raise SaqEvalError(f"the batch size {recipe.batch_size} is above the training set's {len(dataset)} images")
+    if steps * recipe.epochs < 10:
+        raise SaqEvalError(
+            f"the recipe makes {steps * recipe.epochs} steps on {len(dataset)} images; at least 10 are needed"
+        )
     return steps
 
 

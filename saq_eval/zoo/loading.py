@@ -245,7 +245,7 @@ def check_reads(name: str, network: nn.Module, dataset: Dataset) -> None:
         with torch.no_grad():
             logits = network(dataset.images[:1])
     except Exception as error:  # whatever a user's network raises
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise SaqEvalError(f"{name} cannot read images of shape {shape}: {reason}") from error
     if not isinstance(logits, Tensor):
         raise SaqEvalError(f"{name} returns no tensor of logits but {type(logits).__name__}")
