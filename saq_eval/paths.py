@@ -31,17 +31,17 @@ def check_name(kind: str, name: str) -> None:
         )
 
 
-def check_file(path: Path, what: str, most_bytes: int) -> None:
-    """Raise `SaqEvalError` for what is no regular file, such as a device or a pipe, or is too large to be `what`."""
+def check_file(path: Path, problem: str, most_bytes: int) -> None:
+    """Raise `SaqEvalError` that names the problem for what is no regular file, or one that is too large."""
     try:
         about = path.stat()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise SaqEvalError(f"{path}: {what} cannot be read: {reason}") from error
+        raise SaqEvalError(f"{path}: {problem}: {reason}") from error
     if not stat.S_ISREG(about.st_mode):
         kind = "a folder" if stat.S_ISDIR(about.st_mode) else "a device or a pipe"
-        raise SaqEvalError(f"{path}: {what} cannot be read: it is {kind}, not a file")
+        raise SaqEvalError(f"{path}: {problem}: it is {kind}, not a file")
     if about.st_size > most_bytes:
         raise SaqEvalError(
-            f"{path}: {what} cannot be read: it has {about.st_size / 2**20:,.0f} MiB, at most {most_bytes / 2**20:,.0f} may be"
+            f"{path}: {problem}: it has {about.st_size / 2**20:,.0f} MiB, at most {most_bytes / 2**20:,.0f} may be"
         )

@@ -24,7 +24,7 @@ def read_yaml(path: Path) -> Any:
     Raises:
         SaqEvalError: names the file that cannot be read or is no YAML.
     """
-    check_file(path, "YAML", most_bytes=16 * 2**20)
+    check_file(path, "cannot be read as YAML", most_bytes=16 * 2**20)
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:

@@ -393,7 +393,7 @@ def test_recipes_have_upper_bounds(field):
 def test_a_study_is_read_from_a_file_alone(tmp_path, name, monkeypatch):
     link = tmp_path / "study.yaml"
     link.symlink_to(name)
-    with pytest.raises(SaqEvalError, match="YAML cannot be read: it is a (device or a pipe|folder), not a file"):
+    with pytest.raises(SaqEvalError, match="cannot be read as YAML: it is a (device or a pipe|folder), not a file"):
         load_study(link)
     with pytest.raises(SaqEvalError, match="a path is a text, not"):
         load_study(7)

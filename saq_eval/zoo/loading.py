@@ -150,7 +150,7 @@ def _read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
 
 def read_bytes(path: Path) -> bytes:
     """Return a weights file's content; raises `SaqEvalError` where it cannot be read."""
-    check_file(path, "the weights", most_bytes=_MOST_BYTES)
+    check_file(path, "the weights cannot be read", most_bytes=_MOST_BYTES)
     try:
         return path.read_bytes()
     except OSError as error:
