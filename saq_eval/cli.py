@@ -309,7 +309,7 @@ def zoo_list(
     as_json: Annotated[bool, typer.Option("--json", help="Print the cards as JSON.")] = False,
 ) -> None:
     """List the models of the zoo."""
-    from dataclasses import asdict
+    from dataclasses import asdict, astuple
 
     from saq_eval.zoo import WEIGHTS, find_models
 
@@ -321,8 +321,7 @@ def zoo_list(
         (
             card.dataset,
             card.name,
-            *card.bit_texts,
-            card.scheme.ends.weight_bits,
+            *astuple(card.bit_widths),
             card.training,
             card.seed,
             f"{100 * card.test_accuracy:.2f}",

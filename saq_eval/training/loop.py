@@ -31,7 +31,7 @@ def fit(
 
     Order of the images, augmentation, masking noise and dropout are drawn from `seed` and the epoch's
     number alone, so a run that goes on from a checkpoint ends where an unbroken one does. Raises
-    `SaqEvalError` if the loss stops being finite, or a clip being above 0.
+    `SaqEvalError` when the loss is no longer finite, or a clip no longer above 0.
 
     Args:
         network: in training form.
@@ -137,9 +137,9 @@ def start_clips_at_quantile(network: nn.Module, images: Tensor, quantile: float 
     """Set each clip to a quantile of its input over `images`, rectified or of its magnitude, in order of execution."""
 
     def set_clip(activation: PACTActivation | SignedPACT, inputs: tuple[Tensor]) -> None:
-        # Not `torch.quantile`, which refuses more than 2^24 values.
         if not inputs[0].isfinite().all():
             raise SaqEvalError("a clip cannot start at a quantile of activations that are not finite")
+        # Not `torch.quantile`, which refuses more than 2^24 values.
         values = inputs[0].abs() if isinstance(activation, SignedPACT) else inputs[0].clamp(min=0)
         kth = max(1, round(quantile * values.numel()))
         activation.alpha.copy_(values.flatten().kthvalue(kth).values.clamp(min=1e-3))

@@ -23,7 +23,7 @@ _SLOW = 2.0
 
 @functools.cache
 def step_seconds(device: str) -> dict[Precision, float]:
-    """Measure what a training step takes in each precision, in seconds, on "cpu" or "cuda"; about half a second, once.
+    """Measure what a training step takes in each precision, in seconds, on "cpu" or "cuda"; once in a process.
 
     The step is forward and backward through two convolutions, as the zoo's networks have them, on 64 images. Flags of
     the processor would not do: a CPU without instructions for bfloat16 computes in it all the same, eight times slower.

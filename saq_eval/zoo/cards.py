@@ -129,11 +129,13 @@ class Card:
                 raise SaqEvalError(f"a SHA-256 is 64 lower-case hexadecimal digits, not {digest!r}")
 
     @property
-    def bit_texts(self) -> tuple[str, str]:
-        """The hidden layers' weight and activation bits for people; of a card without bits, what its scheme says."""
-        if self.bits is None:
-            return self.scheme.hidden_bits("weight_bits"), self.scheme.hidden_bits("activation_bits")
-        return self.bits.weights, self.bits.activations
+    def bit_widths(self) -> BitWidths:
+        """The bit widths for people: of the layers that are there; of a card without `bits`, what its scheme says."""
+        return self.bits or BitWidths(
+            weights=self.scheme.hidden_bits("weight_bits"),
+            activations=self.scheme.hidden_bits("activation_bits"),
+            ends=str(self.scheme.ends.weight_bits),
+        )
 
     @property
     def training(self) -> str:

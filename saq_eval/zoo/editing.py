@@ -35,6 +35,7 @@ from saq_eval.zoo.cards import (
 )
 from saq_eval.zoo.finding import find_model, find_models, zoo_folders
 from saq_eval.zoo.loading import (
+    build_network,
     check_reads,
     frozen_of,
     measure,
@@ -92,6 +93,16 @@ def write_model(zoo: Path, draft: Card, frozen: nn.Module, training_form: nn.Mod
             folder.rename(Path(partial) / "replaced")
         fresh.rename(folder)
     return card
+
+
+def _is_frozen_form(card: Card, tensors: Mapping[str, Tensor]) -> bool:
+    """Tell by the names of a state dict's tensors whether it is that of a frozen network, packed or not."""
+    if not card.scheme.is_full_precision:
+        return any(name.endswith("weight_code") for name in tensors)
+    network = build_network(card.architecture, seed=0, trust_code=True)
+    if tensors.keys() == network.state_dict().keys():
+        return False
+    return tensors.keys() == freeze(network).state_dict().keys()
 
 
 def _check_same(network: nn.Module, again: nn.Module, path: Path) -> None:
@@ -182,7 +193,7 @@ def add_model(
         weights_sha256="0" * 64,
         preprocessing=preprocessing or Preprocessing(),
     )
-    if any(tensor.endswith("weight_code") for tensor in tensors):
+    if _is_frozen_form(card, tensors):
         frozen = frozen_of(card, tensors, path, trust_code=True)
         check_reads(name, with_preprocessing(frozen, card.preprocessing), test_set)
         warn_of_unused_bits(frozen, scheme, test_set.images[:1])

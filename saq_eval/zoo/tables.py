@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import astuple
 from pathlib import Path
 
 from saq_eval.errors import SaqEvalError
@@ -42,8 +43,7 @@ def accuracy_table(cards: Sequence[Card]) -> str:
             f"{architecture} ({first.name})" if rows[_row(first)] > 1 else architecture,
             training,
             scheme,
-            *first.bit_texts,
-            first.scheme.ends.weight_bits,
+            *astuple(first.bit_widths),
             f"{mean:.2f}" + (f" ± {statistics.stdev(accuracies):.2f}" if len(group) > 1 else ""),
             delta,
             len(group),

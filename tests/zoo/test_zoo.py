@@ -12,6 +12,7 @@ from torch import nn
 from saq_eval import SaqEvalError, add_model, compare, find_models, freeze, load_model, quantize
 from saq_eval.errors import SaqEvalWarning
 from saq_eval.quantization import PACTActivation
+from saq_eval.quantization.costs import BitWidths
 from saq_eval.quantization.packing import pack
 from saq_eval.training.loop import start_clips_at_quantile
 from saq_eval.zoo import (
@@ -391,6 +392,14 @@ class TestAddingAModel:
         stored = load_model("digits", "right", tmp_path / "mine").frozen
         assert all(torch.equal(tensor, frozen[name]) for name, tensor in stored.state_dict().items())
 
+    def test_a_full_precision_network_in_frozen_form(self, tmp_path, digits):
+        frozen = load_model("digits", "cnn-fp32").frozen
+        save_file({n: t.contiguous() for n, t in frozen.state_dict().items()}, tmp_path / "frozen.safetensors")
+        card = add_model("digits", "folded", tmp_path / "frozen.safetensors", "cnn", zoo=tmp_path / "mine")
+        stored = load_model("digits", "folded", tmp_path / "mine").network
+        assert torch.equal(stored(digits.images), load_model("digits", "cnn-fp32").network(digits.images))
+        assert card.training_form_sha256 is None  # nothing can start from it
+
     def test_a_state_without_bit_widths_is_taken(self, tmp_path, twin):
         """As those of earlier versions are."""
         state = {n: t.contiguous() for n, t in twin.state_dict().items() if not n.endswith("stated_bits")}
@@ -478,8 +487,9 @@ def test_a_network_without_hidden_layers_has_the_bits_of_its_ends(zoo, tmp_path,
         card = add_model(
             "digits", "two", tmp_path / "two.safetensors", "two_layers:make", scheme="w4a4", zoo=tmp_path / "mine"
         )
-    assert card.bit_texts == ("8", "8")
-    assert find_model("digits", "cnn-w2a2")[0].bit_texts == ("2", "2")
+    assert card.bit_widths == card.bits == BitWidths(weights="8", activations="8", ends="8")
+    assert find_model("digits", "cnn-w2a2")[0].bit_widths == BitWidths(weights="2", activations="2", ends="8")
+    assert replace(card, bits=None).bit_widths.weights == "4"  # all that an earlier card tells
 
 
 def test_a_model_tells_itself_in_short(zoo):
