@@ -487,7 +487,7 @@ def _with_baselines(
         raise unknown_name(f"{dataset} model", baseline, known)
     baseline_of = {}
     for card, _ in chosen:
-        counterpart = baseline or (card.name if card.scheme.is_full_precision else card.parent)
+        counterpart = baseline or (card.parent if card.scheme.starts_from_parent else card.name)
         if counterpart not in known:
             raise SaqEvalError(
                 f"the zoo has no full-precision parent {counterpart!r} of {dataset}/{card.name} to compare it with; "

@@ -71,8 +71,8 @@ def train_model(
 ) -> Card:
     """Train one network and write it to a zoo.
 
-    A quantized network starts from its full-precision parent with the same architecture, training
-    and seed, which must be in the zoo already. After each epoch the progress is kept, in
+    A quantized network, and a full-precision one that is fine-tuned ("fp32-ft"), starts from its
+    full-precision parent with the same architecture, training and seed, which must be in the zoo already. After each epoch the progress is kept, in
     `<zoo>/<dataset>/.partial-<name>/`: a run that was stopped goes on from its last finished epoch
     when it is started again with the same arguments.
 
@@ -85,8 +85,8 @@ def train_model(
         recipe: by default the dataset's in `training/recipes.yaml`; its `saliency_guided` is replaced.
         zoo: the folder to write to, created where missing; by default `SAQ_EVAL_ZOO`, else the
             built-in zoo of a source checkout.
-        keep_training_form: keep a quantized network's latent weights too, to go on training from;
-            a full-precision network's are always kept.
+        keep_training_form: keep the training form of a network that has a parent too, to go on training from;
+            that of a parent is always kept.
         overwrite: replace a model of that name, and start over where progress was kept.
 
     Raises:
@@ -100,17 +100,17 @@ def train_model(
     check_seed(seed)
     name = name or default_name(architecture, scheme.name, seed, bool(saliency_guided))
     check_name("model", name)
-    if scheme.is_full_precision and parent:
+    if not scheme.starts_from_parent and parent:
         raise SaqEvalError(f"a full-precision network has no parent, but {parent!r} was given")
     DATASETS[dataset], find_architecture(architecture, trust_code=True)
     target = writable_zoo(zoo)
     check_free(target, dataset, name, zoo, overwrite)
-    recipe = recipe or default_recipe(dataset, quantized=not scheme.is_full_precision)
+    recipe = recipe or default_recipe(dataset, quantized=scheme.starts_from_parent)
     recipe = replace(recipe, saliency_guided=saliency_guided or None)
     torch_device = pick_device(device)
 
     built = ArchitectureCard(architecture, arguments or {})
-    if scheme.is_full_precision:
+    if not scheme.starts_from_parent:
         network, parent_card = build_network(built, seed, trust_code=True), None
     else:
         parent = parent or default_name(architecture, "fp32", seed, bool(saliency_guided))
@@ -159,7 +159,7 @@ def train_model(
         network = network.cpu()
         frozen = freeze(network)
         card = measure(replace(draft, history=tuple(history)), frozen, test_set)
-        keep = keep_training_form or scheme.is_full_precision
+        keep = keep_training_form or not scheme.starts_from_parent
         return write_model(target, card, frozen, network if keep else None)
 
 
@@ -224,8 +224,10 @@ def _check_trainable(
 
 
 def _check_parent(parent: Card, architecture: ArchitectureCard) -> None:
-    if not parent.scheme.is_full_precision:
-        raise SaqEvalError(f"{parent.name} is quantized itself; a quantized network starts from a full-precision one")
+    if parent.scheme.starts_from_parent:
+        raise SaqEvalError(
+            f"{parent.name} has a parent itself; a network starts from one of full precision that was trained from scratch"
+        )
     if parent.architecture != architecture:
         raise SaqEvalError(
             f"the parent {parent.name} is a {parent.architecture.name} with arguments {parent.architecture.arguments}, "
@@ -260,6 +262,7 @@ class Study:
         schemes: registered names; "fp32", the parent of the others, is always trained.
         trainings: "standard", "saliency-guided".
         seeds: each gives a model of every scheme and training.
+        scheme_seeds, dataset_seeds: those of the seeds that a scheme or a dataset has, where it has not all.
         architecture: what is built.
         saliency_guided: the settings of saliency-guided training.
         comparison: how the models are compared.
@@ -271,6 +274,8 @@ class Study:
     schemes: tuple[str, ...]
     trainings: tuple[Training, ...]
     seeds: tuple[int, ...]
+    scheme_seeds: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    dataset_seeds: dict[str, tuple[int, ...]] = field(default_factory=dict)
     architecture: ArchitectureCard = field(default_factory=lambda: ArchitectureCard("cnn"))
     saliency_guided: SaliencyGuided = field(default_factory=SaliencyGuided)
     comparison: StudyComparison = field(default_factory=StudyComparison)
@@ -283,6 +288,17 @@ class Study:
                 raise SaqEvalError(f"a study's {part} are at least one")
         for seed in self.seeds:
             check_seed(seed)
+        for kind, known, fewer in (
+            ("scheme", self.schemes, self.scheme_seeds),
+            ("dataset", DATASETS, self.dataset_seeds),
+        ):
+            for name, seeds in fewer.items():
+                if name not in known:
+                    raise unknown_name(kind, name, known)
+                if not seeds or not set(seeds) <= set(self.seeds):
+                    raise SaqEvalError(f"{name}'s seeds are some of the study's {list(self.seeds)}, not {list(seeds)}")
+        if set(self.scheme_seeds.get("fp32", self.seeds)) != set(self.seeds):
+            raise SaqEvalError("fp32 has all seeds of a study: the other networks start from it")
 
     def wanted(self, dataset: str) -> list[str]:
         """Return the names of the models that a comparison takes in, over all seeds."""
@@ -308,18 +324,20 @@ class Study:
         models = []
         for training in dict.fromkeys(self.trainings):
             guided = self.saliency_guided if training == "saliency-guided" else None
-            for seed in dict.fromkeys(self.seeds):
+            for seed in (seed for seed in dict.fromkeys(self.seeds) if seed in self.dataset_seeds.get(dataset, self.seeds)):
                 parent = default_name(self.architecture.name, "fp32", seed, bool(guided))
                 for scheme in dict.fromkeys(("fp32", *self.schemes)):
+                    if seed not in self.scheme_seeds.get(scheme, self.seeds):
+                        continue
                     loaded = load_scheme(scheme)
-                    recipe = default_recipe(dataset, quantized=not loaded.is_full_precision)
+                    recipe = default_recipe(dataset, quantized=loaded.starts_from_parent)
                     models.append(
                         Planned(
                             name=default_name(self.architecture.name, scheme, seed, bool(guided)),
                             architecture=self.architecture,
                             scheme=loaded,
                             seed=seed,
-                            parent=None if loaded.is_full_precision else parent,
+                            parent=parent if loaded.starts_from_parent else None,
                             recipe=replace(recipe, saliency_guided=guided),
                         )
                     )
@@ -392,7 +410,7 @@ def train_study(
     train_set, test_set = (load_dataset(dataset, split, data_root) for split in ("train", "test"))
     for planned in plan:
         untrained = build_network(planned.architecture, planned.seed)
-        if not planned.scheme.is_full_precision:
+        if planned.scheme.starts_from_parent:
             untrained = quantize(untrained, planned.scheme)
         _check_trainable(planned.name, untrained, planned.recipe, train_set, test_set)
     cards = []

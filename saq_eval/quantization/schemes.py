@@ -56,6 +56,8 @@ class Scheme:
         two_bit_weights: how weights of 2 bits are quantized, "dorefa" or "sawb" (see `DoReFa`, `SAWB`);
             those of other widths always by DoReFa.
         granularity: whether weights are scaled per "layer" or per output "channel".
+        fine_tuned: of full precision, whether the network is trained on from a parent by the quantized networks' recipe:
+            the control that tells what further training does from what bits do. Quantized networks always are.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -67,6 +69,7 @@ class Scheme:
     overrides: Mapping[str, Bits] = field(default_factory=dict)
     two_bit_weights: Literal["dorefa", "sawb"] = "dorefa"
     granularity: Granularity = "layer"
+    fine_tuned: bool = False
 
     def __post_init__(self) -> None:
         check_name("scheme", self.name)
@@ -88,6 +91,11 @@ class Scheme:
         parts = (self.default, self.ends, self.later or self.default, *self.overrides.values())
         return all(bits == Bits(FULL_PRECISION, FULL_PRECISION) for bits in parts)
 
+    @property
+    def starts_from_parent(self) -> bool:
+        """Whether a network starts from a trained one, its full-precision parent: quantized or trained on."""
+        return self.fine_tuned or not self.is_full_precision
+
     def hidden_bits(self, operand: Literal["weight_bits", "activation_bits"]) -> str:
         """Return the hidden layers' bit width for people: "4"; "4/2" where earlier and later layers differ.
 
@@ -99,7 +107,8 @@ class Scheme:
     def description(self) -> str:
         """Return the scheme in a sentence for people, as weight bits / activation bits."""
         if self.is_full_precision:
-            return f"{self.name}: floating point throughout"
+            further = ", trained on from its parent as quantized networks are" if self.fine_tuned else ""
+            return f"{self.name}: floating point throughout{further}"
 
         def text(bits: Bits) -> str:
             return f"{bits.weight_bits}/{bits.activation_bits}"
@@ -174,6 +183,7 @@ def load_scheme(source: str | Path | Scheme) -> Scheme:
 # Weights of 2 bits by SAWB: DoReFa's outermost level lies at the largest weight, which leaves most weights on the inner two.
 _ENDS = Bits(8, 8)
 register_scheme(Scheme("fp32", default=Bits(32, 32), ends=Bits(32, 32)))
+register_scheme(Scheme("fp32-ft", default=Bits(32, 32), ends=Bits(32, 32), fine_tuned=True))
 register_scheme(Scheme("w8a8", default=Bits(8, 8), ends=_ENDS))
 register_scheme(Scheme("w4a4", default=Bits(4, 4), ends=_ENDS))
 register_scheme(Scheme("mixed", default=Bits(4, 4), later=Bits(2, 2), ends=_ENDS, two_bit_weights="sawb"))

@@ -168,7 +168,7 @@ def add_model(
     """
     scheme = load_scheme(scheme)
     check_name("model", name)
-    if scheme.is_full_precision and parent:
+    if not scheme.starts_from_parent and parent:
         raise SaqEvalError(f"a full-precision network has no parent, but {parent!r} was given")
     test_set = load_dataset(dataset, "test", data_root)
     target = writable_zoo(zoo)
@@ -204,7 +204,7 @@ def add_model(
     check_reads(name, given, test_set)
     warn_of_unused_bits(frozen, scheme, test_set.images[:1])
     _check_same_logits(name, given, with_preprocessing(frozen, card.preprocessing), test_set.images[:256])
-    return write_model(target, measure(card, frozen, test_set), frozen, network if scheme.is_full_precision else None)
+    return write_model(target, measure(card, frozen, test_set), frozen, None if scheme.starts_from_parent else network)
 
 
 def remove_model(dataset: str, name: str, zoo: str | os.PathLike | None = None) -> Path:
