@@ -42,7 +42,7 @@ from saq_eval.studies import StudyComparison, load_study
 from saq_eval.tables import RANDOM_WEIGHTS, Tables, check_keys, scorer_record
 from saq_eval.training.loop import predict
 from saq_eval.zoo import Model, check_reads, find_models, open_model, random_weights
-from saq_eval.zoo.cards import Card, twin
+from saq_eval.zoo.cards import Card, is_fine_tuned_twin, twin
 
 MAPS = "maps"  # the folder of the kept maps, in the output folder
 _BAR = "{percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left, {desc}"
@@ -196,7 +196,9 @@ def compare(
             each can still be given.
         models: names or shell patterns; by default every model with seed 0.
         baseline: the model that all are compared with; by default each model's full-precision
-            parent, which has the same architecture, training and seed. Baselines are always part of the comparison.
+            parent, which has the same architecture, training and seed. Baselines are always part of the comparison, and so
+            is, where the zoo has it, the parent trained on in full precision by the quantized model's recipe: what
+            changes up to there is not the bits' doing.
         methods: registered names, with parameters where wanted ("integrated_gradients:n_steps=64"), or the
             names of sets, "quick", "standard" (by default) or "full".
         metrics: likewise ("PixelFlipping:baseline=blur"), with sets of the same names.
@@ -276,7 +278,7 @@ def compare(
             chosen = find_models(dataset, names, zoo)
         if not chosen:
             raise SaqEvalError("at least one model is needed")
-        entries, baseline_of = _with_baselines(dataset, chosen, baseline, all_models)
+        entries, baseline_of, fine_tuned_of = _with_references(dataset, chosen, baseline, all_models)
         test_set = load_dataset(dataset, "test", data_root)
         subset = test_set.sample(samples, seed)
         shape = tuple(subset.images.shape[1:])
@@ -290,9 +292,8 @@ def compare(
             check_reads(model.card.name, model.network, test_set)
         _check_outputs(loaded, baseline_of, subset)
         _check_explains(explainers, list(loaded.values()), subset, background)
-        subjects = _subjects(loaded, baseline_of, seed, trust_code)
-        if any(scorer.metric.category == "similarity" for scorer in scorers):
-            subjects += _retrained(loaded, baseline_of, all_models, target, trust_code)
+        subjects = _subjects(loaded, baseline_of, fine_tuned_of, seed, trust_code)
+        subjects += _retrained(loaded, baseline_of, all_models, target, trust_code)
         check_formats(formats)
         if output is not None:
             check_writable(user_path(output))
@@ -312,9 +313,9 @@ def compare(
         with bar:
             grid.fill(workers, clock, on_cell)
         with clock("statistics"):
-            pairs = findings.sound_pairs(grid, seed)
-            tables = Tables(grid, loaded, pairs, seed, margin).all()
-            tables["findings"] = findings.answer(grid, loaded, pairs, seed, margin)
+            composite = findings.Composite.of(grid)
+            tables = Tables(grid, loaded, composite, seed, margin).all()
+            tables["findings"] = findings.answer(grid, loaded, composite, margin)
             check_keys(tables)
         seeds = {name: model.card.seed for name, model in loaded.items()}
         gallery = make_gallery(grid, choose_images(grid), seeds)
@@ -355,14 +356,14 @@ def compare(
         "metrics": metric_records,
         # What interpretability is measured by: of each method, the metrics that tell trained networks from untrained.
         "interpretability": {
-            explainer.label: [scorer.label for method, scorer in pairs if method == explainer.label]
+            explainer.label: [scorer.label for scorer in composite.pairs.get(explainer.label, ())]
             for explainer in explainers
         },
         "statistics": {
-            "bootstrap_resamples": statistics.RESAMPLES,
-            "permutations": statistics.PERMUTATIONS,
             "confidence": statistics.CONFIDENCE,
             "level": statistics.LEVEL,
+            "fewest_images": statistics.ENOUGH,
+            "fewest_networks": statistics.NETWORKS,
             "margin": margin,
             "same_maps": statistics.SAME_MAPS,
         },
@@ -373,6 +374,7 @@ def compare(
                 if subject.role == "model"
                 else f"seed {derived_seed(seed, RANDOM_WEIGHTS, subject.baseline)}",
                 "baseline": subject.baseline,
+                "fine_tuned": subject.fine_tuned or None,
             }
             for subject in subjects
             if subject.role != "retrained"
@@ -435,10 +437,17 @@ def _check_explains(
                 raise SaqEvalError(f"{model.card.dataset}/{model.card.name}: {error}") from error
 
 
-def _subjects(loaded: dict[str, Model], baseline_of: dict[str, str], seed: int, trust_code: bool) -> list[Subject]:
+def _subjects(
+    loaded: dict[str, Model],
+    baseline_of: dict[str, str],
+    fine_tuned_of: dict[str, str],
+    seed: int,
+    trust_code: bool,
+) -> list[Subject]:
     """Return the models, in order, and behind them each baseline's architecture with random weights."""
     subjects = [
-        Subject(name, model.network, _identity(model.card), baseline_of[name]) for name, model in loaded.items()
+        Subject(name, model.network, _identity(model.card), baseline_of[name], fine_tuned=fine_tuned_of.get(name, ""))
+        for name, model in loaded.items()
     ]
     for name in dict.fromkeys(baseline_of.values()):
         weights_seed = derived_seed(seed, RANDOM_WEIGHTS, name)
@@ -461,12 +470,17 @@ def _retrained(
     target: Target,
     trust_code: bool,
 ) -> list[Subject]:
-    """Return for each baseline the zoo's networks that differ from it in nothing but the seed, at most four."""
+    """Return for each baseline the networks that differ from it in nothing but the seed.
+
+    Of the other baselines all, so that each pair of them is there; of the rest of the zoo's, up to four in all.
+    """
     subjects = []
     for name in dict.fromkeys(baseline_of.values()):
         own = loaded[name].card
         same = [(c, folder) for c, folder in all_models if c.seed != own.seed and twin(c) == twin(own)]
-        for card, folder in sorted(same, key=lambda entry: entry[0].seed)[:RETRAINED]:
+        same.sort(key=lambda entry: (baseline_of.get(entry[0].name) != entry[0].name, entry[0].seed))
+        compared = sum(baseline_of.get(card.name) == card.name for card, _ in same)
+        for card, folder in same[: max(RETRAINED, compared)]:
             model = loaded.get(card.name) or open_model(card, folder, trust_code=trust_code)
             # It explains the baseline's classes: under another policy than labels, not those that it explains itself.
             alias = card.name if target == "label" else f"{card.name} (as {name})"
@@ -474,13 +488,14 @@ def _retrained(
     return subjects
 
 
-def _with_baselines(
+def _with_references(
     dataset: str, chosen: list[tuple[Card, Path]], baseline: str | None, all_models: list[tuple[Card, Path]]
-) -> tuple[list[tuple[Card, Path]], dict[str, str]]:
-    """Find each chosen model's baseline.
+) -> tuple[list[tuple[Card, Path]], dict[str, str], dict[str, str]]:
+    """Find what each chosen model is compared with.
 
     Returns:
-        The chosen models with all baselines, in the zoo's order, and each one's baseline by name.
+        The chosen models with all that they are compared with, in the zoo's order; each one's baseline by name; and,
+        where there is one, that trained on from the same baseline in full precision.
     """
     known = {card.name: card for card, _ in all_models}
     if baseline is not None and baseline not in known:
@@ -496,8 +511,14 @@ def _with_baselines(
         baseline_of[card.name] = counterpart
     for name in set(baseline_of.values()):
         baseline_of[name] = name
+    fine_tuned_of = {}
+    for name, counterpart in list(baseline_of.items()):
+        twins = [card.name for card in known.values() if is_fine_tuned_twin(card, known[name])]
+        if twins and counterpart == known[name].parent:
+            fine_tuned_of[name] = fine_tuned_of[twins[0]] = twins[0]
+            baseline_of[twins[0]] = counterpart
     entries = [(card, folder) for card, folder in all_models if card.name in baseline_of]
-    return entries, {card.name: baseline_of[card.name] for card, _ in entries}
+    return entries, {card.name: baseline_of[card.name] for card, _ in entries}, fine_tuned_of
 
 
 def _describe_method(explainer: Explainer) -> dict[str, Any]:

@@ -1,13 +1,12 @@
 """What a comparison found, in plain sentences: claims, and what the data say of them.
 
-Claims are tested from both sides, and one that the data do not support is said to be unsupported: the literature
-reports quantized networks that look at the right place less, and such that do more.
+Claims are tested from both sides: the literature reports quantized networks that look at the right place less, and such
+that do more. Each claim speaks of one step (see `saq_eval.groups.STEPS`); those of lower precision speak of the step
+from the parent trained on in full precision to the quantized network, so that further training is not charged to the bits.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -17,276 +16,347 @@ import pandas as pd
 
 from saq_eval import statistics
 from saq_eval.grid import Grid, Subject
-from saq_eval.metrics import Scorer
+from saq_eval.groups import (
+    Group,
+    Step,
+    StepName,
+    beside_retraining,
+    corrected,
+    group_over_seeds,
+    retrained_means,
+    step_scores,
+)
+from saq_eval.interpretability import CATEGORIES, Composite, leave_one_out
+from saq_eval.wording import Found, in_words, signed
 from saq_eval.zoo import Model
 from saq_eval.zoo.cards import Card, twin
 
-ClaimVerdict = Literal["supported", "contradicted", "equivalent", "unsupported"]
-INTERPRETABILITY = ("faithfulness", "localisation")
+ClaimVerdict = Literal[
+    "supported",
+    "contradicted",
+    "supported, but within the margin",
+    "contradicted, but within the margin",
+    "negligible",
+    "not shown",
+    "too few images",
+    "",
+]
+Quantity = Literal["accuracy", "interpretability", "similarity"]
 SAME_ACCURACY = 0.005  # two seeds of one quantized network differ by up to half a point in the literature
 COLUMNS = (
-    "dataset",
-    "claim",
-    "networks",
-    "seeds",
-    "unit",
-    "delta",
-    "ci_low",
-    "ci_high",
-    "p_adjusted",
-    "verdict",
-    "text",
+    *("dataset", "claim", "step", "quantity", "networks", "scope", "seeds", "unit", "delta", "ci_low", "ci_high"),
+    *("p_value", "p_adjusted", "p_opposite", "p_equivalence", "margin", "verdict", "retraining_low", "retraining_high"),
+    *("retraining", "without_low", "without_high", "words", "text"),
 )
-
-
-_TOO_FEW = "too few images have a score"
+UNITS: dict[Quantity, str] = {"accuracy": "accuracy", "interpretability": "SD", "similarity": "similarity"}
+_WHAT: dict[StepName, str] = {
+    "bits": "lower precision",
+    "further training": "further training in full precision",
+    "whole": "lower precision with its further training",
+}
+_CLAIMS: dict[Quantity, str] = {
+    "accuracy": "lowers accuracy",
+    "interpretability": "lowers interpretability",
+    "similarity": "changes maps more than retraining does",
+}
 _NO_PAIR = "no score is shown to tell trained networks' maps from untrained ones'"
 
 
 @dataclass(frozen=True)
 class _Question:
-    """One claim about some networks, as differences whose mean the claim says to be below (or above) 0."""
+    """One claim about some networks, as differences whose mean the claim says to be below (or above) 0.
+
+    Attributes:
+        differences: float (networks, images).
+        margin, reach: see `saq_eval.statistics.compare_paired`.
+        lower: whether the claim says that the difference is below 0.
+        retrained: float (r,), the mean differences of networks that were retrained.
+        by_retraining: whether the difference is to the retrained networks' mean.
+        without: the least and the greatest difference that is left without one of the methods.
+        unknown: why nothing can be said, where that is so.
+    """
 
     claim: str
+    step: StepName
+    quantity: Quantity
     networks: str
-    unit: str
-    differences: np.ndarray  # float (seeds, images)
-    margin: float
-    lower: bool  # whether the claim says that the difference is below 0
     seeds: int
-    unknown: str = _TOO_FEW  # why nothing can be said, where that is so
+    differences: np.ndarray
+    margin: float
+    reach: float
+    lower: bool = True
+    retrained: np.ndarray | None = None
+    by_retraining: bool = False
+    without: tuple[float, float] = (np.nan, np.nan)
+    unknown: str = f"fewer than {statistics.ENOUGH} images have a score"
 
 
-Pairs = Sequence[tuple[str, Scorer]]  # of a method's label and a metric
+def answer(grid: Grid, models: dict[str, Model], composite: Composite, margin: float) -> pd.DataFrame:
+    """Return what the data say of the claims, a row per claim and group of networks (over all their seeds).
 
-
-def sound_pairs(grid: Grid, seed: int) -> Pairs:
-    """Return the methods and faithfulness or localisation metrics that together tell whether a network has learnt.
-
-    Such a pair is shown to score the baselines' maps better than noise, and better than the maps of the same networks
-    with random weights (Adebayo et al. 2018, arXiv 1810.03292): over ten images at least, the mean over the baselines of
-    either advantage has its 95 % interval above 0. Where an untrained network scores as well, a difference between
-    trained ones says little. That pairs are chosen by the images that they then score favours the baselines a little.
-    """
-    pairs, advantages = [], []
-    baselines = [subject for subject in grid.subjects if subject.is_baseline]
-    for explainer, scorer in itertools.product(grid.settings.explainers, grid.settings.scorers):
-        if scorer.metric.category not in INTERPRETABILITY:
-            continue
-        method, metric = explainer.label, scorer.label
-        sign = 1 if scorer.metric.higher_is_better else -1
-        over = {"noise": [], "random weights": []}
-        for baseline in baselines:
-            scores = grid.cells[baseline, method].scores[metric]
-            over["noise"].append(sign * (scores - grid.cells[baseline, "random"].scores[metric]))
-            untrained = grid.cells[grid.control_of(baseline.name), method].scores[metric]
-            over["random weights"].append(sign * (scores - untrained))
-        pairs.append((method, scorer))
-        advantages += map(statistics.mean_of, over.values())
-    if not pairs:
-        return []
-    _, low, _ = statistics.intervals(np.stack(advantages), seed)
-    shown = (low > 0) & ((~np.isnan(advantages)).sum(axis=1) >= statistics.ENOUGH)
-    return [pair for pair, both in zip(pairs, shown.reshape(-1, 2), strict=True) if both.all()]
-
-
-def interpretability_differences(grid: Grid, subject: Subject, reference: Subject, pairs: Pairs) -> np.ndarray:
-    """Return how much better or worse a network's maps score than another's, image by image: float64 (n,).
-
-    The mean over pairs of the differences, each signed so that higher is better, in standard deviations of the
-    reference's scores between images. NaN where none is defined.
-    """
-    standardised = []
-    for method, scorer in pairs:
-        ours, theirs = (grid.cells[s, method].scores[scorer.label] for s in (subject, reference))
-        spread = statistics.spread(theirs)
-        if spread > 0:
-            sign = 1 if scorer.metric.higher_is_better else -1
-            standardised.append(sign * (ours - theirs) / spread)
-    return statistics.mean_of(standardised) if standardised else np.full(len(grid.settings.sample), np.nan)
-
-
-def corrected(grid: Grid, subject: Subject, method: str, scorer: Scorer, scores: np.ndarray) -> np.ndarray:
-    """Return similarities as shares of the way from the chance level, 0, to identical maps, 1; NaN where that is unknown."""
-    chance = statistics.defined_mean(grid.cells[subject, method].chances.get(scorer.label, np.array([np.nan])))
-    way = scorer.metric.best - chance
-    return (scores - chance) / way if way else np.full(len(scores), np.nan)
-
-
-def similarity_beyond_retraining(grid: Grid, group: Group) -> np.ndarray:
-    """Return how much more alike networks' maps are to their baselines' than retrained networks': float64 (pairs, n).
-
-    The mean over methods and similarities of the difference, each as a share of the way from the chance level to
-    identical maps. Of one network, a row for each network that its baseline was trained as with another seed, since
-    these differ; of several, a row for each, compared with the mean of those. NaN where there is none.
-    """
-    members = list(group.members.values())
-    rows = []
-    for subject in members:
-        retrained = grid.retrained_of(subject.baseline)
-        parts = [[other] for other in retrained] if len(members) == 1 else [retrained]
-        for others in parts:
-            shares = []
-            for explainer in grid.settings.explainers if others else ():
-                method = explainer.label
-                for scorer in grid.settings.scorers:
-                    if scorer.metric.category == "similarity":
-                        floor = statistics.mean_of([grid.cells[s, method].scores[scorer.label] for s in others])
-                        ours = grid.cells[subject, method].scores[scorer.label]
-                        shares.append(
-                            corrected(grid, subject, method, scorer, ours)
-                            - corrected(grid, subject, method, scorer, floor)
-                        )
-            rows.append(statistics.mean_of(shares) if shares else np.full(len(grid.settings.sample), np.nan))
-    return np.stack(rows) if rows else np.full((1, len(grid.settings.sample)), np.nan)
-
-
-def answer(grid: Grid, models: dict[str, Model], pairs: Pairs, seed: int, margin: float) -> pd.DataFrame:
-    """Return what the data say of the paper's claims, a row per claim and group of networks (over all their seeds).
-
-    The claims: lower precision lowers accuracy; it lowers interpretability; it changes maps more than retraining
-    does; saliency-guided training improves interpretability, at each bit width; and costs accuracy.
+    The claims: lower precision lowers accuracy; it lowers interpretability; it changes maps more than retraining does; the
+    same of further training in full precision, and of both together; saliency-guided training improves
+    interpretability, at each bit width; and costs accuracy.
 
     Args:
-        pairs: the methods and metrics that interpretability is measured by; see `sound_pairs`.
+        composite: what interpretability is measured by.
+        margin: in standard deviations of the composite.
 
     Returns:
-        Columns: `delta` with its 95 % interval in `unit`; `verdict`: "supported" where the difference lies on the
-        claim's side (false discovery rate 5 %), "contradicted" where on the other, "equivalent" where it is
-        negligible, else "unsupported"; `text`, a sentence.
+        A row's `delta` is in `unit`. `ci_low` and `ci_high` are 95 % limits, each by itself, corrected as the p-values are.
+        `p_adjusted` is the claim's, `p_opposite` its opposite's, each one-sided and corrected for the claim's rows.
+        `verdict`: "supported" or "contradicted", either also "but within the margin"; "negligible" within it, "not shown",
+        "too few images". `without_low`, `without_high`: the range of the difference without one of the methods.
+        `words` say what was found; `text` says it in a sentence.
     """
-    questions = _questions(grid, models, pairs, margin)
+    questions = _questions(grid, models, composite, margin)
     if not questions:
         return pd.DataFrame(columns=COLUMNS)
-    seeds = max(len(q.differences) for q in questions)
-    results = {}
-    # Accuracy is over the whole test set, so its images are others.
-    for size in dict.fromkeys(q.differences.shape[1] for q in questions):
-        places = [place for place, q in enumerate(questions) if q.differences.shape[1] == size]
-        padded = np.full((len(places), seeds, size), np.nan)
-        for row, place in enumerate(places):
-            padded[row, : len(questions[place].differences)] = questions[place].differences
-        effects = statistics.compare_paired(
-            padded,
-            np.array([questions[place].margin for place in places]),
-            np.array([not questions[place].lower for place in places]),
-            seed,
-            margin=1.0,
-        )
-        for row, place in enumerate(places):
-            results[place] = {name: column[row] for name, column in effects.columns().items()}
     dataset = next(iter(models.values())).card.dataset
-    rows = []
-    for place, question in enumerate(questions):
-        found = results[place]
-        named = {"better": "supported", "worse": "contradicted", "equivalent": "equivalent"}
-        verdict = named.get(found["verdict"], "unsupported")
-        rows.append(
-            {
-                "dataset": dataset,
-                "claim": question.claim,
-                "networks": question.networks,
-                "seeds": question.seeds,
-                "unit": question.unit,
-                "delta": found["delta"],
-                "ci_low": found["delta_ci_low"],
-                "ci_high": found["delta_ci_high"],
-                "p_adjusted": found["p_adjusted"],
-                "verdict": verdict,
-                "text": _sentence(question, found, verdict),
-            }
-        )
+    found: dict[int, dict] = {}
+    for claim in dict.fromkeys(q.claim for q in questions):
+        places = [place for place, q in enumerate(questions) if q.claim == claim]
+        found |= dict(zip(places, _tested([questions[place] for place in places]), strict=True))
+    rows = [
+        {
+            "dataset": dataset,
+            "claim": q.claim,
+            "step": q.step,
+            "quantity": q.quantity,
+            "networks": q.networks,
+            "seeds": q.seeds,
+            "unit": UNITS[q.quantity],
+            "margin": q.margin,
+            "without_low": q.without[0],
+            "without_high": q.without[1],
+            **found[place],
+        }
+        for place, q in enumerate(questions)
+    ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-@dataclass(frozen=True)
-class Group:
-    """Networks that differ from one another in nothing but the seed, the baselines that they have included.
+def _tested(questions: Sequence[_Question]) -> list[dict]:
+    """Test the rows of one claim, which are corrected together."""
+    shape = max(len(q.differences) for q in questions), questions[0].differences.shape[1]
+    values = np.full((len(questions), *shape), np.nan)
+    for row, question in enumerate(questions):
+        values[row, : len(question.differences)] = question.differences
+    retrained = statistics.padded([np.full(1, np.nan) if q.retrained is None else q.retrained for q in questions])
+    margins = np.array([q.margin for q in questions])
+    reach = np.array([q.reach for q in questions])
+    effects = statistics.compare_paired(
+        values,
+        margins,
+        np.ones(len(questions), dtype=bool),
+        margin=1.0,
+        reach=reach,
+        retrained=retrained,
+        by_retraining=np.array([q.by_retraining for q in questions]),
+    )
+    estimates = effects.estimates
+    family = np.zeros(len(questions), dtype=int)
+    lower = np.array([q.lower for q in questions])
+    below, above = estimates.below(), estimates.above()
+    below_adjusted, above_adjusted = statistics.adjust(below, family), statistics.adjust(above, family)
+    claimed, opposite = (
+        np.where(lower, *pair) for pair in ((below_adjusted, above_adjusted), (above_adjusted, below_adjusted))
+    )
+    # Each limit is corrected as the p-value is that it belongs to, so that the two never disagree.
+    low, _ = estimates.limits(statistics.LEVEL * statistics.correction(above, above_adjusted))
+    _, high = estimates.limits(statistics.LEVEL * statistics.correction(below, below_adjusted))
+    rows = []
+    for row, question in enumerate(questions):
+        same = effects.p_equivalence[row] < statistics.LEVEL
+        within = ", but within the margin" if same else ""
+        if effects.n[row] < statistics.ENOUGH:
+            verdict: ClaimVerdict = "too few images"
+        elif claimed[row] < statistics.LEVEL:
+            verdict = f"supported{within}"
+        elif opposite[row] < statistics.LEVEL:
+            verdict = f"contradicted{within}"
+        else:
+            verdict = "negligible" if same else "" if np.isnan(claimed[row]) else "not shown"
+        here = Found(
+            delta=effects.delta[row],
+            low=low[row],
+            high=high[row],
+            margin=question.margin,
+            verdict=verdict,
+            quantity=question.quantity,
+            lower=question.lower,
+            networks_needed=effects.networks_needed[row],
+            images_needed=effects.images_needed[row] if question.quantity != "accuracy" else np.nan,
+        )
+        words = in_words(here)
+        rows.append(
+            {
+                "scope": effects.scope[row],
+                "delta": effects.delta[row],
+                "ci_low": low[row],
+                "ci_high": high[row],
+                "p_value": (below if question.lower else above)[row],
+                "p_adjusted": claimed[row],
+                "p_opposite": opposite[row],
+                "p_equivalence": effects.p_equivalence[row],
+                "verdict": verdict,
+                "retraining_low": effects.retraining_low[row],
+                "retraining_high": effects.retraining_high[row],
+                "retraining": effects.retraining[row],
+                "words": words,
+                "text": _sentence(question, effects.scope[row], effects.retraining[row], here, words),
+            }
+        )
+    return rows
 
-    Attributes:
-        name: the scheme's, with the architecture's before it where there are several, and with the first network's behind
-            it where that does not tell the group from another of the same training.
-        architecture, scheme, training: as their cards say.
-        members: by seed.
-    """
 
-    name: str
-    architecture: str
-    scheme: str
-    training: str
-    members: dict[int, Subject]
-
-    @property
-    def first(self) -> str:
-        """The name of the first network."""
-        return next(iter(self.members.values())).name
-
-
-def group_over_seeds(grid: Grid, models: dict[str, Model]) -> list[Group]:
-    """Return the models in groups, in order; a network trained elsewhere, or with a seed that is taken, stands alone."""
-    groups: dict[tuple, Group] = {}
-    for name, model in models.items():
-        card = model.card
-        key = (str(twin(card)), grid.by_name[name].baseline == name)
-        if key in groups and card.seed in groups[key].members:
-            key = (*key, name)
-        empty = Group("", card.architecture.name, card.scheme.name, card.training, {})
-        groups.setdefault(key, empty).members[card.seed] = grid.by_name[name]
-    return _named(list(groups.values()))
-
-
-def _named(groups: list[Group]) -> list[Group]:
-    several = len({group.architecture for group in groups}) > 1
-    named = [replace(g, name=f"{g.architecture} {g.scheme}" if several else g.scheme) for g in groups]
-    counts = Counter((group.name, group.training) for group in named)
-    return [
-        replace(group, name=f"{group.name} ({group.first})") if counts[group.name, group.training] > 1 else group
-        for group in named
-    ]
-
-
-def _questions(grid: Grid, models: dict[str, Model], by: Pairs, margin: float) -> list[_Question]:
+def _questions(grid: Grid, models: dict[str, Model], composite: Composite, margin: float) -> list[_Question]:
     groups = group_over_seeds(grid, models)
 
     def counts(subject: Subject) -> bool:
-        """Whether a network says something of lower precision: quantized, beside full precision of its own training."""
+        """Whether a network says something of lower precision: beside a full-precision baseline of its own training."""
         ours, baseline = models[subject.name].card, models[subject.baseline].card
         fair = baseline.scheme.is_full_precision and ours.training in (baseline.training, "external")
-        return not subject.is_baseline and not ours.scheme.is_full_precision and fair
+        return not subject.is_baseline and ours.scheme.starts_from_parent and fair
 
-    quantized = [group for group in groups if all(map(counts, group.members.values()))]
-    unknown = _TOO_FEW if by or len(grid.settings.sample) < statistics.ENOUGH else _NO_PAIR
-    asks_interpretability = any(scorer.metric.category in INTERPRETABILITY for scorer in grid.settings.scorers)
+    steps = [
+        (group, step) for group in groups if all(map(counts, group.members.values())) for step in group.steps(grid)
+    ]
     questions = []
-    for group in quantized:
-        pairs = [(s, grid.by_name[s.baseline]) for s in group.members.values()]
+    pooled: dict[tuple[str, StepName], list[tuple[Group, Step]]] = {}
+    for group, step in steps:
+        pooled.setdefault((group.name.partition(" (")[0], step.name), []).append((group, step))
+    for (name, step_name), parts in pooled.items():
+        questions.append(_accuracy_question(grid, name, step_name, parts))
+    asks_interpretability = any(scorer.metric.category in CATEGORIES for scorer in grid.settings.scorers)
+    for group, step in steps:
         name = f"{group.name}, {group.training}"
-        claim = "lower precision lowers accuracy"
-        questions.append(_Question(claim, name, "accuracy", _accuracy(grid, pairs), SAME_ACCURACY, True, len(pairs)))
         if asks_interpretability:
-            claim = "lower precision lowers interpretability"
-            differences = np.stack([interpretability_differences(grid, *pair, by) for pair in pairs])
-            questions.append(_Question(claim, name, "SD", differences, margin, True, len(pairs), unknown))
-        claim = "lower precision changes maps more than retraining does"
-        differences = similarity_beyond_retraining(grid, group)
-        if not np.isnan(differences).all():
-            questions.append(_Question(claim, name, "similarity", differences, statistics.SAME_MAPS, True, len(pairs)))
+            claim = f"{_WHAT[step.name]} {_CLAIMS['interpretability']}"
+            pairs = list(step.pairs.values())
+            question = _interpretability_question(grid, composite, margin, claim, step.name, name, pairs)
+            questions.append(replace(question, retrained=_retrained_interpretability(grid, composite, pairs)))
+        similarity = _similarity_question(grid, f"{_WHAT[step.name]} {_CLAIMS['similarity']}", name, step)
+        if not np.isnan(similarity.differences).all():
+            questions.append(similarity)
     for group in (group for group in groups if group.training == "saliency-guided"):
         unguided = _unguided(models[group.first].card)
         others = [other for other in groups if other.training == "standard"]
         same = [other for other in others if _unguided(models[other.first].card) == unguided]
-        pairs = [(s, same[0].members[seed]) for seed, s in group.members.items() if same and seed in same[0].members]
-        if not pairs:
+        matched = {
+            seed: (s, same[0].members[seed]) for seed, s in group.members.items() if same and seed in same[0].members
+        }
+        if not matched:
             continue
-        name, accuracy = group.name, _accuracy(grid, pairs)
+        pairs = list(matched.values())
         if asks_interpretability:
-            differences = np.stack([interpretability_differences(grid, *pair, by) for pair in pairs])
             claim = "saliency-guided training improves interpretability"
-            questions.append(_Question(claim, name, "SD", differences, margin, False, len(pairs), unknown))
+            question = _interpretability_question(grid, composite, margin, claim, "whole", group.name, pairs)
+            questions.append(replace(question, lower=False))
         claim = "saliency-guided training lowers accuracy"
-        questions.append(_Question(claim, name, "accuracy", accuracy, SAME_ACCURACY, True, len(pairs)))
+        differences = _accuracy(grid, pairs)
+        questions.append(
+            _Question(claim, "whole", "accuracy", group.name, len(pairs), differences, SAME_ACCURACY, reach=1.0)
+        )
     order = list(dict.fromkeys(q.claim for q in questions))
     return sorted(questions, key=lambda q: order.index(q.claim))
+
+
+def _accuracy_question(grid: Grid, name: str, step: StepName, parts: list[tuple[Group, Step]]) -> _Question:
+    """Return the question of accuracy, standard and saliency-guided training together: by seed, the mean of both."""
+    trainings = list(dict.fromkeys(group.training for group, _ in parts))
+    seeds = list(dict.fromkeys(seed for _, part in parts for seed in part.pairs))
+    differences = np.stack(
+        [
+            statistics.mean_of([_accuracy(grid, [part.pairs[seed]])[0] for _, part in parts if seed in part.pairs])
+            for seed in seeds
+        ]
+    )
+    others = [other for _, part in parts for _, other in part.pairs.values()]
+    baselines = {grid.by_name[s.baseline].identity: grid.accuracies[grid.by_name[s.baseline]] for s in others}
+    retrained = {r.identity: grid.accuracies[r] for s in others for r in grid.retrained_of(s.baseline)}
+    band = None if len(trainings) > 1 else retrained_means(baselines, retrained)
+    claim = f"{_WHAT[step]} {_CLAIMS['accuracy']}"
+    named = f"{name}, {' and '.join(trainings)}"
+    return _Question(claim, step, "accuracy", named, len(seeds), differences, SAME_ACCURACY, reach=1.0, retrained=band)
+
+
+def _interpretability_question(
+    grid: Grid,
+    composite: Composite,
+    margin: float,
+    claim: str,
+    step: StepName,
+    name: str,
+    pairs: Sequence[tuple[Subject, Subject]],
+) -> _Question:
+    by_method = np.stack([composite.differences(grid, *pair) for pair in pairs], axis=1)  # (methods, networks, n)
+    differences = np.stack([composite.mean(by_method[:, place]) for place in range(len(pairs))])
+    own_margin = margin * composite.spread
+    question = _Question(
+        claim,
+        step,
+        "interpretability",
+        name,
+        len(pairs),
+        differences,
+        own_margin,
+        reach=statistics.reach(differences),
+        without=leave_one_out(by_method),
+    )
+    if composite.pairs or len(grid.settings.sample) < statistics.ENOUGH:
+        return question
+    return replace(question, unknown=_NO_PAIR)
+
+
+def _retrained_interpretability(
+    grid: Grid, composite: Composite, pairs: Sequence[tuple[Subject, Subject]]
+) -> np.ndarray:
+    """Return how far the composites of full-precision networks that differ in the seed alone lie apart: float64 (r,)."""
+    baselines = [grid.by_name[subject.baseline] for subject, _ in pairs]
+
+    def level(subject: Subject) -> float:
+        return statistics.defined_mean(composite.mean(composite.levels(grid, subject)))
+
+    own = {baseline.identity: level(baseline) for baseline in baselines}
+    others = {r.identity: level(r) for baseline in baselines for r in grid.retrained_of(baseline.name)}
+    return retrained_means(own, others)
+
+
+def _similarity_question(grid: Grid, claim: str, name: str, step: Step) -> _Question:
+    """Return the question whether maps are less alike than those of retrained networks, over methods and similarities."""
+    own, floors, names = [], [], []
+    scorers = [scorer for scorer in grid.settings.scorers if scorer.metric.category == "similarity"]
+    keys = [(explainer.label, scorer) for explainer in grid.settings.explainers for scorer in scorers]
+    nothing = np.full(len(grid.settings.sample), np.nan)
+
+    def share(subject: Subject, scores: list[np.ndarray]) -> np.ndarray:
+        parts = [corrected(grid, subject, *key, values) for key, values in zip(keys, scores, strict=True)]
+        return statistics.mean_of(parts) if parts else nothing
+
+    for subject, _ in step.pairs.values():
+        names.append(grid.by_name[subject.baseline].identity)
+        own.append(share(subject, [step_scores(grid, step.name, subject, m, s.label, True) for m, s in keys]))
+        floors.append(
+            {
+                r.identity: share(subject, [grid.cells[r, m].scores[s.label] for m, s in keys])
+                for r in grid.retrained_of(subject.baseline)
+            }
+        )
+    differences, retrained = beside_retraining(own, floors, names)
+    return _Question(
+        claim,
+        step.name,
+        "similarity",
+        name,
+        len(own),
+        differences,
+        statistics.SAME_MAPS,
+        reach=1.0,
+        retrained=retrained,
+        by_retraining=len(own) < statistics.NETWORKS,
+        unknown=f"it takes {statistics.NETWORKS} retrained networks at least",
+    )
 
 
 def _unguided(card: Card) -> tuple:
@@ -296,42 +366,34 @@ def _unguided(card: Card) -> tuple:
 
 def _accuracy(grid: Grid, pairs: Sequence[tuple[Subject, Subject]]) -> np.ndarray:
     """Return by pair and test image whether the one is right minus whether the other is: float (pairs, test images)."""
-    right = {name: (logits.argmax(axis=1) == grid.test_labels).astype(float) for name, logits in grid.logits.items()}
+    right = {
+        s.name: (grid.logits[s.name].argmax(axis=1) == grid.test_labels).astype(float) for pair in pairs for s in pair
+    }
     return np.stack([right[subject.name] - right[other.name] for subject, other in pairs])
 
 
-def _sentence(question: _Question, found: dict, verdict: ClaimVerdict) -> str:
-    if found["n"] < statistics.ENOUGH:
+def _sentence(question: _Question, scope: str, retraining: str, found: Found, words: str) -> str:
+    if found.verdict in ("too few images", ""):
         return f"{question.networks}: nothing can be said: {question.unknown}."
-    scale, unit, digits = {
-        "accuracy": (100, " points of accuracy", 2),
-        "SD": (1, " standard deviations", 3),
-        "similarity": (100, " % of the way from unrelated to identical maps", 1),
-    }[question.unit]
-    value, low, high = (scale * found[name] for name in ("delta", "delta_ci_low", "delta_ci_high"))
-    numbers = f"{_signed(value, digits)}{unit} [{_signed(low, digits)}, {_signed(high, digits)}]"
-    words = {
-        "supported": "the data support it",
-        "contradicted": "the data say the opposite",
-        "equivalent": f"no difference that matters (within ±{scale * question.margin:g})",
-        "unsupported": "the data do not support it",
-    }
-    over = f"over {question.seeds} seeds" if question.seeds > 1 else "one seed"
-    if (
-        verdict == "unsupported"
-    ):  # of the interval alone, which is not corrected for the number of claims, it may look so
-        over += f", p = {found['p_adjusted']:.2g} after correction"
-    return f"{question.networks}: {words[verdict]}: {numbers}, {over}."
-
-
-def _signed(number: float, digits: int = 2) -> str:
-    """Return a number with its sign, a minus and no hyphen."""
-    return f"{number:+z.{digits}f}".replace("-", "−")
+    over = (
+        f"{question.seeds} seeds"
+        if scope == "scheme"
+        else "these networks alone"
+        if question.seeds > 1
+        else "this network alone"
+    )
+    parts = [f"{question.networks}: {words}", over]
+    if not np.isnan(question.without[0]):
+        ends = " to ".join(signed(end, 2) for end in question.without)
+        parts.append(f"without one of the methods {ends}")
+    if retraining and not question.by_retraining:
+        parts.append(_beside(retraining))
+    return "; ".join(parts) + "."
 
 
 def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
-    """Return the three sentences that a report begins with: accuracy, interpretability, the maps."""
-    models, summary = tables["models"], tables["summary"]
+    """Return the sentences that a report begins with: accuracy, interpretability, the maps, and what they speak of."""
+    models, found = tables["models"], tables["findings"]
     compared = models[models["model"] != models["baseline"]]
     if compared.empty:
         return [
@@ -340,45 +402,47 @@ def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
             "So nothing is said about quantization.",
             "The scores of their maps are below.",
         ]
-    widths = models.set_index("model")["weight_bits"]
-    full = (widths[models["baseline"].unique()] == "32").all()
-    baseline = "the full-precision network" if full else "the baseline"
-    deltas = 100 * compared.groupby(["networks", "training"], sort=False)["accuracy_delta"].mean()
-    trainings = compared["training"].nunique()
-    said = ", ".join(
-        f"{name}{f', {training},' if trainings > 1 else ''} {_signed(delta)}"
-        for (name, training), delta in deltas.items()
+    asked = found[found["claim"].str.contains("lower precision")]
+    if asked.empty:
+        deltas = compared.groupby(["networks", "training"], sort=False)["accuracy_delta"].mean()
+        said = ", ".join(f"{name}, {training}, {signed(100 * delta, 2)}" for (name, training), delta in deltas.items())
+        return [
+            f"Test accuracy against the baseline, in points: {said}.",
+            "No network is compared with a full-precision one of its own training, so nothing is said about quantization.",
+            "How the networks differ from the baseline is below, metric by metric.",
+        ]
+    step = "bits" if (asked["step"] == "bits").any() else "whole"
+    rows = asked[asked["step"] == step]
+    by = {"bits": "lower precision by itself", "whole": "lower precision with its further training"}[step]
+    lines = []
+    for quantity, what in (
+        ("accuracy", f"What {by} does to accuracy"),
+        ("interpretability", "To interpretability"),
+        ("similarity", "To the maps' likeness, beside that of retrained networks"),
+    ):
+        mine = rows[rows["quantity"] == quantity]
+        if len(mine):
+            lines.append(f"{what}: {_listed(mine)}.")
+    scheme = (rows["scope"] == "scheme").all()
+    seeds = int(rows["seeds"].min())
+    lines.append(
+        f"This speaks of networks trained so, over {seeds} seeds and more."
+        if scheme
+        else f"This speaks of these networks alone: it takes {statistics.NETWORKS} seeds to speak of a bit width."
     )
-    rows = summary[(summary["role"] == "model") & (summary["model"] != summary["baseline"])]
-    judged = rows[rows["category"].isin(INTERPRETABILITY)]
-    similar = rows[rows["category"] == "similarity"]
-    against = similar[similar["floor"].notna()]
-    if len(against):
-        worse, better = ((against["verdict"] == verdict).sum() for verdict in ("worse", "better"))
-        maps = (
-            f"The maps differ from {baseline}'s more than retraining it with another seed makes them differ in {worse} of "
-            f"{len(against)} comparisons, and less in {better}{_too_few(against)}."
+    return lines
+
+
+def _listed(rows: pd.DataFrame) -> str:
+    parts = []
+    for row in rows.itertuples():
+        beside = row.scope == "network" and row.retraining and row.quantity != "similarity"
+        parts.append(
+            f"{row.networks}: {row.words or 'nothing can be said'}"
+            + (f" ({_beside(row.retraining)})" if beside else "")
         )
-    elif len(similar):
-        maps = "How much retraining changes maps is not known: the zoo holds no such network of another seed."
-    else:
-        maps = "No metric of similarity was asked for, so nothing is said of how much the maps changed."
-    return [
-        f"Test accuracy against {baseline}, in points: {said}.",
-        f"Of {len(judged)} comparisons of faithfulness and localisation with {baseline}, {_counts(judged)}.",
-        maps,
-    ]
+    return "; ".join(parts)
 
 
-def _counts(rows: pd.DataFrame) -> str:
-    counts = rows["verdict"].value_counts()
-    worse, better, same, few = (
-        int(counts.get(verdict, 0)) for verdict in ("worse", "better", "equivalent", statistics.TOO_FEW)
-    )
-    rest = len(rows) - worse - better - same - few
-    return f"{worse} are worse, {better} better, {same} equivalent, and {rest} show nothing{_too_few(rows)}"
-
-
-def _too_few(rows: pd.DataFrame) -> str:
-    few = int((rows["verdict"] == statistics.TOO_FEW).sum())
-    return f"; {few} have too few images for a verdict, below {statistics.ENOUGH}" if few else ""
+def _beside(retraining: str) -> str:
+    return f"{retraining} what retraining does"

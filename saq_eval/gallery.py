@@ -21,7 +21,7 @@ def choose_images(grid: Grid) -> dict[str, list[int]]:
     sample = grid.settings.sample
     labels = sample.labels.numpy()
     groups: dict[str, list[int]] = {}
-    quantized = [s for s in grid.subjects if s.role == "model" and not s.is_baseline]
+    quantized = [s for s in grid.subjects if s.role == "model" and not s.is_baseline and not s.is_fine_tuned]
     likeness = [
         (1 if scorer.metric.higher_is_better else -1) * grid.cells[s, explainer.label].scores[scorer.label]
         for s in quantized

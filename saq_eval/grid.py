@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, Literal
@@ -47,6 +48,8 @@ class Subject:
         baseline: the name of the network that it is compared with; its own, if it is one.
         role: "model"; "control" for a network with random weights; "retrained" for a network that differs from
             its baseline in nothing but the training's seed.
+        fine_tuned: the name of the model that was trained on from the same baseline by the same recipe in full precision,
+            its own if it is one; "" where there is none.
     """
 
     name: str
@@ -54,11 +57,17 @@ class Subject:
     identity: str
     baseline: str
     role: Role = "model"
+    fine_tuned: str = ""
 
     @property
     def is_baseline(self) -> bool:
         """Whether others are compared with it."""
         return self.role == "model" and self.name == self.baseline
+
+    @property
+    def is_fine_tuned(self) -> bool:
+        """Whether it shows what further training does by itself."""
+        return self.role == "model" and self.name == self.fine_tuned
 
 
 @dataclass(frozen=True)
@@ -116,9 +125,10 @@ class Cell:
 
     Attributes:
         scores: the scores. Maps of a network with random weights are scored as explanations of its baseline.
-            The methods `random` and `edges` have no similarity, and a retrained network has nothing else.
+            The methods `random` and `edges` have no similarity; a retrained network that is a model, too, nothing else.
         curves: of the metrics that follow one, (n, steps).
         chances: what unrelated maps score, of metrics for which that is known.
+        to_fine_tuned: of similarities, to the maps of the network that was trained on in full precision.
         noise: of similarities, the network's own maps under tiny input noise against its maps without.
         controls: of a baseline's similarities, by (metric, control), how alike the control's maps are to the method's.
         degenerate: bool (n,), which maps say nothing.
@@ -129,6 +139,7 @@ class Cell:
     scores: dict[str, np.ndarray]
     curves: dict[str, np.ndarray]
     chances: dict[str, np.ndarray]
+    to_fine_tuned: dict[str, np.ndarray]
     noise: dict[str, np.ndarray]
     controls: dict[tuple[str, str], np.ndarray]
     degenerate: np.ndarray
@@ -259,16 +270,19 @@ def _explain(
 def evaluate(
     subject: Subject,
     targets: np.ndarray,
-    baseline: Subject,
-    baseline_targets: np.ndarray,
+    others: tuple[tuple[Subject, np.ndarray], ...],
     explainer: Explainer,
     settings: Settings,
+    *,
+    only_similarity: bool = False,
 ) -> Cell:
     """Compute one cell.
 
     Args:
-        targets, baseline_targets: int64 (n,), the classes that the network's maps and its baseline's explain.
-        baseline: the network that it is compared with, whose maps are on disk, or itself.
+        targets: int64 (n,), the classes that the network's maps explain.
+        others: the networks that it is compared with, its baseline first (or itself), then, if there is one, the one that
+            was trained on in full precision, each with the classes that its maps explain, which are on disk.
+        only_similarity: leave the other metrics out.
     """
     clock, store, sample = Clock(), MapStore(settings.maps), settings.sample
     pixels, indices = sample.images.numpy(), sample.indices.numpy()
@@ -295,17 +309,21 @@ def evaluate(
 
     is_control = explainer.label in CONTROLS
     similarities = [s for s in settings.scorers if s.metric.category == "similarity" and not is_control]
-    others = [s for s in settings.scorers if s.metric.category != "similarity"] if subject.role != "retrained" else []
+    rest = [s for s in settings.scorers if s.metric.category != "similarity" and not only_similarity]
     with clock("attribution"):
         maps = maps_of(subject, explainer, targets, settings, store)
         computed = store.computed > 0
-        baseline_maps = _baseline_maps(baseline, baseline_targets, targets, explainer, settings, store)
-    scores, curves, chances, noise, controls = {}, {}, {}, {}, {}
+        references = [
+            _reference_maps(other, theirs, targets, explainer, settings, store)
+            for other, theirs in (others if similarities else others[:1])
+        ]
+    baseline, baseline_maps = others[0][0], references[0]
+    scores, curves, chances, to_fine_tuned, noise, controls = {}, {}, {}, {}, {}, {}
     # What an untrained network sees, passed off as the baseline's explanation: faithful to itself it may well be. But
     # where images are explained anew, it is the network that explained them that does it.
     own = task(subject.network, maps, baseline_maps)
-    judged = own if subject.role == "model" else task(baseline.network, maps, baseline_maps)
-    for scorer in (*others, *similarities):
+    judged = own if subject.role != "control" else task(baseline.network, maps, baseline_maps)
+    for scorer in (*rest, *similarities):
         given = own if "explanations" in scorer.metric.needs else judged
         with clock(scorer.metric.category):
             scores[scorer.label], curve = scorer.score(given)
@@ -314,6 +332,10 @@ def evaluate(
             chance = scorer.chance(given) if subject.role != "retrained" else None
             if chance is not None:
                 chances[scorer.label] = chance
+    for fine_tuned_maps in references[1:]:
+        with clock("similarity"):
+            for scorer in similarities:
+                to_fine_tuned[scorer.label] = scorer.score(task(subject.network, maps, fine_tuned_maps))[0]
     if similarities and subject.is_baseline:
         for control in CONTROLS:
             control_maps = maps_of(subject, find_explainer(control), targets, settings, store)
@@ -326,24 +348,24 @@ def evaluate(
         with clock("similarity"):
             for scorer in similarities:
                 noise[scorer.label] = scorer.score(task(subject.network, noisy, maps))[0]
-    return Cell(scores, curves, chances, noise, controls, is_degenerate(maps), computed, clock.seconds)
+    return Cell(scores, curves, chances, to_fine_tuned, noise, controls, is_degenerate(maps), computed, clock.seconds)
 
 
-def _baseline_maps(
-    baseline: Subject,
-    baseline_targets: np.ndarray,
+def _reference_maps(
+    other: Subject,
+    other_targets: np.ndarray,
     targets: np.ndarray,
     explainer: Explainer,
     settings: Settings,
     store: MapStore,
 ) -> np.ndarray:
-    """Return the baseline's maps of the classes that a network's maps explain."""
-    maps = maps_of(baseline, explainer, baseline_targets, settings, store)
-    differs = np.flatnonzero(targets != baseline_targets)
+    """Return another network's maps of the classes that a network's maps explain."""
+    maps = maps_of(other, explainer, other_targets, settings, store)
+    differs = np.flatnonzero(targets != other_targets)
     if len(differs):
         maps = np.array(maps)
         pixels, indices = settings.sample.images.numpy()[differs], settings.sample.indices.numpy()[differs]
-        maps[differs] = _explain(explainer, settings, baseline.network, pixels, targets[differs], indices)
+        maps[differs] = _explain(explainer, settings, other.network, pixels, targets[differs], indices)
     return maps
 
 
@@ -380,6 +402,7 @@ class Grid:
         logits: by model and control, of the whole test set, float32 (test images, classes).
         predictions: by model and control, of the sample, int64 (n,).
         targets: by subject, int64 (n,), the classes explained.
+        accuracies: by subject, models' and retrained networks' share of the test set that is right.
         surrogate_gaps: by model; see `surrogate_gap`.
         test_labels: of the whole test set, int64 (test images,).
     """
@@ -391,21 +414,23 @@ class Grid:
         self.logits: dict[str, np.ndarray] = {}
         self.predictions: dict[str, np.ndarray] = {}
         self.targets: dict[Subject, np.ndarray] = {}
+        self.accuracies: dict[Subject, float] = {}
         self.surrogate_gaps: dict[str, float] = {}
         self.test_labels = test_set.labels.numpy()
         self._test_images, self._policy = test_set.images.numpy(), policy
 
     def plan(self) -> list[list[tuple[Subject, Explainer]]]:
-        """Return the cells in two waves: the baselines' and, comparing with their maps, all others."""
+        """Return the cells in three waves, each compared with the maps before: baselines, those trained on, all others."""
         cells = [(s, explainer) for s in self.subjects for explainer in self.settings.methods_of(s.role)]
         # Controls first: a baseline's maps are compared with them.
         first = sorted((c for c in cells if c[0].is_baseline), key=lambda c: c[1].label not in CONTROLS)
-        return [first, [c for c in cells if not c[0].is_baseline]]
+        second = [c for c in cells if c[0].is_fine_tuned]
+        return [first, second, [c for c in cells if not c[0].is_baseline and not c[0].is_fine_tuned]]
 
     def cost(self, subject: Subject, explainer: Explainer) -> int:
         """Return about how many passes of the network a cell takes for each image, to tell how much is left to do."""
         attribution = explainer.passes * (2 if subject.role == "model" else 1)  # once more under noise
-        return attribution + (1 if subject.role == "retrained" else 10 * len(self.settings.scorers))
+        return attribution + (1 if self._model_as(subject) else 10 * len(self.settings.scorers))
 
     def fill(self, workers: int, clock: Clock, on_cell: Callable[[Subject, Explainer], object]) -> None:
         """Compute all cells.
@@ -417,20 +442,25 @@ class Grid:
         """
         settings = self.settings
         with clock("prediction"):
-            names = list(self.by_name)
+            identities = {subject.identity for subject in self.by_name.values()}
+            predicting = [s for s in self.subjects if s.role != "retrained" or s.identity not in identities]
             jobs = (
-                (logits_of, (self.by_name[name].network, self._test_images, settings.device, settings.batch_size))
-                for name in names
+                (logits_of, (subject.network, self._test_images, settings.device, settings.batch_size))
+                for subject in predicting
             )
-            for name, logits in zip(names, run_all(jobs, workers), strict=True):
-                self.logits[name] = logits
-                self.predictions[name] = logits[settings.sample.indices.numpy()].argmax(axis=1)
+            right: dict[str, float] = {}
+            for subject, logits in zip(predicting, run_all(jobs, workers), strict=True):
+                right[subject.identity] = float((logits.argmax(axis=1) == self.test_labels).mean())
+                if subject.role != "retrained":
+                    self.logits[subject.name] = logits
+                    self.predictions[subject.name] = logits[settings.sample.indices.numpy()].argmax(axis=1)
+            self.accuracies = {s: right[s.identity] for s in self.subjects if s.role != "control"}
         labels = settings.sample.labels.numpy()
         self.targets = {
             subject: choose_targets(subject, self._policy, labels, self.predictions) for subject in self.subjects
         }
         for wave in self.plan():
-            jobs = ((evaluate, self._arguments(subject, explainer)) for subject, explainer in wave)
+            jobs = ((self._evaluation(subject), self._arguments(subject, explainer)) for subject, explainer in wave)
             for (subject, explainer), cell in zip(wave, run_all(jobs, workers), strict=True):
                 self.cells[subject, explainer.label] = cell
                 clock.add(cell.seconds)
@@ -442,8 +472,34 @@ class Grid:
                 self.surrogate_gaps[subject.name] = gap
 
     def _arguments(self, subject: Subject, explainer: Explainer) -> tuple:
-        baseline = self.by_name[subject.baseline]
-        return subject, self.targets[subject], baseline, self.targets[baseline], explainer, self.settings
+        names = [subject.baseline]
+        if subject.role == "model" and subject.fine_tuned and not subject.is_fine_tuned:
+            names.append(subject.fine_tuned)
+        others = tuple((self.by_name[name], self.targets[self.by_name[name]]) for name in names)
+        return subject, self.targets[subject], others, explainer, self.settings
+
+    def _evaluation(self, subject: Subject) -> Callable[..., Cell]:
+        return partial(evaluate, only_similarity=self._model_as(subject) is not None)
+
+    def _model_as(self, subject: Subject) -> Subject | None:
+        """Return the model that a retrained network is, too, explained for the same classes; none where there is none."""
+        if subject.role != "retrained":
+            return None
+        return next(
+            (
+                model
+                for model in self.by_name.values()
+                if model.role == "model"
+                and model.identity == subject.identity
+                and np.array_equal(self.targets.get(model), self.targets.get(subject))
+            ),
+            None,
+        )
+
+    def scores(self, subject: Subject, method: str, metric: str) -> np.ndarray:
+        """Return a network's scores by a metric, float64 (n,); of similarities, those to its baseline's maps."""
+        scores = self.cells[subject, method].scores
+        return scores[metric] if metric in scores else self.cells[self._model_as(subject), method].scores[metric]
 
     def maps(self, name: str, explainer: Explainer) -> np.ndarray:
         """Return a model's or control's maps, float32 (n, h, w), memory-mapped."""
@@ -463,6 +519,11 @@ class Grid:
     def control_of(self, baseline: str) -> Subject:
         """Return the network with random weights that goes with a baseline."""
         return next(s for s in self.subjects if s.role == "control" and s.baseline == baseline)
+
+    def retrained_as(self, baseline: str, other: str) -> Subject | None:
+        """Return a baseline as a network that another one was retrained to; none where it is not among these."""
+        identity = self.by_name[baseline].identity
+        return next((s for s in self.retrained_of(other) if s.identity == identity), None)
 
     def retrained_of(self, baseline: str) -> list[Subject]:
         """Return the networks that differ from a baseline in the seed alone; there may be none."""

@@ -71,10 +71,10 @@ def train_model(
 ) -> Card:
     """Train one network and write it to a zoo.
 
-    A quantized network, and a full-precision one that is fine-tuned ("fp32-ft"), starts from its
-    full-precision parent with the same architecture, training and seed, which must be in the zoo already. After each epoch the progress is kept, in
-    `<zoo>/<dataset>/.partial-<name>/`: a run that was stopped goes on from its last finished epoch
-    when it is started again with the same arguments.
+    A quantized network, and a full-precision one that is fine-tuned ("fp32-ft"), starts from its full-precision
+    parent with the same architecture, training and seed, which must be in the zoo already. After each epoch the
+    progress is kept, in `<zoo>/<dataset>/.partial-<name>/`: a run that was stopped goes on from its last finished
+    epoch when it is started again with the same arguments.
 
     Args:
         architecture: a registered name, or "module:function", whose code is imported and run.
@@ -324,7 +324,9 @@ class Study:
         models = []
         for training in dict.fromkeys(self.trainings):
             guided = self.saliency_guided if training == "saliency-guided" else None
-            for seed in (seed for seed in dict.fromkeys(self.seeds) if seed in self.dataset_seeds.get(dataset, self.seeds)):
+            for seed in (
+                seed for seed in dict.fromkeys(self.seeds) if seed in self.dataset_seeds.get(dataset, self.seeds)
+            ):
                 parent = default_name(self.architecture.name, "fp32", seed, bool(guided))
                 for scheme in dict.fromkeys(("fp32", *self.schemes)):
                     if seed not in self.scheme_seeds.get(scheme, self.seeds):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from scipy.stats import kendalltau
 
 from saq_eval import statistics
 from saq_eval.attribution import CONTROLS
-from saq_eval.findings import Pairs, corrected, group_over_seeds, interpretability_differences
 from saq_eval.grid import Grid, Subject
+from saq_eval.groups import Step, beside_retraining, corrected, group_over_seeds, retrained_means, step_scores
+from saq_eval.interpretability import Composite
 from saq_eval.metrics import Metric, Scorer
 from saq_eval.quantization.costs import bit_widths, layer_costs
 from saq_eval.zoo import Model
@@ -26,7 +28,7 @@ CONDITIONS = ("both right", "agree")
 KEYS = {
     "scores": ("model", "method", "metric", "sample"),
     "summary": ("model", "method", "metric"),
-    "effects": ("networks", "training", "method", "metric"),
+    "effects": ("networks", "training", "step", "method", "metric"),
     "conditions": ("model", "method", "metric", "condition"),
     "controls": ("model", "method", "metric", "control"),
     "curves": ("model", "method", "metric", "step"),
@@ -36,7 +38,23 @@ KEYS = {
     "layers": ("model", "layer"),
     "findings": ("claim", "networks"),
 }
+# What a baseline has not, since it is not compared with retrained networks but one of them.
+_OF_OTHERS = ("retraining_low", "retraining_high", "retraining")
 INTERPRETABILITY_COLUMNS = ("interpretability", "interpretability_ci_low", "interpretability_ci_high")
+
+Keep = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """What a row is tested by; see `saq_eval.statistics.compare_paired`, and (networks, n) the arrays' shape."""
+
+    differences: np.ndarray
+    distance: np.ndarray
+    spread: float
+    reach: float
+    retrained: np.ndarray
+    similar: bool
 
 
 class Tables:
@@ -45,13 +63,13 @@ class Tables:
     Args:
         grid: its subjects' names are the models' and controls'.
         models: by name.
-        pairs: the methods and metrics that interpretability is measured by; see `saq_eval.findings.sound_pairs`.
-        seed: of resamples and permutations.
+        composite: what interpretability is measured by.
+        seed: of the networks with random weights.
         margin: see `saq_eval.statistics`.
     """
 
-    def __init__(self, grid: Grid, models: dict[str, Model], pairs: Pairs, seed: int, margin: float) -> None:
-        self._grid, self._models, self._pairs, self._seed, self._margin = grid, models, pairs, seed, margin
+    def __init__(self, grid: Grid, models: dict[str, Model], composite: Composite, seed: int, margin: float) -> None:
+        self._grid, self._models, self._composite, self._seed, self._margin = grid, models, composite, seed, margin
         self._scorers: dict[str, Scorer] = {scorer.label: scorer for scorer in grid.settings.scorers}
         self._metrics: dict[str, Metric] = {label: scorer.metric for label, scorer in self._scorers.items()}
         self._groups = group_over_seeds(grid, models)
@@ -110,14 +128,12 @@ class Tables:
         """
         if not self._is_similarity(metric):
             return self._grid.cells[self._grid.by_name[subject.baseline], method].scores[metric][None]
-        floors = [self._grid.cells[s, method].scores[metric] for s in self._grid.retrained_of(subject.baseline)]
+        floors = list(self._floors(subject.baseline, method, metric).values())
         return np.stack(floors) if floors else np.full((1, len(self._grid.settings.sample)), np.nan)
 
-    def _differences(self, subject: Subject, method: str, metric: str, scores: np.ndarray) -> np.ndarray:
-        """Return the scores minus what they are compared with, (references, n); a baseline's are 0."""
-        if subject.is_baseline:
-            return np.where(np.isnan(scores), np.nan, 0.0)[None]
-        return scores - self._references(subject, method, metric)
+    def _floors(self, baseline: str, method: str, metric: str) -> dict[str, np.ndarray]:
+        """Return, by identity, how alike the maps of a baseline's retrained networks are to its own."""
+        return {s.identity: self._grid.cells[s, method].scores[metric] for s in self._grid.retrained_of(baseline)}
 
     def _corrected(self, subject: Subject, method: str, metric: str, scores: np.ndarray) -> np.ndarray:
         return corrected(self._grid, subject, method, self._scorers[metric], scores)
@@ -128,23 +144,60 @@ class Tables:
             return np.full(len(scores), np.nan)
         return 1.0 - self._corrected(subject, method, metric, scores)
 
+    def _compared(self, step: Step, method: str, metric: str, keep: Keep = lambda values: values) -> _Compared:
+        """Return what a row of a step's networks, a method and a metric is tested by.
+
+        Args:
+            keep: sets the scores of images to NaN that do not count.
+        """
+        similar = self._is_similarity(metric)
+        subjects = [subject for subject, _ in step.pairs.values()]
+        own = [keep(step_scores(self._grid, step.name, s, method, metric, similar)) for s in subjects]
+        baselines = [self._grid.by_name[s.baseline] for s in subjects]
+        if similar:
+            floors = [
+                {name: keep(scores) for name, scores in self._floors(baseline.name, method, metric).items()}
+                for baseline in baselines
+            ]
+            differences, retrained = beside_retraining(own, floors, [baseline.identity for baseline in baselines])
+            spreads = [statistics.spread(scores) for floor in floors for scores in floor.values()] or [0.0]
+            distance = [self._distance(s, method, metric, scores) for s, scores in zip(subjects, own, strict=True)]
+            reach = 1.0
+        else:
+            others = [keep(self._grid.cells[other, method].scores[metric]) for _, other in step.pairs.values()]
+            differences = np.stack([ours - theirs for ours, theirs in zip(own, others, strict=True)])
+            means = {b.identity: self._mean_score(b, method, metric, keep) for b in baselines}
+            again = {
+                r.identity: self._mean_score(r, method, metric, keep)
+                for baseline in baselines
+                for r in self._grid.retrained_of(baseline.name)
+                if method not in CONTROLS
+            }
+            retrained = retrained_means(means, again)
+            spreads = [statistics.spread(scores) for scores in others]
+            distance = [np.full(len(own[0]), np.nan)] * len(own)
+            reach = statistics.reach(np.stack([*own, *others]))
+        return _Compared(differences, np.stack(distance), float(np.mean(spreads)), reach, retrained, similar)
+
+    def _mean_score(self, subject: Subject, method: str, metric: str, keep: Keep) -> float:
+        return statistics.defined_mean(keep(self._grid.scores(subject, method, metric)))
+
     def _effects(
-        self,
-        rows: Sequence[dict],
-        differences: Sequence[np.ndarray],
-        references: Sequence[np.ndarray],
-        distances: Sequence[np.ndarray],
-        family: Sequence[int],
+        self, rows: Sequence[dict], compared: Sequence[_Compared], family: Sequence[Hashable]
     ) -> dict[str, np.ndarray]:
-        """Compare rows; differences, references and distances are (seeds or references, n), as many as each has."""
+        """Test rows; those of one family and one category are corrected together, those of none are not."""
+        keys = [None if each is None else (each, row["category"]) for row, each in zip(rows, family, strict=True)]
+        numbers = {key: number for number, key in enumerate(dict.fromkeys(key for key in keys if key is not None))}
         return statistics.compare_paired(
-            _padded(differences),
-            np.array([np.mean([statistics.spread(each) for each in reference]) for reference in references]),
+            statistics.padded([each.differences for each in compared]),
+            np.array([each.spread for each in compared]),
             np.array([row["higher_is_better"] for row in rows]),
-            self._seed,
             margin=self._margin,
-            family=np.array(family),
-            distance=_padded(distances),
+            family=np.array([-1 if key is None else numbers[key] for key in keys]),
+            reach=np.array([each.reach for each in compared]),
+            distance=statistics.padded([each.distance for each in compared]),
+            retrained=statistics.padded([each.retrained for each in compared]),
+            by_retraining=np.array([each.similar and len(each.differences) < statistics.NETWORKS for each in compared]),
         ).columns()
 
     # The tables.
@@ -169,10 +222,9 @@ class Tables:
 
     def summary(self) -> pd.DataFrame:
         """Return a row per network, method and metric."""
-        rows, values, differences, references, distances, family = [], [], [], [], [], []
+        rows, values, compared, family = [], [], [], []
         for subject, method, metric, scores in self._grid.in_order("model", "control"):
             cell = self._grid.cells[subject, method]
-            reference = self._references(subject, method, metric)
             similar = self._is_similarity(metric)
             row = self._row(subject, method, metric)
             rows.append(
@@ -186,33 +238,34 @@ class Tables:
                     "corrected": statistics.defined_mean(self._corrected(subject, method, metric, scores))
                     if similar
                     else np.nan,
-                    "floor": statistics.defined_mean(reference) if similar else np.nan,
+                    "floor": statistics.defined_mean(self._references(subject, method, metric)) if similar else np.nan,
                     "noise": statistics.defined_mean(cell.noise[metric]) if metric in cell.noise else np.nan,
                 }
             )
             values.append(scores)
-            differences.append(self._differences(subject, method, metric, scores))
-            references.append(reference)
-            distances.append(self._distance(subject, method, metric, scores)[None])
-            family.append(-1 if subject.is_baseline else int(row["role"] == "control"))
-        mean, low, high = statistics.intervals(np.stack(values), self._seed)
-        effects = self._effects(rows, differences, references, distances, family)
+            step = Step("whole", {0: (subject, self._grid.by_name[subject.baseline])})
+            each = self._compared(step, method, metric)
+            if subject.is_baseline:
+                each = replace(each, differences=np.where(np.isnan(scores), np.nan, 0.0)[None], similar=False)
+            compared.append(each)
+            family.append(None if subject.is_baseline else row["role"])
+        mean, low, high = statistics.intervals(np.stack(values))
+        effects = self._effects(rows, compared, family)
         counts = np.array([(~np.isnan(scores)).sum() for scores in values])
         measured = {"n": counts, "mean": mean, "ci_low": low, "ci_high": high} | _without(effects, "n")
-        return _frame(rows, measured, (*MODEL_COLUMNS, "method", "metric", "category", "mask", "higher_is_better", "degenerate", "n", "mean", "ci_low", "ci_high", "baseline", *_without(effects, "n"), "chance", "corrected", "floor", "noise"))  # fmt: skip  # noqa: E501
+        frame = _frame(rows, measured, (*MODEL_COLUMNS, "method", "metric", "category", "scope", "mask", "higher_is_better", "degenerate", "n", "mean", "ci_low", "ci_high", "baseline", *_without(effects, "n", "scope"), "chance", "corrected", "floor", "noise"))  # fmt: skip  # noqa: E501
+        frame.loc[frame["model"] == frame["baseline"], list(_OF_OTHERS)] = [np.nan, np.nan, ""]
+        return frame
 
     def effects(self) -> pd.DataFrame:
-        """Return a row per group of networks that differ in the seed alone, method and metric, but for baselines."""
-        rows, values, differences, references, distances = [], [], [], [], []
+        """Return a row per group of networks that differ in the seed alone, step, method and metric, but for baselines."""
+        rows, values, compared = [], [], []
         methods = [explainer.label for explainer in self._grid.settings.explainers]
-        for group in self._groups:
-            members = [subject for subject in group.members.values() if not subject.is_baseline]
-            for method, metric in itertools.product(methods if members else (), self._metrics):
-                scores = [self._grid.cells[s, method].scores[metric] for s in members]
+        for group, step in [(each, step) for each in self._groups for step in each.steps(self._grid)]:
+            members = [subject for subject, _ in step.pairs.values()]
+            for method, metric in itertools.product(methods, self._metrics):
+                similar = self._is_similarity(metric)
                 reference = [self._references(s, method, metric) for s in members]
-                away = [self._differences(s, method, metric, v) for s, v in zip(members, scores, strict=True)]
-                # Of several seeds each has its own baseline; what that differs by from others of its kind is in them.
-                away = away[0] if len(away) == 1 else np.stack([statistics.mean_of(each) for each in away])
                 rows.append(
                     {
                         "dataset": self._models[members[0].name].card.dataset,
@@ -220,40 +273,38 @@ class Tables:
                         "architecture": group.architecture,
                         "scheme": group.scheme,
                         "training": group.training,
+                        "step": step.name,
                         "method": method,
                         "metric": metric,
                         "category": self._metrics[metric].category,
                         "mask": self._mask_of(metric),
                         "higher_is_better": self._metrics[metric].higher_is_better,
                         "seeds": len(members),
-                        "floor": statistics.defined_mean(np.concatenate(reference))
-                        if self._is_similarity(metric)
-                        else np.nan,
+                        "floor": statistics.defined_mean(np.concatenate(reference)) if similar else np.nan,
                     }
                 )
-                values.append(np.stack(scores))
-                differences.append(away)
-                references.append(np.concatenate(reference))
-                distances.append(
-                    np.stack([self._distance(s, method, metric, v) for s, v in zip(members, scores, strict=True)])
+                values.append(
+                    np.stack([step_scores(self._grid, step.name, s, method, metric, similar) for s in members])
                 )
-        columns = ("dataset", "networks", "architecture", "scheme", "training", "method", "metric", "category", "mask", "higher_is_better", "seeds")  # fmt: skip  # noqa: E501
+                compared.append(self._compared(step, method, metric))
+        columns = ("dataset", "networks", "architecture", "scheme", "training", "step", "method", "metric", "category", "scope", "mask", "higher_is_better", "seeds")  # fmt: skip  # noqa: E501
         if not rows:
             return pd.DataFrame(columns=columns)
-        mean, low, high = statistics.intervals(_padded(values), self._seed)
-        effects = self._effects(rows, differences, references, distances, [0] * len(rows))
+        mean, low, high = statistics.intervals(statistics.padded(values))
+        effects = self._effects(rows, compared, [row["step"] for row in rows])
         measured = {"n": _images(values), "mean": mean, "ci_low": low, "ci_high": high} | _without(effects, "n")
-        return _frame(rows, measured, (*columns, *measured, "floor"))
+        return _frame(rows, measured, (*columns, *_without(measured, "scope"), "floor"))
 
     def conditions(self) -> pd.DataFrame:
         """Return rows as of the summary's models, over the images on which both networks are right, or agree."""
-        rows, values, differences, references, distances = [], [], [], [], []
+        rows, values, compared = [], [], []
         labels = self._grid.settings.sample.labels.numpy()
         for subject, method, metric, scores in self._grid.in_order("model"):
             if subject.is_baseline or method in CONTROLS:
                 continue
             ours, baselines = (self._grid.predictions[name] for name in (subject.name, subject.baseline))
             masks = {"both right": (ours == labels) & (baselines == labels), "agree": ours == baselines}
+            step = Step("whole", {0: (subject, self._grid.by_name[subject.baseline])})
             for condition in CONDITIONS:
                 keep = _keeping(masks[condition])
                 rows.append(
@@ -261,17 +312,14 @@ class Tables:
                     | {"higher_is_better": self._metrics[metric].higher_is_better, "condition": condition}
                 )
                 values.append(keep(scores))
-                differences.append(keep(self._differences(subject, method, metric, scores)))
-                references.append(keep(self._references(subject, method, metric)))
-                distances.append(keep(self._distance(subject, method, metric, scores))[None])
-        columns = (*MODEL_COLUMNS, "method", "metric", "category", "higher_is_better", "condition")
+                compared.append(self._compared(step, method, metric, keep))
+        columns = (*MODEL_COLUMNS, "method", "metric", "category", "scope", "higher_is_better", "condition")
         if not rows:
             return pd.DataFrame(columns=columns)
-        family = [CONDITIONS.index(row["condition"]) for row in rows]
-        effects = self._effects(rows, differences, references, distances, family)
+        effects = self._effects(rows, compared, [row["condition"] for row in rows])
         means = np.array([statistics.defined_mean(scores) for scores in values])
         measured = {"n": _images([scores[None] for scores in values]), "mean": means} | _without(effects, "n")
-        return _frame(rows, measured, (*columns, *measured))
+        return _frame(rows, measured, (*columns, *_without(measured, "scope")))
 
     def controls(self) -> pd.DataFrame:
         """Return a row per model, method, metric and control: the difference to the control's score.
@@ -296,20 +344,26 @@ class Tables:
             for control, control_scores in others.items():
                 rows.append(
                     self._row(subject, method, metric)
-                    | {"higher_is_better": self._metrics[metric].higher_is_better, "control": control}
+                    | {"scope": "network", "higher_is_better": self._metrics[metric].higher_is_better}
+                    | {"control": control}
                     | {"mean": statistics.defined_mean(scores)}
                     | {"control_mean": statistics.defined_mean(control_scores)}
                 )
                 differences.append(scores - control_scores)
-        columns = (*MODEL_COLUMNS, "method", "metric", "category", "higher_is_better", "control", "n", "mean", "control_mean", "difference", "ci_low", "ci_high", "verdict")  # fmt: skip  # noqa: E501
+        columns = (*MODEL_COLUMNS, "method", "metric", "category", "scope", "higher_is_better", "control", "n", "mean", "control_mean", "difference", "ci_low", "ci_high", "p_value", "p_adjusted", "verdict")  # fmt: skip  # noqa: E501
         if not rows:
             return pd.DataFrame(columns=columns)
-        mean, low, high = statistics.intervals(np.stack(differences), self._seed)
-        verdicts = [
-            statistics.direction(a, b, row["higher_is_better"]) for row, a, b in zip(rows, low, high, strict=True)
-        ]
-        counts = [int((~np.isnan(difference)).sum()) for difference in differences]
-        measured = {"n": counts, "difference": mean, "ci_low": low, "ci_high": high, "verdict": verdicts}
+        found = statistics.estimate(np.stack(differences), np.array([statistics.reach(d) for d in differences]))
+        low, high = found.limits()
+        p_values = found.different()
+        keys = [(row["category"], row["control"]) for row in rows]
+        numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+        adjusted = statistics.adjust(p_values, np.array([numbers[key] for key in keys]))
+        higher = np.array([row["higher_is_better"] for row in rows])
+        directions = np.where((found.mean > 0) == higher, "better", "worse")
+        verdicts = np.select([np.isnan(adjusted), adjusted < statistics.LEVEL], ["", directions], "unclear")
+        measured = {"n": found.images, "difference": found.mean, "ci_low": low, "ci_high": high, "p_value": p_values}
+        measured |= {"p_adjusted": adjusted, "verdict": verdicts}
         return _frame(rows, measured, columns)
 
     def curves(self) -> pd.DataFrame:
@@ -318,18 +372,20 @@ class Tables:
         settings = self._grid.settings
         shape = tuple(settings.sample.images.shape[1:])
         scorers = {scorer.label: scorer for scorer in settings.scorers}
-        for subject in self._grid.subjects:
+        for subject in self._grid.by_name.values():
             for explainer in settings.methods_of(subject.role):
                 for metric, curves in self._grid.cells[subject, explainer.label].curves.items():
                     positions = self._metrics[metric].positions(scorers[metric].settings(shape), curves.shape[1])
                     about = self._row(subject, explainer.label, metric)
                     for position, heights in zip(positions, curves.T, strict=True):
-                        rows.append(about | {"step": float(position), "n": (~np.isnan(heights)).sum()})
+                        rows.append(
+                            about | {"scope": "network", "step": float(position), "n": (~np.isnan(heights)).sum()}
+                        )
                         values.append(heights)
-        columns = (*MODEL_COLUMNS, "method", "metric", "step", "n")
+        columns = (*MODEL_COLUMNS, "method", "metric", "scope", "step", "n")
         if not rows:
             return pd.DataFrame(columns=(*columns, "mean", "ci_low", "ci_high"))
-        mean, low, high = statistics.intervals(np.stack(values), self._seed)
+        mean, low, high = statistics.intervals(np.stack(values))
         return _frame(rows, {"mean": mean, "ci_low": low, "ci_high": high}, (*columns, "mean", "ci_low", "ci_high"))
 
     def _by_model(self, metric: str) -> dict[str, float]:
@@ -365,11 +421,12 @@ class Tables:
         """Return a row per method, by how alike quantized networks' maps are to their baselines', over all similarities.
 
         `corrected` is the chance-corrected similarity, `floor` that of networks that differ only in seed, and
-        `degenerate` the share of the quantized networks' maps that say nothing and are left out.
+        `degenerate` the share of the quantized networks' maps that say nothing and are left out. All that sets a network
+        apart from its baseline counts, further training included.
         """
-        quantized = [s for s in self._grid.subjects if s.role == "model" and not s.is_baseline]
+        quantized = [s for s in self._grid.subjects if s.role == "model" and not s.is_baseline and not s.is_fine_tuned]
         similar = [metric for metric in self._metrics if self._is_similarity(metric)]
-        columns = ["rank", "method", "corrected", "ci_low", "ci_high", "floor", "degenerate", "n"]
+        columns = ["rank", "method", "scope", "corrected", "ci_low", "ci_high", "floor", "degenerate", "n"]
         if not quantized or not similar:
             return pd.DataFrame(columns=columns)
         names = [explainer.label for explainer in self._grid.settings.explainers]
@@ -384,11 +441,12 @@ class Tables:
             kept.append(statistics.mean_of(scores))
             floors.append(statistics.defined_mean(np.stack(retrained)))
             degenerate.append(np.mean([self._grid.cells[subject, method].degenerate.mean() for subject in quantized]))
-        mean, low, high = statistics.intervals(np.stack(kept), self._seed)
+        mean, low, high = statistics.intervals(np.stack(kept))
         counts = [int((~np.isnan(values)).sum()) for values in kept]
         table = pd.DataFrame(
             {
                 "method": names,
+                "scope": "network",
                 "corrected": mean,
                 "ci_low": low,
                 "ci_high": high,
@@ -410,12 +468,13 @@ class Tables:
         # All models on one scale, that of the first baseline, so that they can be compared with one another.
         reference = next(subject for subject in grid.subjects if subject.is_baseline)
         scores = np.stack(
-            [interpretability_differences(grid, grid.by_name[name], reference, self._pairs) for name in self._models]
+            [
+                self._composite.mean(self._composite.differences(grid, grid.by_name[name], reference))
+                for name in self._models
+            ]
         )
-        interpretability = dict(
-            zip(self._models, zip(*statistics.intervals(scores, self._seed), strict=True), strict=True)
-        )
-        accuracies = {name: self._accuracy(name) for name in self._models}
+        interpretability = dict(zip(self._models, zip(*statistics.intervals(scores), strict=True), strict=True))
+        accuracies = {name: round(grid.accuracies[grid.by_name[name]], 6) for name in self._models}
         networks = {subject.name: group.name for group in self._groups for subject in group.members.values()}
         for name, model in self._models.items():
             subject = grid.by_name[name]
@@ -425,9 +484,11 @@ class Tables:
                 about
                 | {
                     "networks": networks[name],
+                    "scope": "network",
                     "first_last_bits": self._bits[name].ends,
                     "accuracy": accuracies[name],
                     "baseline": subject.baseline,
+                    "fine_tuned": subject.fine_tuned,
                     "accuracy_delta": accuracies[name] - accuracies[subject.baseline],
                     "flips": float((log_p.argmax(axis=1) != log_q.argmax(axis=1)).mean()),
                     "kl": float((np.exp(log_p) * (log_p - log_q)).sum(axis=1).mean()),
@@ -441,9 +502,6 @@ class Tables:
                 }
             )
         return pd.DataFrame(rows)
-
-    def _accuracy(self, name: str) -> float:
-        return round(float((self._grid.logits[name].argmax(axis=1) == self._grid.test_labels).mean()), 6)
 
     def layers(self) -> pd.DataFrame:
         """Return a row per model and layer with weights."""
@@ -483,16 +541,8 @@ def _frame(rows: list[dict], measured: dict[str, Any], columns: Sequence[str]) -
     return pd.DataFrame(rows).assign(**measured)[list(columns)]
 
 
-def _without(columns: dict[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in columns.items() if key != name}
-
-
-def _padded(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """Stack arrays of (seeds, n) with NaN for the seeds that they lack: float64 (k, most seeds, n)."""
-    padded = np.full((len(arrays), max(map(len, arrays)), arrays[0].shape[1]), np.nan)
-    for place, array in enumerate(arrays):
-        padded[place, : len(array)] = array
-    return padded
+def _without(columns: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {key: value for key, value in columns.items() if key not in names}
 
 
 def _images(values: Sequence[np.ndarray]) -> np.ndarray:

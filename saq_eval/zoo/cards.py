@@ -150,8 +150,23 @@ def twin(card: Card) -> tuple:
 
     The precision that they were trained in is no part of it: a recipe leaves it to the processor.
     """
-    recipe = card.name if card.recipe is None else replace(card.recipe, precision="float32")
-    return card.dataset, card.architecture, card.scheme, recipe, card.preprocessing
+    return card.dataset, card.architecture, card.scheme, _recipe(card), card.preprocessing
+
+
+def is_fine_tuned_twin(other: Card, card: Card) -> bool:
+    """Whether another network is a quantized one's control: trained on from the same parent alike, in full precision."""
+    return (
+        other.scheme.fine_tuned
+        and other.scheme.is_full_precision
+        and card.scheme.starts_from_parent
+        and (other.dataset, other.parent, other.seed) == (card.dataset, card.parent, card.seed)
+        and (other.architecture, other.preprocessing) == (card.architecture, card.preprocessing)
+        and _recipe(other) == _recipe(card)
+    )
+
+
+def _recipe(card: Card) -> Recipe | str:
+    return card.name if card.recipe is None else replace(card.recipe, precision="float32")
 
 
 def read_card(path: Path) -> Card:

@@ -1,0 +1,82 @@
+"""An exact test of scores that are 0 or 1: in how many more images one network is right than another.
+
+Of n images b have a difference of +1, c one of −1, the rest of 0. The test orders all outcomes (b, c) by the score
+statistic (Tango 1998, doi 10.1002/(SICI)1097-0258(19980430)17:8<891::AID-SIM780>3.0.CO;2-B) and adds up how likely those
+at least as extreme are, at the share of images that differ that makes them likeliest: so no share need be known, and
+the rate of false findings is at most the level (Suissa and Shuster 1991, doi 10.2307/2532643), up to the grid of shares.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from scipy.special import gammaln, xlogy
+
+MOST_IMAGES = 300  # above, the number of outcomes grows with its square, and Student's t is as good
+_SHARES = 24  # of images that differ, at which the likelihood is computed
+_PRECISION = 1e-4  # of an interval's ends
+
+
+@lru_cache(maxsize=4096)
+def above(up: int, down: int, images: int, null: float) -> float:
+    """Return the p-value of a mean difference of at most `null`, against a larger one.
+
+    Args:
+        up, down: images with a difference of +1 and of −1.
+        images: all of them, at most `MOST_IMAGES`.
+        null: −1 to 1.
+    """
+    if null >= 1:
+        return 1.0
+    if null <= -1:
+        return 0.0 if up + images > down else 1.0
+    plus, minus, ways = _outcomes(images)
+    statistic = _score(plus, minus, images, null)
+    observed = _score(np.array([up]), np.array([down]), images, null)[0]
+    extreme = statistic >= observed - 1e-9
+    differ = np.linspace(abs(null), 1.0, _SHARES + 1)[1:, None]
+    p_plus, p_minus = (differ + null) / 2, (differ - null) / 2
+    plus, minus, ways = plus[extreme], minus[extreme], ways[extreme]
+    logs = ways + xlogy(plus, p_plus) + xlogy(minus, p_minus) + xlogy(images - plus - minus, 1 - differ)
+    return float(min(1.0, np.exp(logs).sum(axis=1).max()))
+
+
+def below(up: int, down: int, images: int, null: float) -> float:
+    """Return the p-value of a mean difference of at least `null`, against a smaller one."""
+    return above(down, up, images, -null)
+
+
+@lru_cache(maxsize=4096)
+def lower_limit(up: int, down: int, images: int, level: float) -> float:
+    """Return the mean difference below which `above` is under the level, to ±0.0001."""
+    low, high = -1.0, (up - down) / images
+    while high - low > _PRECISION:
+        middle = (low + high) / 2
+        low, high = (middle, high) if above(up, down, images, middle) < level else (low, middle)
+    return low
+
+
+def upper_limit(up: int, down: int, images: int, level: float) -> float:
+    """Return the mean difference above which `below` is under the level, to ±0.0001."""
+    return -lower_limit(down, up, images, level)
+
+
+@lru_cache(maxsize=8)
+def _outcomes(images: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return all (b, c) with b + c ≤ n, and the logarithm of the number of ways to each."""
+    plus, minus = np.divmod(np.arange((images + 1) ** 2), images + 1)
+    possible = plus + minus <= images
+    plus, minus = plus[possible], minus[possible]
+    ways = gammaln(images + 1) - gammaln(plus + 1) - gammaln(minus + 1) - gammaln(images - plus - minus + 1)
+    return plus, minus, ways
+
+
+def _score(plus: np.ndarray, minus: np.ndarray, images: int, null: float) -> np.ndarray:
+    """Return Tango's statistic: the difference from `null` over its standard error at the likeliest shares under it."""
+    b = -plus - minus + (2 * images - plus + minus) * null
+    root = np.sqrt(np.maximum(b**2 + 8 * images * minus * null * (1 - null), 0.0))
+    share = (root - b) / (4 * images)  # of −1; that of +1 is larger by `null`
+    variance = images * np.maximum(2 * share + null * (1 - null), 0.0)
+    distance = plus - minus - images * null
+    return np.divide(distance, np.sqrt(variance), out=np.zeros(len(variance)), where=variance > 1e-12)
