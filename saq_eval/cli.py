@@ -84,7 +84,7 @@ def compare(
     ] = None,
     margin: Annotated[
         float | None,
-        typer.Option(help="Differences within so many standard deviations count as equivalent; 0.2 by default."),
+        typer.Option(help="Differences within so many standard deviations count as negligible; 0.2 by default."),
     ] = None,
     batch_size: Annotated[
         int | None, typer.Option(help="Images that may pass a network at once; 64 by default.")

@@ -41,6 +41,7 @@ from saq_eval.reporting.output import check_writable
 from saq_eval.studies import StudyComparison, load_study
 from saq_eval.tables import RANDOM_WEIGHTS, Tables, check_keys, scorer_record
 from saq_eval.training.loop import predict
+from saq_eval.wording import OPPOSITE
 from saq_eval.zoo import Model, check_reads, find_models, open_model, random_weights
 from saq_eval.zoo.cards import Card, is_fine_tuned_twin, twin
 
@@ -63,10 +64,11 @@ class Comparison:
             model, paired by image, with `p_value`, `p_adjusted`, `effect_size`, `margin` and `verdict`; see
             `saq_eval.statistics`. Similarities have their chance level, `corrected` for it, the `floor` that
             networks reach that differ from the baseline in the seed alone, and that of the network's own maps
-            under tiny input `noise`; their difference is to the floor: "worse" says that quantization changed
-            the maps more than retraining does, "equivalent" that they are the same.
+            under tiny input `noise`; their difference is to the floor: "worse" says that the maps changed more
+            than retraining changes them, "negligible" that they are the same. `scope` says whether a row speaks of this
+            network or of the scheme, and `retraining` whether the difference is beyond the retraining band.
         effects: one row per group of networks that differ in the seed alone (`networks` with `training` names it) ×
-            method × metric, over all seeds.
+            step (see `saq_eval.steps`) × method × metric, over all seeds.
         conditions: as the summary, over images on which both networks are right ("both right"), or agree ("agree").
         controls: one row per model × method × metric × control: the difference to the control's score,
             paired by image, and whether the metric tells the two apart ("better", "worse", "unclear"). A map by
@@ -115,9 +117,7 @@ class Comparison:
         )
 
     def overview(self) -> pd.DataFrame:
-        """Return a table for people: per model its accuracy, size, and how many comparisons are better or worse, as text."""
-        rows = self.summary[(self.summary["role"] == "model") & (self.summary["category"] != "similarity")]
-        counts = rows.groupby(["model", "verdict"]).size()
+        """Return a table for people: per model its accuracy, size, and what is found of networks like it, as text."""
         table = pd.DataFrame(
             {
                 "model": self.models["model"],
@@ -126,11 +126,16 @@ class Comparison:
                 "KiB": [f"{value:.0f}" for value in self.models["size_kib"]],
             }
         )
-        baselines = set(self.models["baseline"])
-        few = [statistics.TOO_FEW] if statistics.TOO_FEW in set(rows["verdict"]) else []
-        for verdict in ("worse", "better", "equivalent", "no evidence", *few):
-            table[verdict] = [
-                "–" if model in baselines else str(counts.get((model, verdict), 0)) for model in table["model"]
+        asked = self.findings[self.findings["claim"].str.contains("lower precision|further training", regex=True)]
+        for quantity in dict.fromkeys(asked["quantity"]):
+            rows = asked[asked["quantity"] == quantity]
+            said = {
+                (row.group, training): row.words.partition("; about")[0].removeprefix(OPPOSITE)
+                for row in rows[::-1].itertuples()  # of a network's steps the first, what bits do, is said
+                for training in row.training.split(" and ")
+            }
+            table[quantity] = [
+                said.get(key, "") for key in zip(self.models["networks"], self.models["training"], strict=True)
             ]
         similar = self.summary[(self.summary["role"] == "model") & (self.summary["category"] == "similarity")]
         for metric in list(dict.fromkeys(similar["metric"]))[:2]:
@@ -207,7 +212,7 @@ def compare(
             model predicts another class than its baseline, the baseline explains the model's class for it.
         samples: test images; 64 by default.
         seed: of the choice of images, of methods and metrics that draw, of random weights, and of the statistics.
-        margin: differences within so many standard deviations of the baseline's scores count as equivalent.
+        margin: differences within so many standard deviations of the baseline's scores count as negligible.
         batch_size: images that may pass a network at once.
         workers: processes that share the work; results are the same for any number.
         device: "cpu", "cuda" or "auto".

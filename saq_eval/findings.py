@@ -1,7 +1,7 @@
 """What a comparison found, in plain sentences: claims, and what the data say of them.
 
 Claims are tested from both sides: the literature reports quantized networks that look at the right place less, and such
-that do more. Each claim speaks of one step (see `saq_eval.groups.STEPS`); those of lower precision speak of the step
+that do more. Each claim speaks of one step (see `saq_eval.steps`); those of lower precision speak of the step
 from the parent trained on in full precision to the quantized network, so that further training is not charged to the bits.
 """
 
@@ -19,7 +19,6 @@ from saq_eval.grid import Grid, Subject
 from saq_eval.groups import (
     Group,
     Step,
-    StepName,
     beside_retraining,
     corrected,
     group_over_seeds,
@@ -27,7 +26,8 @@ from saq_eval.groups import (
     step_scores,
 )
 from saq_eval.interpretability import CATEGORIES, Composite, leave_one_out
-from saq_eval.wording import Found, in_words, signed
+from saq_eval.steps import StepName
+from saq_eval.wording import OPPOSITE, Found, in_words, signed
 from saq_eval.zoo import Model
 from saq_eval.zoo.cards import Card, twin
 
@@ -44,7 +44,21 @@ ClaimVerdict = Literal[
 Quantity = Literal["accuracy", "interpretability", "similarity"]
 SAME_ACCURACY = 0.005  # two seeds of one quantized network differ by up to half a point in the literature
 COLUMNS = (
-    *("dataset", "claim", "step", "quantity", "networks", "scope", "seeds", "unit", "delta", "ci_low", "ci_high"),
+    *(
+        "dataset",
+        "claim",
+        "step",
+        "quantity",
+        "networks",
+        "group",
+        "training",
+        "scope",
+        "seeds",
+        "unit",
+        "delta",
+        "ci_low",
+        "ci_high",
+    ),
     *("p_value", "p_adjusted", "p_opposite", "p_equivalence", "margin", "verdict", "retraining_low", "retraining_high"),
     *("retraining", "without_low", "without_high", "words", "text"),
 )
@@ -79,7 +93,8 @@ class _Question:
     claim: str
     step: StepName
     quantity: Quantity
-    networks: str
+    group: str
+    training: str
     seeds: int
     differences: np.ndarray
     margin: float
@@ -89,6 +104,10 @@ class _Question:
     by_retraining: bool = False
     without: tuple[float, float] = (np.nan, np.nan)
     unknown: str = f"fewer than {statistics.ENOUGH} images have a score"
+
+    @property
+    def networks(self) -> str:
+        return f"{self.group}, {self.training}"
 
 
 def answer(grid: Grid, models: dict[str, Model], composite: Composite, margin: float) -> pd.DataFrame:
@@ -124,6 +143,8 @@ def answer(grid: Grid, models: dict[str, Model], composite: Composite, margin: f
             "step": q.step,
             "quantity": q.quantity,
             "networks": q.networks,
+            "group": q.group,
+            "training": q.training,
             "seeds": q.seeds,
             "unit": UNITS[q.quantity],
             "margin": q.margin,
@@ -230,13 +251,12 @@ def _questions(grid: Grid, models: dict[str, Model], composite: Composite, margi
         questions.append(_accuracy_question(grid, name, step_name, parts))
     asks_interpretability = any(scorer.metric.category in CATEGORIES for scorer in grid.settings.scorers)
     for group, step in steps:
-        name = f"{group.name}, {group.training}"
         if asks_interpretability:
             claim = f"{_WHAT[step.name]} {_CLAIMS['interpretability']}"
             pairs = list(step.pairs.values())
-            question = _interpretability_question(grid, composite, margin, claim, step.name, name, pairs)
+            question = _interpretability_question(grid, composite, margin, claim, step.name, group, pairs)
             questions.append(replace(question, retrained=_retrained_interpretability(grid, composite, pairs)))
-        similarity = _similarity_question(grid, f"{_WHAT[step.name]} {_CLAIMS['similarity']}", name, step)
+        similarity = _similarity_question(grid, f"{_WHAT[step.name]} {_CLAIMS['similarity']}", group, step)
         if not np.isnan(similarity.differences).all():
             questions.append(similarity)
     for group in (group for group in groups if group.training == "saliency-guided"):
@@ -251,12 +271,22 @@ def _questions(grid: Grid, models: dict[str, Model], composite: Composite, margi
         pairs = list(matched.values())
         if asks_interpretability:
             claim = "saliency-guided training improves interpretability"
-            question = _interpretability_question(grid, composite, margin, claim, "whole", group.name, pairs)
+            question = _interpretability_question(grid, composite, margin, claim, "whole", group, pairs)
             questions.append(replace(question, lower=False))
         claim = "saliency-guided training lowers accuracy"
         differences = _accuracy(grid, pairs)
         questions.append(
-            _Question(claim, "whole", "accuracy", group.name, len(pairs), differences, SAME_ACCURACY, reach=1.0)
+            _Question(
+                claim,
+                "whole",
+                "accuracy",
+                group.name,
+                group.training,
+                len(pairs),
+                differences,
+                SAME_ACCURACY,
+                reach=1.0,
+            )
         )
     order = list(dict.fromkeys(q.claim for q in questions))
     return sorted(questions, key=lambda q: order.index(q.claim))
@@ -277,8 +307,18 @@ def _accuracy_question(grid: Grid, name: str, step: StepName, parts: list[tuple[
     retrained = {r.identity: grid.accuracies[r] for s in others for r in grid.retrained_of(s.baseline)}
     band = None if len(trainings) > 1 else retrained_means(baselines, retrained)
     claim = f"{_WHAT[step]} {_CLAIMS['accuracy']}"
-    named = f"{name}, {' and '.join(trainings)}"
-    return _Question(claim, step, "accuracy", named, len(seeds), differences, SAME_ACCURACY, reach=1.0, retrained=band)
+    return _Question(
+        claim,
+        step,
+        "accuracy",
+        name,
+        " and ".join(trainings),
+        len(seeds),
+        differences,
+        SAME_ACCURACY,
+        reach=1.0,
+        retrained=band,
+    )
 
 
 def _interpretability_question(
@@ -287,7 +327,7 @@ def _interpretability_question(
     margin: float,
     claim: str,
     step: StepName,
-    name: str,
+    group: Group,
     pairs: Sequence[tuple[Subject, Subject]],
 ) -> _Question:
     by_method = np.stack([composite.differences(grid, *pair) for pair in pairs], axis=1)  # (methods, networks, n)
@@ -297,7 +337,8 @@ def _interpretability_question(
         claim,
         step,
         "interpretability",
-        name,
+        group.name,
+        group.training,
         len(pairs),
         differences,
         own_margin,
@@ -323,7 +364,7 @@ def _retrained_interpretability(
     return retrained_means(own, others)
 
 
-def _similarity_question(grid: Grid, claim: str, name: str, step: Step) -> _Question:
+def _similarity_question(grid: Grid, claim: str, group: Group, step: Step) -> _Question:
     """Return the question whether maps are less alike than those of retrained networks, over methods and similarities."""
     own, floors, names = [], [], []
     scorers = [scorer for scorer in grid.settings.scorers if scorer.metric.category == "similarity"]
@@ -348,7 +389,8 @@ def _similarity_question(grid: Grid, claim: str, name: str, step: Step) -> _Ques
         claim,
         step.name,
         "similarity",
-        name,
+        group.name,
+        group.training,
         len(own),
         differences,
         statistics.SAME_MAPS,
@@ -426,7 +468,7 @@ def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
     scheme = (rows["scope"] == "scheme").all()
     seeds = int(rows["seeds"].min())
     lines.append(
-        f"This speaks of networks trained so, over {seeds} seeds and more."
+        f"This speaks of networks that are trained so, from {seeds} seeds."
         if scheme
         else f"This speaks of these networks alone: it takes {statistics.NETWORKS} seeds to speak of a bit width."
     )
@@ -437,10 +479,8 @@ def _listed(rows: pd.DataFrame) -> str:
     parts = []
     for row in rows.itertuples():
         beside = row.scope == "network" and row.retraining and row.quantity != "similarity"
-        parts.append(
-            f"{row.networks}: {row.words or 'nothing can be said'}"
-            + (f" ({_beside(row.retraining)})" if beside else "")
-        )
+        said = row.words.removeprefix(OPPOSITE).partition("; about")[0] or "nothing can be said"
+        parts.append(f"{row.networks}: {said}" + (f" ({_beside(row.retraining)})" if beside else ""))
     return "; ".join(parts)
 
 

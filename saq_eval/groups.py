@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
 from saq_eval import statistics
 from saq_eval.grid import Grid, Subject
 from saq_eval.metrics import Scorer
+from saq_eval.steps import StepName
 from saq_eval.zoo import Model
 from saq_eval.zoo.cards import twin
-
-StepName = Literal["bits", "further training", "whole"]
-# What a network is compared with in each step.
-STEPS: dict[StepName, str] = {
-    "bits": "the parent trained on in full precision by the same recipe: what lower precision does",
-    "further training": "the parent: what training on in full precision does",
-    "whole": "the baseline: all that sets the two apart",
-}
 
 
 @dataclass(frozen=True)
@@ -28,7 +20,7 @@ class Step:
     """One step of a group: its networks, each beside what it is compared with.
 
     Attributes:
-        name: see `STEPS`.
+        name: see `saq_eval.steps`.
         pairs: by seed, the network and the other.
     """
 

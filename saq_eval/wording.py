@@ -13,6 +13,9 @@ _UNITS = {  # factor, unit, digits, the words for less and for more
 }
 
 
+OPPOSITE = "the opposite: "
+
+
 @dataclass(frozen=True)
 class Found:
     """What is said.
@@ -55,7 +58,7 @@ def in_words(found: Found) -> str:
     claimed = found.verdict.startswith("supported")
     goes_down = claimed == found.lower
     direction = less if goes_down else more
-    opposite = "" if claimed else "the opposite: "
+    opposite = "" if claimed else OPPOSITE
     if found.verdict.endswith("within the margin"):
         return f"{opposite}{direction}, but {margin}"
     nearest = -found.high if goes_down else found.low

@@ -11,14 +11,21 @@ from typing import Any
 import pandas as pd
 
 from saq_eval.errors import unknown_name
-from saq_eval.reporting.figures import verdict_table
+from saq_eval.reporting.figures import main_step, verdict_table
 from saq_eval.reporting.names import short, visible
 from saq_eval.reporting.verdicts import VERDICTS
+from saq_eval.steps import STEPS
 
 Tables = dict[str, pd.DataFrame]
 
 _COMMENT = 60_000  # characters; a pull request's comment holds 65,536
-_MARKS = {"worse": r"\downarrow", "better": r"\uparrow", "equivalent": r"\approx"}
+_MARKS = {
+    "worse": r"\downarrow",
+    "better": r"\uparrow",
+    "worse, but within the margin": r"\downarrow\approx",
+    "better, but within the margin": r"\uparrow\approx",
+    "negligible": r"\approx",
+}
 _TEX = {
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "|": r"\textbar{}"},
     **{"<": r"\textless{}", ">": r"\textgreater{}", '"': r"\textquotedbl{}", "'": r"\textquotesingle{}"},
@@ -72,7 +79,7 @@ FORMATS: dict[str, Callable[[Path, Tables, dict[str, Any]], None] | None] = {
 
 
 def markdown(tables: Tables, run: dict[str, Any]) -> str:
-    """Return the three sentences of the finding, the networks, and their verdicts by metric."""
+    """Return the sentences of the finding, the networks, and their verdicts by metric."""
     models = [
         (
             *(as_markdown(short(row.model)), f"{100 * row.accuracy:.2f}", f"{100 * row.accuracy_delta:+.2f}"),
@@ -81,20 +88,23 @@ def markdown(tables: Tables, run: dict[str, Any]) -> str:
         for row in tables["models"].itertuples()
     ]
     verdicts = verdict_table(tables)
-    verdicts = verdicts[verdicts["method"] == ""]
+    verdicts = verdicts[(verdicts["method"] == "") & (verdicts["step"] == main_step(verdicts))]
     metrics = list(dict.fromkeys(verdicts["metric"]))
-    cells = {(row.model, row.metric): f"{VERDICTS[row.verdict].sign} {row.delta:+.3f}" for row in verdicts.itertuples()}
+    cells = {
+        (row.networks, row.metric): f"{VERDICTS[row.verdict].sign} {row.delta:+.3f}" for row in verdicts.itertuples()
+    }
     matrix = [
-        (as_markdown(short(model)), *(cells.get((model, metric), "") for metric in metrics))
-        for model in dict.fromkeys(verdicts["model"])
+        (as_markdown(short(networks)), *(cells.get((networks, metric), "") for metric in metrics))
+        for networks in dict.fromkeys(verdicts["networks"])
     ]
     legend = ", ".join(f"{look.sign} {word}" for word, look in VERDICTS.items() if word in set(verdicts["verdict"]))
     parts = [
         f"### {as_markdown(short(run['dataset']))}: explanations under quantization",
         "\n".join(f"{place}. {as_markdown(text)}" for place, text in enumerate(run["headline"], start=1)),
         _pipes(("network", "accuracy %", "Δ points", "KiB", "surrogate gap %"), models),
-        *([_pipes(("network", *(as_markdown(short(metric)) for metric in metrics)), matrix)] if matrix else []),
-        f"Mean difference to full precision over attribution methods, and what at least half of them say: {legend}. "
+        *([_pipes(("networks", *(as_markdown(short(metric)) for metric in metrics)), matrix)] if matrix else []),
+        f"Mean difference to {as_markdown(STEPS[main_step(verdicts)])}, over attribution methods, and what at least half of "
+        f"them say: {legend}. "
         f"{run['samples']} test images, seed {run['seed']}."
         if matrix
         else f"{run['samples']} test images, seed {run['seed']}.",
@@ -122,13 +132,13 @@ def as_markdown(text: object) -> str:
 
 
 def latex(effects: pd.DataFrame) -> str:
-    """Return a table for each dataset, training and metric: methods by networks, mean ± half the 95 % interval's width.
+    """Return a table for each dataset, training, step and metric: methods by networks, mean ± half the 95 % interval's width.
 
-    An arrow marks a mean that differs from the full-precision networks' beyond chance, ≈ one that is equivalent.
+    An arrow marks a mean that differs from what the step compares it with beyond chance, ≈ one that does so negligibly.
     """
     tables = []
-    keys = ["dataset", "training", "metric"]
-    for number, ((dataset, training, metric), rows) in enumerate(effects.groupby(keys, sort=False), start=1):
+    keys = ["dataset", "training", "step", "metric"]
+    for number, ((dataset, training, step, metric), rows) in enumerate(effects.groupby(keys, sort=False), start=1):
         networks, methods = list(dict.fromkeys(rows["networks"])), list(dict.fromkeys(rows["method"]))
         cells = {(row.method, row.networks): _tex_cell(row) for row in rows.itertuples()}
         direction = "higher" if bool(rows["higher_is_better"].iloc[0]) else "lower"
@@ -139,7 +149,7 @@ def latex(effects: pd.DataFrame) -> str:
         caption = (
             f"{as_latex(short(metric))} on {as_latex(short(dataset))}, {as_latex(short(training))} training "
             rf"({direction} is better). Mean $\pm$ half of the 95\,\% interval's width. $\downarrow$ worse and "
-            r"$\uparrow$ better than full precision beyond chance, $\approx$ equivalent."
+            rf"$\uparrow$ better than {as_latex(STEPS[step])}, beyond chance; $\approx$ within the margin."
         )
         tables.append(
             "\n".join(

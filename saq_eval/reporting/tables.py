@@ -91,6 +91,12 @@ _TESTED = (
     Column("margin", "margin", ".3g"),
 )
 _VERDICT = Column("verdict", "verdict", "verdict")
+_SCOPE = text("scope")
+_RETRAINING = (
+    text("retraining", "beside retraining"),
+    Column("retraining_low", "band from", "+.3g"),
+    Column("retraining_high", "to", "+.3g"),
+)
 _MEAN = (Column("n", "images", "d"), Column("mean", "mean"), Column("ci_low", "low"), Column("ci_high", "high"))
 _SIMILARITY = tuple(Column(key, key, ".3f") for key in ("chance", "corrected", "floor", "noise"))
 
@@ -128,7 +134,12 @@ def layers(tables: Tables) -> Table:
 
 
 def findings(tables: Tables) -> Table:
-    columns = (text("claim"), text("dataset"), _VERDICT, text("text", "what the data say"))
+    columns = (
+        *(text("claim"), text("dataset"), text("networks"), _VERDICT, text("words", "what the data say")),
+        *(text("scope"), Column("seeds", "seeds", "d"), text("retraining", "beside retraining")),
+        *(Column("without_low", "without one method, from", "+.2f"), Column("without_high", "to", "+.2f")),
+        *(Column("p_adjusted", "adjusted p", ".2g"), Column("p_opposite", "of the opposite", ".2g")),
+    )
     return make_table("findings", "The claims, and what the data say of each.", columns, tables["findings"])
 
 
@@ -148,10 +159,12 @@ def tradeoff(tables: Tables) -> Table:
 
 def effects(tables: Tables) -> Table:
     columns = (
-        *(text("networks"), text("dataset"), text("training"), text("method"), text("metric")),
-        *(_VERDICT, *_DELTA, *_MEAN, Column("floor", "floor", ".3f"), *_TESTED, Column("seeds", "seeds", "d")),
+        *(text("networks"), text("dataset"), text("training"), text("step"), text("method"), text("metric")),
+        *(_VERDICT, *_DELTA, *_RETRAINING, _SCOPE, Column("seeds", "seeds", "d"), *_MEAN),
+        *(Column("floor", "floor", ".3f"), *_TESTED),
+        *(Column("networks_needed", "seeds needed", ".0f"), Column("images_needed", "images needed", ".0f")),
     )
-    caption = "What sets networks that differ in the seed alone apart from their baselines, by method and metric."
+    caption = "What sets networks that differ in the seed alone apart, step by step, by method and metric."
     return make_table("effects", caption, columns, tables["effects"])
 
 
@@ -160,15 +173,17 @@ def verdicts(tables: Tables) -> Table:
     frame = frame[frame["method"] == ""]
     frame = frame.assign(share=[f"{row.agreeing} of {row.methods}" for row in frame.itertuples()])
     columns = (
-        *(text("model", "network"), text("dataset"), text("metric"), text("category")),
-        *(_VERDICT, Column("delta", "mean difference", "+.3g"), Column("share", "methods that say so", "mark")),
+        *(text("networks"), text("dataset"), text("step"), text("metric"), text("category"), _VERDICT, _SCOPE),
+        *(Column("delta", "mean difference", "+.3g"), Column("share", "methods that say so", "mark")),
+        Column("beyond", "beyond retraining", "d"),
     )
-    return make_table("verdicts", "A network's verdict on a metric over all methods.", columns, frame, "summary.csv")
+    caption = "The verdict of networks that differ in the seed alone, by step and metric, over all methods."
+    return make_table("verdicts", caption, columns, frame, "effects.csv")
 
 
 def summary(tables: Tables) -> Table:
     columns = (
-        *(*_WHOSE, _VERDICT, *_DELTA, *_MEAN),
+        *(*_WHOSE, _VERDICT, *_DELTA, *_RETRAINING, _SCOPE, *_MEAN),
         Column("degenerate", "constant maps", "d"),
         *(*_SIMILARITY, *_TESTED),
     )

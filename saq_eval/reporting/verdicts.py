@@ -23,17 +23,19 @@ class Verdict:
 
 
 VERDICTS = {
-    "worse": Verdict("#f2a97c", "▼", "worse than the baseline beyond chance"),
-    "better": Verdict("#86bdea", "▲", "better than the baseline beyond chance"),
-    "equivalent": Verdict("#c9e4c5", "=", "the same within the margin"),
-    "no evidence": Verdict("#dfe3e8", "·", "neither a difference nor equivalence can be shown"),
-    "too few images": Verdict("#f4efdc", "?", "fewer than ten images have a score: none is given"),
+    "worse": Verdict("#f2a97c", "▼", "worse than what it is compared with, beyond chance"),
+    "better": Verdict("#86bdea", "▲", "better, beyond chance"),
+    "worse, but within the margin": Verdict("#fadfcd", "▽", "worse beyond chance, by less than matters"),
+    "better, but within the margin": Verdict("#d3e7f8", "△", "better beyond chance, by less than matters"),
+    "negligible": Verdict("#c9e4c5", "=", "the same within the margin"),
+    "undecided": Verdict("#dfe3e8", "·", "neither a difference nor sameness can be shown"),
+    "too few images": Verdict("#f4efdc", "?", "too few images have a score: none is given"),
     "mixed": Verdict("#e9d8f4", "±", "no verdict holds for half of the methods"),
 }
 SIMILARITY_MEANINGS = {
     "worse": "the maps differ from the baseline's more than retraining with another seed makes them differ",
     "better": "they differ less than that",
-    "equivalent": "they are practically the same maps",
+    "negligible": "they are practically the same maps",
 }
 
 

@@ -1,4 +1,4 @@
-"""What each scheme does to each metric, against the noise floor."""
+"""What each scheme does to each metric, step by step, beside the margin and what retraining does."""
 
 from __future__ import annotations
 
@@ -27,17 +27,19 @@ from saq_eval.reporting.figures.looks import (
 )
 from saq_eval.reporting.names import short, short_names
 from saq_eval.reporting.verdicts import VERDICTS
+from saq_eval.steps import STEPS
 
 _ROW = 30  # pixels
 _PLAIN = "#ffffff"
+_CLEAR = "rgba(0,0,0,0)"
 
 
 def effects(tables: dict[str, pd.DataFrame]) -> go.Figure:
-    """Draw what quantization does to a metric, by networks and method, against the noise floor.
+    """Draw what sets networks apart by a metric, by networks and method, beside the margin and the retraining band.
 
-    A point is the difference to the full-precision parents with its interval; for similarity, the difference to the
-    floor, what networks that differ only in their seed reach. Grey: the margin within which a difference means
-    nothing. The menu picks the metric.
+    A point is the difference with its interval; for similarity, the difference to what networks reach that differ in
+    their seed alone. Grey: the margin within which a difference does not matter. Outlined: the retraining band, where one
+    more full-precision network of another seed would lie. The menu picks the step and the metric.
     """
     table = tables["effects"]
     metrics = metrics_of(table)
@@ -49,11 +51,12 @@ def effects(tables: dict[str, pd.DataFrame]) -> go.Figure:
     shown = {name: escaped(text) for name, text in short_names(methods, 28).items()}
     figure = _frame(networks, trainings)
     views = []
-    of_view = dict(list(table.groupby(["dataset", "metric"], sort=False)))
-    for dataset, metric in itertools.product(datasets, metrics):
-        if (dataset, metric) in of_view:
-            rows = of_view[dataset, metric]
-            group = rows["category"].iloc[0] if len(datasets) == 1 else dataset
+    of_view = dict(list(table.groupby(["step", "dataset", "metric"], sort=False)))
+    steps = sorted(distinct(table["step"]), key=list(STEPS).index)
+    for step, dataset, metric in itertools.product(steps, datasets, metrics):
+        if (step, dataset, metric) in of_view:
+            rows = of_view[step, dataset, metric]
+            group = f"{step}: {rows['category'].iloc[0] if len(datasets) == 1 else dataset}"
             views.append((metric, group, _data(rows, networks, trainings, shown), _layout(rows, metric, len(networks))))
     for training, symbol in zip(trainings, itertools.cycle(SYMBOLS), strict=False):
         legend_entry(figure, training, _PLAIN, symbol)
@@ -69,12 +72,12 @@ def effects(tables: dict[str, pd.DataFrame]) -> go.Figure:
     )
     figure.update_xaxes(nticks=4)
     title = {"x": 0, "xanchor": "left", "y": 0.99, "yanchor": "top", "font": {"size": 13}}
-    figure.update_layout(bargap=0, margin={"t": 72}, title=title)
+    figure.update_layout(bargap=0, barmode="overlay", margin={"t": 72}, title=title)
     return finish(figure, "metric", views, height=170 + _ROW * max(4, len(methods)))
 
 
 def _frame(networks: list[str], trainings: list[str]) -> go.Figure:
-    """Return the empty chart: for each group of networks a column with the noise floor and a trace per training."""
+    """Return the empty chart: for each group of networks a column with margin, retraining band and a trace per training."""
     figure = make_subplots(
         cols=len(networks),
         shared_yaxes=True,
@@ -82,17 +85,18 @@ def _frame(networks: list[str], trainings: list[str]) -> go.Figure:
         horizontal_spacing=min(0.03, 0.5 / len(networks)),
     )
     for column in range(1, len(networks) + 1):
-        figure.add_bar(
-            name="noise floor",
-            legendgroup="noise floor",
-            showlegend=column == 1,
-            orientation="h",
-            width=0.86,
-            marker={"color": GREY, "line_width": 0},
-            hoverinfo="skip",
-            row=1,
-            col=column,
-        )
+        for name, width, line in (("margin", 0.86, 0.0), ("retraining band", 0.5, 1.0)):
+            figure.add_bar(
+                name=name,
+                legendgroup=name,
+                showlegend=column == 1,
+                orientation="h",
+                width=width,
+                marker={"color": _CLEAR if line else GREY, "line": {"width": line, "color": RULE}},
+                hoverinfo="skip",
+                row=1,
+                col=column,
+            )
         for training, symbol in zip(trainings, itertools.cycle(SYMBOLS), strict=False):
             figure.add_scatter(
                 name=escaped(training),
@@ -114,12 +118,17 @@ def _data(rows: pd.DataFrame, networks: list[str], trainings: list[str], shown: 
     # A method's trainings stand one above the other in its row.
     offsets = {training: 0.36 * (place - (len(trainings) - 1) / 2) for place, training in enumerate(trainings)}
     parts = dict(list(rows.groupby(["networks", "training"], sort=False)))
-    margins = rows.groupby(["networks", "method"], sort=False)["margin"].max().dropna()
+    around = rows.groupby(["networks", "method"], sort=False)
+    margins = around["margin"].max().dropna()
+    bands = around.agg(low=("retraining_low", "min"), high=("retraining_high", "max")).dropna()
     keys = ("x", "y", "base", "error_x.array", "error_x.arrayminus", "text", "marker.color")
     data: dict[str, list[Any]] = {key: [] for key in keys}
     for name in networks:
         widths = margins[name] if name in margins else margins.iloc[:0]
         extend(data, 2 * widths, [place_of[method] for method in widths.index], -widths, [], [], [], GREY)
+        band = bands.loc[name] if name in bands.index else bands.iloc[:0].droplevel(0)
+        width = band["high"] - band["low"]
+        extend(data, width, [place_of[method] for method in band.index], band["low"], [], [], [], _CLEAR)
         for training in trainings:
             some = parts.get((name, training), rows.iloc[:0])
             extend(
@@ -141,9 +150,10 @@ def _layout(rows: pd.DataFrame, metric: str, columns: int) -> dict[str, Any]:
     meaning = (
         "difference to what retraining alone leaves alike; right of 0 is more alike"
         if rows["category"].iloc[0] == "similarity"
-        else f"difference to full precision; {better} of 0 is better"
+        else f"difference, {rows['step'].iloc[0]}; {better} of 0 is better"
     )
-    reach = np.nanmax(np.abs(rows[["delta_ci_low", "delta_ci_high", "delta", "margin"]].to_numpy()), initial=1e-6)
+    ends = ["delta_ci_low", "delta_ci_high", "delta", "margin", "retraining_low", "retraining_high"]
+    reach = np.nanmax(np.abs(rows[ends].to_numpy(dtype=float)), initial=1e-6)
     ranges = {f"{axis('x', place)}.range": [-1.08 * reach, 1.08 * reach] for place in range(columns)}
     return {"title.text": f"{escaped(short(metric))}: {meaning}"} | ranges
 
@@ -155,6 +165,8 @@ def _about_effect(row: Any, method: str) -> str:
             f"<b>{escaped(short(row.networks))}, {escaped(short(row.training))}, {method}</b>",
             f"difference {interval(row.delta, row.delta_ci_low, row.delta_ci_high)}",
             ", ".join(f"{name}{value:.2g}" for name, value in tested if pd.notna(value)),
-            f"{row.verdict or 'no verdict'}; {row.n} images, {row.seeds} {'seed' if row.seeds == 1 else 'seeds'}",
+            f"{row.verdict or 'no verdict'}, of this {row.scope}; {row.n} images, {row.seeds} "
+            f"{'seed' if row.seeds == 1 else 'seeds'}",
+            *([f"{row.retraining} what retraining does"] if row.retraining else []),
         )
     )

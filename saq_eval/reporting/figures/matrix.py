@@ -1,7 +1,8 @@
-"""Networks by metrics, coloured by verdict."""
+"""Groups of networks by metrics, coloured by verdict."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pandas as pd
@@ -10,35 +11,50 @@ import plotly.graph_objects as go
 from saq_eval.reporting.figures.looks import distinct, escaped, finish, legend_entry, metrics_of, nothing
 from saq_eval.reporting.names import short, short_names
 from saq_eval.reporting.verdicts import VERDICTS, majority
+from saq_eval.steps import STEPS
 
 
 def verdict_table(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return each quantized network's verdict per metric over all methods, and per method: the data of `verdict_matrix`.
+    """Return the verdicts of each group of networks per step and metric, over all methods and per method.
+
+    The data of `verdict_matrix`, in the widest scope that the seeds allow.
 
     Returns:
-        One row per method ("" for all) × network × metric: `method, dataset, model, metric, category, delta, verdict,
-        agreeing, methods`. Over methods, `delta` is the mean, and `verdict` what `majority` says, which `agreeing` of
-        `methods` agree on.
+        One row per method ("" for all) × step × group × metric: `method, dataset, step, networks, metric, category, scope,
+        delta, verdict, agreeing, methods, beyond`. Over methods, `delta` is the mean, and `verdict` what `majority` says,
+        which `agreeing` of `methods` agree on; `beyond` counts the methods whose difference is beyond what retraining does.
     """
-    summary = tables["summary"]
-    rows = summary[(summary["role"] == "model") & (summary["model"] != summary["baseline"])]
+    rows = tables["effects"]
     rows = rows[rows["verdict"].astype(bool) & rows["delta"].notna()]
-    keys = ["dataset", "model", "metric", "category"]
-    each = rows[[*keys, "method", "delta", "verdict"]].assign(agreeing=1, methods=1)
+    several = rows["training"].nunique() > 1
+    named = rows["networks"] + ", " + rows["training"] if several else rows["networks"]
+    rows = rows.assign(networks=named, beyond=(rows["retraining"] == "beyond").astype(int))
+    keys = ["dataset", "step", "networks", "metric", "category", "scope"]
+    each = rows[[*keys, "method", "delta", "verdict", "beyond"]].assign(agreeing=1, methods=1)
     grouped = rows.groupby(keys, sort=False)
-    overall = grouped["delta"].mean().reset_index().assign(method="")
+    overall = grouped.agg(delta=("delta", "mean"), beyond=("beyond", "sum")).reset_index().assign(method="")
     found = [majority(verdicts) for verdicts in grouped["verdict"].agg(list)]
     overall[["verdict", "agreeing", "methods"]] = pd.DataFrame(found, columns=["verdict", "agreeing", "methods"])
-    return pd.concat([overall, each], ignore_index=True)[["method", *keys, "delta", "verdict", "agreeing", "methods"]]
+    columns = ["method", *keys, "delta", "verdict", "agreeing", "methods", "beyond"]
+    return pd.concat([overall, each], ignore_index=True)[columns]
+
+
+def main_step(table: pd.DataFrame) -> str:
+    """Return the step of a table that a reader wants to see first: what bits do, where that is known."""
+    steps = distinct(table["step"])
+    return next((step for step in STEPS if step in steps), "whole")
 
 
 def verdict_matrix(tables: dict[str, pd.DataFrame]) -> go.Figure:
-    """Draw networks × metrics: each cell says the difference and is coloured by its verdict; the menu picks the method."""
+    """Draw groups of networks × metrics: each cell says the difference and is coloured by its verdict.
+
+    The menu picks the step and the method.
+    """
     table = verdict_table(tables)
     metrics = metrics_of(table)
     if not metrics:
         return nothing("No quantized network takes part.")
-    networks = list(dict.fromkeys(table[["dataset", "model"]].itertuples(index=False, name=None)))
+    networks = list(dict.fromkeys(table[["dataset", "networks"]].itertuples(index=False, name=None)))
     several = table["dataset"].nunique() > 1
     full = {key: f"{key[0]}: {key[1]}" if several else key[1] for key in networks}
     shown = {key: escaped(short_names(full.values(), 32)[full[key]]) for key in networks}
@@ -60,15 +76,17 @@ def verdict_matrix(tables: dict[str, pd.DataFrame]) -> go.Figure:
         hovertemplate="%{hovertext}<extra></extra>",
     )
     views = []
-    for method in distinct(table["method"]):
-        cells = {(row.dataset, row.model, row.metric): row for row in table[table["method"] == method].itertuples()}
+    steps = sorted(distinct(table["step"]), key=list(STEPS).index)
+    for step, method in itertools.product(steps, distinct(table["method"])):
+        some = table[(table["method"] == method) & (table["step"] == step)]
+        cells = {(row.dataset, row.networks, row.metric): row for row in some.itertuples()}
         found = {key: [cells.get((*key, metric)) for metric in metrics] for key in full}
         data = {
             "z": [[[codes[cell.verdict] if cell else None for cell in row] for row in found.values()]],
             "text": [[[_cell(cell) if cell else "" for cell in row] for row in found.values()]],
             "hovertext": [[[_about_cell(full[key], cell) if cell else "" for cell in found[key]] for key in full]],
         }
-        views.append((method or "all methods", "", data, {}))
+        views.append((method or "all methods", f"{step}, against {STEPS[step]}", data, {}))
     for name in [v for v in VERDICTS if v in set(table["verdict"])]:
         legend_entry(figure, f"{VERDICTS[name].sign} {name}", VERDICTS[name].colour, "square")
     figure.update_xaxes(side="top", tickangle=0 if len(metrics) < 8 else -60, showgrid=False, zeroline=False)
@@ -85,9 +103,12 @@ def _cell(cell: Any) -> str:
 
 def _about_cell(name: str, cell: Any) -> str:
     share = f" ({cell.agreeing} of {cell.methods} methods)" if cell.methods > 1 else ""
+    beyond = (
+        f"<br>beyond what retraining does: {cell.beyond} of {cell.methods}" if cell.category != "similarity" else ""
+    )
     return (
         f"<b>{escaped(short(name))}</b><br>{escaped(short(cell.metric))}"
-        f"<br>difference {cell.delta:+.4g}<br>{cell.verdict}{share}"
+        f"<br>difference {cell.delta:+.4g}<br>{cell.verdict}{share}, of this {cell.scope}{beyond}"
     )
 
 
