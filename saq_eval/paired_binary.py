@@ -15,10 +15,9 @@ from scipy.special import gammaln, xlogy
 
 MOST_IMAGES = 300  # above, the number of outcomes grows with its square, and Student's t is as good
 _SHARES = 24  # of images that differ, at which the likelihood is computed
-_PRECISION = 1e-4  # of an interval's ends
+_STEPS = 10  # halvings of the interval from −1 to 1: its ends are known to ±0.001, and their p-values can be kept
 
 
-@lru_cache(maxsize=4096)
 def above(up: int, down: int, images: int, null: float) -> float:
     """Return the p-value of a mean difference of at most `null`, against a larger one.
 
@@ -27,19 +26,9 @@ def above(up: int, down: int, images: int, null: float) -> float:
         images: all of them, at most `MOST_IMAGES`.
         null: −1 to 1.
     """
-    if null >= 1:
-        return 1.0
-    if null <= -1:
-        return 0.0 if up + images > down else 1.0
-    plus, minus, ways = _outcomes(images)
-    statistic = _score(plus, minus, images, null)
-    observed = _score(np.array([up]), np.array([down]), images, null)[0]
-    extreme = statistic >= observed - 1e-9
-    differ = np.linspace(abs(null), 1.0, _SHARES + 1)[1:, None]
-    p_plus, p_minus = (differ + null) / 2, (differ - null) / 2
-    plus, minus, ways = plus[extreme], minus[extreme], ways[extreme]
-    logs = ways + xlogy(plus, p_plus) + xlogy(minus, p_minus) + xlogy(images - plus - minus, 1 - differ)
-    return float(min(1.0, np.exp(logs).sum(axis=1).max()))
+    if abs(null) >= 1:
+        return 1.0 if null > 0 or up + images == down else 0.0
+    return float(_p_values(images, round(null, 12))[up, down])
 
 
 def below(up: int, down: int, images: int, null: float) -> float:
@@ -49,17 +38,34 @@ def below(up: int, down: int, images: int, null: float) -> float:
 
 @lru_cache(maxsize=4096)
 def lower_limit(up: int, down: int, images: int, level: float) -> float:
-    """Return the mean difference below which `above` is under the level, to ±0.0001."""
-    low, high = -1.0, (up - down) / images
-    while high - low > _PRECISION:
+    """Return the mean difference below which `above` is under the level, to ±0.001."""
+    low, high = -1.0, 1.0
+    for _ in range(_STEPS + 1):
         middle = (low + high) / 2
         low, high = (middle, high) if above(up, down, images, middle) < level else (low, middle)
-    return low
+    return -1.0 if low == -1 else (low + high) / 2
 
 
 def upper_limit(up: int, down: int, images: int, level: float) -> float:
-    """Return the mean difference above which `below` is under the level, to ±0.0001."""
+    """Return the mean difference above which `below` is under the level, to ±0.001."""
     return -lower_limit(down, up, images, level)
+
+
+@lru_cache(maxsize=256)
+def _p_values(images: int, null: float) -> np.ndarray:
+    """Return the p-value of every outcome, float32 (images + 1, images + 1) by b and c; 1 for impossible ones."""
+    plus, minus, ways = _outcomes(images)
+    statistic = np.round(_score(plus, minus, images, null), 9)
+    differ = np.linspace(abs(null), 1.0, _SHARES)[:, None]
+    p_plus, p_minus = (differ + null) / 2, (differ - null) / 2
+    logs = ways + xlogy(plus, p_plus) + xlogy(minus, p_minus) + xlogy(images - plus - minus, 1 - differ)
+    order = np.argsort(-statistic, kind="stable")
+    tails = np.exp(logs[:, order]).cumsum(axis=1).max(axis=0)
+    # Outcomes of one statistic are as extreme as each other: all of them count.
+    last = np.searchsorted(-statistic[order], -statistic[order], side="right") - 1
+    table = np.ones((images + 1, images + 1), dtype=np.float32)
+    table[plus[order], minus[order]] = np.minimum(tails[last], 1.0)
+    return table
 
 
 @lru_cache(maxsize=8)

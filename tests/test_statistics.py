@@ -1,18 +1,11 @@
+"""What the statistics return, row by row; how often they err is in test_error_rates.py."""
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from saq_eval import statistics
-from saq_eval.statistics import (
-    adjust,
-    compare_paired,
-    defined_mean,
-    direction,
-    intervals,
-    mean_of,
-    sign_flip_p_values,
-    spread,
-)
+from saq_eval.statistics import adjust, compare_paired, defined_mean, estimate, intervals, jackknife, mean_of, spread
 
 
 def rows(*shape, seed=0):
@@ -22,58 +15,83 @@ def rows(*shape, seed=0):
 def paired(differences, **arguments):
     """Effects where a standard deviation of 1 is the baseline's, and higher is better."""
     count = len(differences)
-    return compare_paired(differences, np.ones(count), np.ones(count, dtype=bool), 0, **arguments)
+    return compare_paired(differences, np.ones(count), np.ones(count, dtype=bool), **arguments)
 
 
-def test_intervals_are_scipys_percentile_bootstrap():
-    values = rows(3, 50) + np.array([[0.0], [1.0], [-2.0]])
-    mean, low, high = intervals(values, seed=1)
-    np.testing.assert_allclose(mean, values.mean(axis=1))
-    for row, ends in zip(values, zip(low, high, strict=True), strict=True):
-        expected = stats.bootstrap((row,), np.mean, n_resamples=9999, method="percentile", rng=2).confidence_interval
-        np.testing.assert_allclose(ends, expected, atol=0.02)
+def skewed(images=60, seed=0):
+    return np.random.default_rng(seed).exponential(size=(1, images)) - 1
+
+
+def test_over_images_symmetric_differences_get_students_t():
+    """Mirrored values have no skewness, so both statistics are Student's."""
+    half = rows(1, 40)
+    values = np.concatenate([half, -half], axis=1) + 0.2
+    expected = stats.ttest_1samp(values[0], 0)
+    found = estimate(values)
+    assert found.different()[0] == pytest.approx(expected.pvalue, rel=1e-9)
+    np.testing.assert_allclose(np.ravel(found.limits()), expected.confidence_interval(), rtol=1e-9)
+    assert found.scope.tolist() == ["network"]
+
+
+def test_over_images_skewed_differences_get_the_wider_interval():
+    values = skewed()
+    low, high = (float(end[0]) for end in estimate(values).limits())
+    ends = stats.ttest_1samp(values[0], 0).confidence_interval()
+    # Of data with a long tail upwards, the mean may lie further up than Student's t says.
+    assert low == pytest.approx(ends.low) and high > ends.high + 0.02
+
+
+def test_the_correction_for_skewness_is_undone():
+    quantiles = np.linspace(-4, 4, 33)[:, None]
+    for skew in (-0.6, -1e-12, 0.0, 0.3):
+        back = statistics._without_skew(statistics._with_skew(quantiles, np.array([[skew]])), np.array([[skew]]))
+        np.testing.assert_allclose(back, quantiles, atol=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(400, 35), (400, 4, 35)])
+def test_interval_and_p_value_never_disagree(shape):
+    values = np.exp(rows(*shape)) - 1.4
+    found = estimate(values)
+    low, high = found.limits()
+    np.testing.assert_array_equal((low > 0) | (high < 0), found.different() < 0.05)
+    low, high = found.limits(0.05)
+    np.testing.assert_array_equal(low > 0, found.above() < 0.05)
+    np.testing.assert_array_equal(high < 0, found.below() < 0.05)
+
+
+def test_over_networks_the_more_cautious_of_two_tests_counts():
+    images = 0.3 * rows(1, 1, 40, seed=1)
+    alike = images + 0.01 * rows(1, 4, 1, seed=2)  # the images differ, the networks do not
+    apart = 0.01 * images + rows(1, 4, 1, seed=2)
+    by_network = stats.ttest_1samp(apart[0].mean(axis=1), 0).pvalue
+    assert estimate(apart).different()[0] == pytest.approx(by_network, rel=0.01)
+    by_image = stats.ttest_1samp(alike[0].mean(axis=0), 0).pvalue
+    assert estimate(alike).different()[0] >= by_image > stats.ttest_1samp(alike[0].mean(axis=1), 0).pvalue
+    assert estimate(apart).scope.tolist() == ["scheme"]
+
+
+def test_two_networks_do_not_speak_of_a_scheme():
+    two = rows(1, 2, 50) + np.array([0.4, 0.6])[None, :, None]
+    found = estimate(two)
+    assert found.scope.tolist() == ["network"]
+    assert found.different()[0] == estimate(two.mean(axis=1)).different()[0]
 
 
 def test_undefined_values_are_left_out():
     values = rows(1, 40)
     holes = np.concatenate([values, np.full((1, 10), np.nan)], axis=1)
-    for with_holes, without in zip(intervals(holes, 0), intervals(values, 0), strict=True):
-        np.testing.assert_allclose(with_holes, without, atol=0.06)
-    mean, low, high = intervals(np.array([[np.nan, 2.0, np.nan], [np.nan] * 3]), seed=0)
+    for with_holes, without in zip(intervals(holes), intervals(values), strict=True):
+        np.testing.assert_allclose(with_holes, without)
+    mean, low, high = intervals(np.array([[np.nan, 2.0, np.nan], [np.nan] * 3]))
     assert mean[0] == 2.0 and np.isnan([mean[1], *low, *high]).all()
-    np.testing.assert_allclose(sign_flip_p_values(holes, 0), sign_flip_p_values(values, 0), atol=0.02)
 
 
-def test_intervals_are_the_same_every_time_and_whatever_stands_beside_them():
-    values = rows(5, 30)
-    whole, alone = intervals(values, 3), intervals(values[2:3], 3)
-    assert all(a[2] == b[0] for a, b in zip(whole, alone, strict=True))
-
-
-def test_intervals_over_seeds_are_wider_where_seeds_differ():
-    images = rows(1, 1, 60)
-    alike = np.repeat(images, 3, axis=1)
-    apart = alike + np.array([-1.0, 0.0, 1.0])[None, :, None]
-    widths = [
-        float((high - low)[0]) for _, low, high in (intervals(images, 0), intervals(alike, 0), intervals(apart, 0))
-    ]
-    assert widths[1] == pytest.approx(widths[0], rel=0.1) and widths[2] > 2 * widths[1]
-
-
-def test_p_values_are_scipys_permutation_test():
-    for shift in (0.0, 0.2, 0.5):
-        differences = rows(30, seed=4) + shift
-        expected = stats.permutation_test(
-            (differences, np.zeros(30)), lambda a, b, axis: (a - b).mean(axis), permutation_type="samples", rng=0
-        ).pvalue
-        assert sign_flip_p_values(differences[None], 0)[0] == pytest.approx(expected, abs=0.015)
-
-
-def test_p_values_of_few_images_are_exact_in_the_limit():
-    # Of the 2^3 patterns of signs of three positive differences two give a sum as large: p = 1/4.
-    assert sign_flip_p_values(np.array([[1.0, 2.0, 3.0]]), 0)[0] == pytest.approx(0.25, abs=0.02)
-    assert sign_flip_p_values(np.zeros((1, 9)), 0)[0] == 1.0
-    assert np.isnan(sign_flip_p_values(np.array([[1.0, np.nan]]), 0)[0])
+def test_rows_do_not_depend_on_what_stands_beside_them():
+    one, three = rows(1, 40) + 0.4, rows(3, 40, seed=3)
+    padded = np.stack([np.concatenate([one, np.full((2, 40), np.nan)]), three])
+    beside, alone = paired(padded, family=np.array([-1, -1])), paired(one)
+    assert beside.p_value[0] == alone.p_value[0] and beside.delta_ci_low[0] == alone.delta_ci_low[0]
+    assert beside.n.tolist() == [40, 40] and beside.scope.tolist() == ["network", "scheme"]
 
 
 def test_adjusted_p_values_are_benjamini_and_hochbergs_within_a_family():
@@ -83,75 +101,141 @@ def test_adjusted_p_values_are_benjamini_and_hochbergs_within_a_family():
     np.testing.assert_allclose(split, [0.02, 0.04, 0.03, 0.01, np.nan, 0.2])
 
 
+def test_a_corrected_interval_agrees_with_the_corrected_p_value():
+    values = 0.3 * rows(12, 60) + np.linspace(0, 0.11, 12)[:, None]
+    found = estimate(values)
+    above = found.above()
+    adjusted = adjust(above, np.zeros(12, dtype=int))
+    low, _ = found.limits(statistics.LEVEL * statistics.correction(above, adjusted))
+    np.testing.assert_array_equal(low > 0, adjusted < statistics.LEVEL)
+    assert ((above < statistics.LEVEL) & (adjusted >= statistics.LEVEL)).any()  # else nothing was tested
+
+
 def test_equivalence_is_two_one_sided_t_tests():
-    differences = 0.05 + 0.3 * rows(60, seed=5)
-    found = paired(differences[None], margin=0.2)
-    upper = stats.ttest_1samp(differences, 0.2, alternative="less").pvalue
-    lower = stats.ttest_1samp(differences, -0.2, alternative="greater").pvalue
+    half = 0.3 * rows(1, 30, seed=5)
+    differences = np.concatenate([half, -half], axis=1) + 0.05
+    found = paired(differences, margin=0.2)
+    upper = stats.ttest_1samp(differences[0], 0.2, alternative="less").pvalue
+    lower = stats.ttest_1samp(differences[0], -0.2, alternative="greater").pvalue
     assert found.p_equivalence[0] == pytest.approx(max(upper, lower), rel=1e-6)
-    assert found.verdict[0] == "equivalent" and found.margin[0] == 0.2
+    assert found.verdict[0] == "negligible" and found.margin[0] == 0.2
 
 
 def test_verdicts():
     noise = 0.05 * rows(40, seed=6)
-    differences = np.stack([noise + 1, noise - 1, 10 * noise, noise, np.zeros(40), np.full(40, np.nan)])
-    effects = compare_paired(differences, np.ones(6), np.array([True, True, True, True, True, True]), 0)
-    assert effects.verdict.tolist() == ["better", "worse", "no evidence", "equivalent", "equivalent", "too few images"]
+    differences = np.stack([noise + 1, noise - 1, 10 * noise, noise, noise - 0.1, np.full(40, np.nan)])
+    effects = paired(differences)
+    expected = ["better", "worse", "undecided", "negligible", "worse, but within the margin", "too few images"]
+    assert effects.verdict.tolist() == expected
     assert effects.effect_size[0] == pytest.approx(effects.delta[0])
-    turned = compare_paired(differences, np.ones(6), np.zeros(6, dtype=bool), 0)
+    turned = compare_paired(differences, np.ones(6), np.zeros(6, dtype=bool))
     assert turned.verdict.tolist()[:2] == ["worse", "better"]
-    # Scores that do not vary: no difference is equivalent, and no other is.
-    still = compare_paired(np.stack([np.zeros(12), np.ones(12)]), np.zeros(2), np.ones(2, dtype=bool), 0)
-    assert still.verdict.tolist() == ["equivalent", "better"] and np.isnan(still.effect_size).all()
+    assert turned.verdict[4] == "better, but within the margin"
+
+
+def test_where_nothing_varies_the_rule_of_three_holds():
+    """Of n images none differs: 3 / n of all may. A range of 1 leaves room for as much."""
+    for images, verdict in ((45, "undecided"), (90, "negligible")):
+        found = compare_paired(np.zeros((1, images)), np.full(1, 0.2), np.ones(1, dtype=bool), reach=np.ones(1) * 0.8)
+        assert found.verdict[0] == verdict  # a margin of 0.04, and 3 * 0.8 / 45 = 0.053, 3 * 0.8 / 90 = 0.027
+        low, high = found.estimates.limits(0.05)
+        assert high[0] == pytest.approx(0.8 * -np.log(0.05) / images) and low[0] == -high[0]
+    certain = compare_paired(np.full((1, 40), 0.5), np.ones(1), np.ones(1, dtype=bool), reach=np.ones(1))
+    assert certain.verdict[0] == "better" and 0 < certain.p_value[0] < 1e-6
 
 
 def test_few_images_give_no_verdict():
-    assert (
-        paired(np.zeros((1, 9))).verdict[0] == "too few images" and paired(np.zeros((1, 10))).verdict[0] == "equivalent"
-    )
-    assert paired(np.ones((1, 9)) + 0.1 * rows(1, 9)).verdict[0] == "too few images"
-
-
-def test_a_p_value_is_not_bounded_by_the_number_of_permutations():
-    differences = 1 + 0.3 * rows(60)
-    expected = stats.ttest_1samp(differences, 0).pvalue
-    assert sign_flip_p_values(differences[None], 0)[0] == pytest.approx(expected) and expected < 1e-20
-
-
-def test_a_comparison_with_one_seed_is_tested_by_images_beside_others_with_several():
-    one, three = rows(1, 40) + 0.4, rows(3, 40, seed=3)
-    padded = np.stack([np.concatenate([one, np.full((2, 40), np.nan)]), three])
-    beside, alone = paired(padded), paired(one)
-    assert beside.p_value[0] == alone.p_value[0] and beside.n.tolist() == [40, 40]
-    assert (beside.delta_ci_low[0], beside.delta_ci_high[0]) == pytest.approx(
-        (alone.delta_ci_low[0], alone.delta_ci_high[0]), abs=0.05
-    )
+    assert paired(0.01 * rows(1, 29)).verdict[0] == "too few images"
+    assert paired(0.01 * rows(1, 30)).verdict[0] == "negligible"
+    assert paired(1 + 0.1 * rows(1, 29)).verdict[0] == "too few images"
 
 
 def test_similarities_are_equivalent_where_the_maps_are_the_same():
-    difference, same, other = 0.4 + 0.05 * rows(1, 40), np.full((1, 40), 0.01), np.full((1, 40), 0.3)
-    assert paired(difference, distance=other).verdict[0] == "better"
-    found = paired(difference, distance=same)
-    assert found.verdict[0] == "equivalent" and found.margin[0] == statistics.SAME_MAPS
-    assert paired(np.full((1, 40), np.nan), distance=same).verdict[0] == "equivalent"
-    assert paired(np.full((1, 40), np.nan), distance=other).verdict[0] == ""
+    difference, same, other = 0.4 + 0.05 * rows(3, 40), np.full((3, 90), 0.001), np.full((3, 40), 0.3)
+    assert paired(difference[None], distance=other[None]).verdict[0] == "better"
+    found = paired(np.tile(difference, 3)[None, :, :90], distance=same[None])
+    assert found.verdict[0] == "negligible" and found.margin[0] == statistics.SAME_MAPS
+    # With nothing to compare with, the same maps are the same, and others have no verdict.
+    nothing = np.full((1, 90), np.nan)
+    assert paired(nothing, distance=same[:1], by_retraining=np.array([True])).verdict[0] == "negligible"
+    assert paired(nothing, distance=np.full((1, 90), 0.3), by_retraining=np.array([True])).verdict[0] == ""
 
 
-def null_over_seeds(seed_spread, runs=600):
-    rng = np.random.default_rng(0)
-    images = rng.standard_normal((runs, 1, 40)) * 0.5
-    return seed_spread * rng.standard_normal((runs, 3, 1)) + images + rng.standard_normal((runs, 3, 40))
+def test_the_retraining_band_is_a_prediction_interval():
+    retrained = np.array([0.1, 0.3, 0.2, 0.4])
+    half = stats.t.ppf(0.975, 3) * retrained.std(ddof=1) * np.sqrt(1 + 1 / 4)
+    middle = retrained.mean()
+    values = rows(3, 50) * 0.01 + np.array([middle + half + 0.05, middle, middle - half - 0.05])[:, None]
+    found = paired(values, retrained=np.tile(retrained, (3, 1)))
+    np.testing.assert_allclose(found.retraining_high, middle + half)
+    np.testing.assert_allclose(found.retraining_low, min(0, middle - half))
+    assert found.retraining.tolist() == ["beyond", "within", "beyond"] and found.retrained.tolist() == [4, 4, 4]
 
 
-@pytest.mark.parametrize(("seed_spread", "most"), [(0.0, 0.06), (0.2, 0.06), (1.0, 0.1)])
-def test_about_one_in_twenty_null_effects_over_seeds_is_found(seed_spread, most):
-    p_values = paired(null_over_seeds(seed_spread), family=np.full(600, -1)).p_value
-    assert 0.005 <= (p_values < 0.05).mean() <= most
+def test_no_difference_is_within_retraining_whatever_the_baseline():
+    """A baseline that lies apart from its retrained twins is not beyond retraining itself."""
+    found = paired(0.001 * rows(1, 40), retrained=np.array([[2.0, 2.1, 1.9, 2.05]]))
+    assert found.retraining_low[0] == 0 or found.retraining[0] == "within"
+    exact = paired(np.zeros((1, 40)), retrained=np.array([[2.0, 2.1, 1.9, 2.05]]))
+    assert exact.retraining[0] == "within" and exact.retraining_low[0] == 0
 
 
-def test_an_effect_over_seeds_is_found():
-    found = paired(null_over_seeds(0.05, runs=50) + 1.0)
-    assert (found.verdict == "better").all() and (found.n == 40).all()
+@pytest.mark.parametrize("retrained", [[], [0.1], [0.1, -0.2]])
+def test_fewer_than_three_retrained_networks_give_a_range_and_no_verdict(retrained):
+    values = np.array([[*retrained, *[np.nan] * (4 - len(retrained))]])
+    found = paired(5 + rows(1, 40), retrained=values)
+    assert found.retraining[0] == ""
+    if retrained:
+        assert found.retraining_high[0] == 0.1 and found.retraining_low[0] == min(0, *retrained, 0)
+    else:
+        assert np.isnan(found.retraining_low[0])
+
+
+def test_a_similarity_of_one_network_is_tested_by_how_retrained_ones_differ():
+    retrained = np.array([-0.1, 0.0, 0.1])
+    error = retrained.std(ddof=1) * np.sqrt(1 + 1 / 3)
+    values = rows(1, 40) * 0.01 - 0.5
+    found = paired(values, retrained=retrained[None], by_retraining=np.array([True]))
+    expected = 2 * stats.t.sf(abs(values.mean()) / error, 2)
+    assert found.p_value[0] == pytest.approx(expected) and found.retraining[0] == "beyond"
+    assert found.delta_ci_high[0] == pytest.approx(values.mean() + stats.t.ppf(0.975, 2) * error)
+    few = paired(values, retrained=retrained[None, :2], by_retraining=np.array([True]))
+    assert np.isnan(few.p_value[0]) and few.verdict[0] == "" and np.isnan(few.delta_ci_low[0])
+    alike = paired(-values, retrained=retrained[None], by_retraining=np.array([True]))
+    assert alike.retraining[0] == "within"  # more alike than retrained networks is not beyond what retraining does
+
+
+def test_how_many_would_decide():
+    open_rows = 0.06 + rows(1, 50, seed=11) * 0.6
+    found = paired(open_rows, margin=0.1)
+    assert found.verdict[0] == "undecided" and np.isnan(found.networks_needed[0])
+    needed = int(found.images_needed[0])
+    # As many images of the same mean and spread do decide, and two thirds of them do not.
+    standard = (open_rows - open_rows.mean()) / open_rows.std()
+
+    def at(images):
+        again = np.random.default_rng(0).standard_normal(images)
+        again = (again - again.mean()) / again.std() * open_rows.std() + open_rows.mean()
+        return paired(again[None], margin=0.1).verdict[0]
+
+    assert standard.std() == pytest.approx(1) and at(int(1.1 * needed)) != "undecided" == at(2 * needed // 3)
+    networks = np.array([-0.1, 0.1, 0.35, 0.05])[None, :, None] + 0.01 * rows(1, 4, 200)
+    found = paired(networks, margin=0.05)
+    assert found.verdict[0] == "undecided" and 5 <= found.networks_needed[0] <= 20
+
+
+def test_the_jackknife_of_pairs():
+    rng = np.random.default_rng(4)
+    own, between = rng.random((4, 6)), rng.random((4, 4, 6))
+    pseudo = jackknife(own, between)
+    pairs = [between[a, b] for a in range(4) for b in range(4) if a != b]
+    np.testing.assert_allclose(pseudo.mean(axis=0), own.mean(axis=0) - np.mean(pairs, axis=0))
+    # By hand, without network 2.
+    left = own[[0, 1, 3]].mean(axis=0) - np.mean(
+        [between[a, b] for a in (0, 1, 3) for b in (0, 1, 3) if a != b], axis=0
+    )
+    np.testing.assert_allclose(pseudo[2], 4 * (own.mean(axis=0) - np.mean(pairs, axis=0)) - 3 * left)
+    assert np.isnan(jackknife(own[:2], between[:2, :2])).all()
 
 
 def test_means_and_spreads_skip_what_is_undefined():
@@ -160,18 +244,4 @@ def test_means_and_spreads_skip_what_is_undefined():
     )
     assert defined_mean(np.array([np.nan, 1.0, 2.0])) == 1.5 and np.isnan(defined_mean(np.array([np.nan])))
     assert spread(np.array([1.0, np.nan, 3.0])) == pytest.approx(np.sqrt(2)) and spread(np.array([1.0])) == 0
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "higher_is_better", "expected"),
-    [
-        (0.1, 0.3, True, "better"),
-        (0.1, 0.3, False, "worse"),
-        (-0.3, -0.1, True, "worse"),
-        (-0.3, -0.1, False, "better"),
-        (-0.1, 0.3, True, "unclear"),
-        (np.nan, np.nan, True, ""),
-    ],
-)
-def test_directions(low, high, higher_is_better, expected):
-    assert direction(low, high, higher_is_better) == expected
+    assert statistics.reach(np.array([1.0, np.nan, 3.0])) == 2 and statistics.reach(np.array([np.nan])) == 0
