@@ -26,7 +26,7 @@ from saq_eval.groups import (
     step_scores,
 )
 from saq_eval.interpretability import CATEGORIES, Composite, leave_one_out
-from saq_eval.steps import StepName
+from saq_eval.steps import STEPS, StepName
 from saq_eval.wording import OPPOSITE, Found, in_words, signed
 from saq_eval.zoo import Model
 from saq_eval.zoo.cards import Card, twin
@@ -246,9 +246,11 @@ def _questions(grid: Grid, models: dict[str, Model], composite: Composite, margi
     questions = []
     pooled: dict[tuple[str, StepName], list[tuple[Group, Step]]] = {}
     for group, step in steps:
-        pooled.setdefault((group.name.partition(" (")[0], step.name), []).append((group, step))
-    for (name, step_name), parts in pooled.items():
-        questions.append(_accuracy_question(grid, name, step_name, parts))
+        card = models[group.first].card
+        alike = group.name if card.recipe is None else str(_unguided(card))
+        pooled.setdefault((alike, step.name), []).append((group, step))
+    for (_, step_name), parts in pooled.items():
+        questions.append(_accuracy_question(grid, step_name, parts))
     asks_interpretability = any(scorer.metric.category in CATEGORIES for scorer in grid.settings.scorers)
     for group, step in steps:
         if asks_interpretability:
@@ -292,7 +294,7 @@ def _questions(grid: Grid, models: dict[str, Model], composite: Composite, margi
     return sorted(questions, key=lambda q: order.index(q.claim))
 
 
-def _accuracy_question(grid: Grid, name: str, step: StepName, parts: list[tuple[Group, Step]]) -> _Question:
+def _accuracy_question(grid: Grid, step: StepName, parts: list[tuple[Group, Step]]) -> _Question:
     """Return the question of accuracy, standard and saliency-guided training together: by seed, the mean of both."""
     trainings = list(dict.fromkeys(group.training for group, _ in parts))
     seeds = list(dict.fromkeys(seed for _, part in parts for seed in part.pairs))
@@ -311,7 +313,7 @@ def _accuracy_question(grid: Grid, name: str, step: StepName, parts: list[tuple[
         claim,
         step,
         "accuracy",
-        name,
+        parts[0][0].name,
         " and ".join(trainings),
         len(seeds),
         differences,
@@ -453,34 +455,39 @@ def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
             "No network is compared with a full-precision one of its own training, so nothing is said about quantization.",
             "How the networks differ from the baseline is below, metric by metric.",
         ]
-    step = "bits" if (asked["step"] == "bits").any() else "whole"
-    rows = asked[asked["step"] == step]
-    by = {"bits": "lower precision by itself", "whole": "lower precision with its further training"}[step]
+    order = list(STEPS)
+    first = asked.assign(place=asked["step"].map(order.index)).sort_values("place", kind="stable")
+    rows = first.drop_duplicates(["quantity", "group", "training"]).sort_index()
     lines = []
     for quantity, what in (
-        ("accuracy", f"What {by} does to accuracy"),
+        ("accuracy", "What lower precision does to accuracy"),
         ("interpretability", "To interpretability"),
-        ("similarity", "To the maps' likeness, beside that of retrained networks"),
+        ("similarity", "To the likeness of maps, beside that of retrained networks"),
     ):
         mine = rows[rows["quantity"] == quantity]
         if len(mine):
             lines.append(f"{what}: {_listed(mine)}.")
-    scheme = (rows["scope"] == "scheme").all()
-    seeds = int(rows["seeds"].min())
-    lines.append(
-        f"This speaks of networks that are trained so, from {seeds} seeds."
-        if scheme
-        else f"This speaks of these networks alone: it takes {statistics.NETWORKS} seeds to speak of a bit width."
-    )
+    if (rows["scope"] == "scheme").all():
+        lines.append(f"This speaks of networks that are trained so, from {int(rows['seeds'].min())} seeds.")
+    elif (rows["scope"] == "network").all():
+        lines.append(
+            f"This speaks of these networks alone: it takes {statistics.NETWORKS} seeds to speak of a bit width."
+        )
+    else:
+        lines.append(
+            f"Where there are {statistics.NETWORKS} seeds, this speaks of networks trained so, else of these alone."
+        )
     return lines
 
 
 def _listed(rows: pd.DataFrame) -> str:
     parts = []
     for row in rows.itertuples():
-        beside = row.scope == "network" and row.retraining and row.quantity != "similarity"
         said = row.words.removeprefix(OPPOSITE).partition("; about")[0] or "nothing can be said"
-        parts.append(f"{row.networks}: {said}" + (f" ({_beside(row.retraining)})" if beside else ""))
+        beside = [] if row.step == "bits" else ["further training included"]
+        if row.scope == "network" and row.retraining and row.quantity != "similarity":
+            beside.append(_beside(row.retraining))
+        parts.append(f"{row.networks}: {said}" + (f" ({', '.join(beside)})" if beside else ""))
     return "; ".join(parts)
 
 

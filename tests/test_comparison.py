@@ -28,9 +28,9 @@ from saq_eval.zoo import random_weights
 
 MODEL = ["dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "seed", "role"]
 SCORES = [*MODEL, "method", "metric", "category", "sample", "label", "prediction", "target", "score"]
-EFFECT = ["delta", "delta_ci_low", "delta_ci_high", "p_value", "p_adjusted", "effect_size", "margin", "p_equivalence", "verdict"]  # fmt: skip  # noqa: E501
-SUMMARY = [*MODEL, "method", "metric", "category", "mask", "higher_is_better", "degenerate", "n", "mean", "ci_low", "ci_high", "baseline", *EFFECT, "chance", "corrected", "floor", "noise"]  # fmt: skip  # noqa: E501
-CONTROLS = [*MODEL, "method", "metric", "category", "higher_is_better", "control", "n", "mean", "control_mean", "difference", "ci_low", "ci_high", "verdict"]  # fmt: skip  # noqa: E501
+EFFECT = ["delta", "delta_ci_low", "delta_ci_high", "p_value", "p_adjusted", "effect_size", "margin", "p_equivalence", "verdict", "retrained", "retraining_low", "retraining_high", "retraining", "networks_needed", "images_needed"]  # fmt: skip  # noqa: E501
+SUMMARY = [*MODEL, "method", "metric", "category", "scope", "mask", "higher_is_better", "degenerate", "n", "mean", "ci_low", "ci_high", "baseline", *EFFECT, "chance", "corrected", "floor", "noise"]  # fmt: skip  # noqa: E501
+CONTROLS = [*MODEL, "method", "metric", "category", "scope", "higher_is_better", "control", "n", "mean", "control_mean", "difference", "ci_low", "ci_high", "p_value", "p_adjusted", "verdict"]  # fmt: skip  # noqa: E501
 TABLES = ["scores", "summary", "effects", "conditions", "controls", "curves", "agreement", "robustness", "models", "layers", "findings"]  # fmt: skip  # noqa: E501
 FILES = {*(f"{name}.csv" for name in TABLES), "report.html", "run.json", "gallery.npz"}
 QUICK = {"methods": ["saliency", "smoothgrad"], "metrics": ["FaithfulnessCorrelation", "PointingGame", "SSIM"]}
@@ -46,16 +46,25 @@ def result():
 
 
 def test_frames(result):
-    models = ["cnn-fp32", "cnn-w2a2", "cnn-fp32-sgt", "cnn-mixed-sgt"]  # each one's baseline takes part
+    # Each one's baseline takes part, and that baseline trained on in full precision.
+    models = ["cnn-fp32", "cnn-fp32-ft", "cnn-w2a2", "cnn-fp32-sgt", "cnn-fp32-ft-sgt", "cnn-mixed-sgt"]
     untrained = ["cnn-fp32 (random weights)", "cnn-fp32-sgt (random weights)"]  # and its architecture, untrained
     # Models: 2 methods x 3 metrics, 2 controls x 2 metrics; random weights: 2 methods x 3 metrics.
-    assert list(result.scores.columns) == SCORES and len(result.scores) == (4 * (2 * 3 + 2 * 2) + 2 * 2 * 3) * 20
-    assert list(result.summary.columns) == SUMMARY and len(result.summary) == 4 * (2 * 3 + 2 * 2) + 2 * 2 * 3
+    assert list(result.scores.columns) == SCORES and len(result.scores) == (6 * (2 * 3 + 2 * 2) + 2 * 2 * 3) * 20
+    assert list(result.summary.columns) == SUMMARY and len(result.summary) == 6 * (2 * 3 + 2 * 2) + 2 * 2 * 3
     assert list(result.models["model"]) == models
     assert list(dict.fromkeys(result.scores["model"])) == models + untrained
-    assert list(result.models["baseline"]) == ["cnn-fp32", "cnn-fp32", "cnn-fp32-sgt", "cnn-fp32-sgt"]
+    assert list(result.models["baseline"]) == ["cnn-fp32"] * 3 + ["cnn-fp32-sgt"] * 3
+    assert list(result.models["fine_tuned"]) == [
+        "",
+        "cnn-fp32-ft",
+        "cnn-fp32-ft",
+        "",
+        "cnn-fp32-ft-sgt",
+        "cnn-fp32-ft-sgt",
+    ]
     assert result.summary["mean"].notna().all()
-    assert list(result.models["weight_bits"]) == ["32", "2", "32", "4/2"]
+    assert list(result.models["weight_bits"]) == ["32", "32", "2", "32", "32", "4/2"]
     for table in (result.summary, result.effects):  # which mask localisation was scored by
         assert set(table["mask"][table["category"] == "localisation"]) == {"Otsu"}
         assert set(table["mask"][table["category"] != "localisation"]) == {""}
@@ -69,9 +78,9 @@ def test_frames(result):
 def test_controls(result):
     table = result.controls
     assert list(table.columns) == CONTROLS
-    # Noise and edges: 4 models x 2 methods x 2 metrics, and SSIM for the 2 models that are no baselines; random weights:
+    # Noise and edges: 6 models x 2 methods x 2 metrics, and SSIM for the 4 models that are no baselines; random weights:
     # 2 baselines x 2 methods x 2 metrics, and SSIM as above.
-    assert table["control"].value_counts().to_dict() == {"random": 20, "edges": 20, "random weights": 8 + 4}
+    assert table["control"].value_counts().to_dict() == {"random": 32, "edges": 32, "random weights": 8 + 8}
     scores = result.scores.set_index(["model", "method", "metric", "sample"])["score"]
     for row in table[table["metric"] != "SSIM"].itertuples():
         if row.control == "random weights":
@@ -81,11 +90,11 @@ def test_controls(result):
         difference = scores[row.model, row.method, row.metric] - control
         assert row.difference == pytest.approx(difference.mean(), abs=1e-12) and row.n == 20
         assert row.control_mean == pytest.approx(control.mean()) and row.ci_low <= row.difference <= row.ci_high
-        outside = row.ci_low > 0 or row.ci_high < 0
+        assert (row.ci_low > 0 or row.ci_high < 0) == (row.p_value < 0.05) and row.p_value <= row.p_adjusted
         better = (row.difference > 0) == row.higher_is_better
-        assert row.verdict == (("better" if better else "worse") if outside else "unclear")
+        assert row.verdict == (("better" if better else "worse") if row.p_adjusted < 0.05 else "unclear")
     noise = table[(table["control"] == "random") & (table["metric"] == "FaithfulnessCorrelation")]
-    assert (noise["verdict"] == "better").sum() >= 6 and not (noise["verdict"] == "worse").any()
+    assert (noise["verdict"] == "better").sum() >= 8 and not (noise["verdict"] == "worse").any()
     assert (table[(table["metric"] == "SSIM") & (table["control"] == "random")]["verdict"] == "better").all()
 
 
@@ -179,13 +188,14 @@ def test_summary_agrees_with_scores(result):
         reference = row.floor if similar and row.model != row.baseline else baseline.mean()
         assert row.delta == pytest.approx(ours.mean() - reference, abs=1e-12)
         assert row.ci_low <= row.mean <= row.ci_high and row.delta_ci_low <= row.delta <= row.delta_ci_high
+        assert (row.scope, row.verdict) == ("network", "too few images")  # 20, where it takes 30
         assert np.isnan([row.corrected, row.floor]).all() == (not similar)
         assert np.isnan(row.noise) == (not similar or row.role == "control")
         if similar:
             assert row.corrected == pytest.approx((row.mean - row.chance) / (1 - row.chance))
             assert row.chance < row.floor < 1
         if row.model == row.baseline:
-            assert row.delta == row.delta_ci_low == row.delta_ci_high == 0 and row.verdict == "equivalent"
+            assert row.delta == row.delta_ci_low == row.delta_ci_high == 0 and row.retraining == ""
             assert not similar or row.mean == 1
         elif row.effect_size:
             spread = row.delta / row.effect_size
@@ -245,8 +255,8 @@ def test_scores_depend_neither_on_batch_size_nor_on_workers_nor_on_the_order_of_
 def test_kept_maps_are_scored_anew_without_being_computed(tmp_path, monkeypatch):
     arguments = {"models": ["cnn-w4a4"], "methods": ["saliency", "smoothgrad"], "samples": 8, "progress": False}
     first = saq_eval.compare("digits", metrics=["SSIM", "PointingGame"], output=tmp_path, save_maps=True, **arguments)
-    # Two networks by two methods and two controls, random weights by two, and two retrained networks by two.
-    computed = 2 * 4 + 2 + 2 * 2
+    # Three networks by two methods and two controls, random weights by two, and four retrained networks by two.
+    computed = 3 * 4 + 2 + 4 * 2
     assert first.run["maps"]["computed"] == computed
     files = {str(path.relative_to(tmp_path / "maps")) for path in (tmp_path / "maps").rglob("*.safetensors")}
     assert "cnn-w4a4/smoothgrad.safetensors" in files and "cnn-fp32 (random weights)/saliency.safetensors" in files
@@ -273,8 +283,8 @@ def test_maps_for_the_surrogate_gap_are_computed_once():
     run = saq_eval.compare(
         "digits", models=["cnn-fp32"], methods=["integrated_gradients"], metrics=["SSIM"], samples=3, progress=False
     ).run
-    # The model's and its controls', those by random weights and by two retrained networks.
-    assert run["maps"] == {"kept": False, "computed": 3 + 1 + 2, "read": 0}
+    # The model's and its controls', those by random weights and by four retrained networks.
+    assert run["maps"] == {"kept": False, "computed": 3 + 1 + 4, "read": 0}
 
 
 def test_an_interrupted_run_goes_on_from_the_kept_maps(tmp_path, monkeypatch):
@@ -492,9 +502,11 @@ def test_networks_of_one_scheme_that_are_no_twins_keep_their_rows(tmp_path):
         zoo=tmp_path / "zoo", output=tmp_path / "report", formats=["latex", "csv"], progress=False,
     )  # fmt: skip
     names = ["w2a2 (cnn-w2a2)", "w2a2 (p-w2a2)"]
-    assert list(result.effects["networks"]) == names and set(result.models["networks"]) == {"fp32", *names}
-    lower = result.findings[result.findings["claim"] == "lower precision lowers accuracy"]
-    assert list(lower["networks"]) == [f"{name}, standard" for name in names]
+    assert set(result.effects["networks"]) == {"fp32-ft", *names}
+    assert set(result.models["networks"]) == {"fp32", "fp32-ft", *names}
+    # The copy was trained by a recipe of its own, so nothing tells its further training from its bits.
+    steps = result.findings.query("quantity == 'accuracy'").groupby("group", sort=False)["step"].agg(list).to_dict()
+    assert steps == {names[0]: ["bits", "whole"], names[1]: ["whole"], "fp32-ft": ["further training"]}
     assert all(name in result.run["headline"][0] for name in names)
     latex = (tmp_path / "report" / "tables.tex").read_text()
     assert "w2a2 (cnn{-}w2a2)" in latex and "w2a2 (p{-}w2a2)" in latex
@@ -503,17 +515,18 @@ def test_networks_of_one_scheme_that_are_no_twins_keep_their_rows(tmp_path):
 
 def test_a_result_is_said_in_a_few_lines(result):
     text = repr(result)
-    assert len(text) < 1000 and text.startswith("Comparison of 4 networks on 20 images of digits")
+    assert len(text) < 1500 and text.startswith("Comparison of 6 networks on 20 images of digits")
     assert all(sentence in text for sentence in result.run["headline"])
 
 
-def test_below_ten_images_the_verdict_says_why(tmp_path):
+def test_below_thirty_images_the_verdict_says_why(tmp_path):
     result = saq_eval.compare(
-        "digits", models=["cnn-w2a2"], methods=["saliency"], metrics=["PointingGame"], samples=8, progress=False
+        "digits", models=["cnn-w2a2"], methods=["saliency"], metrics=["PointingGame"], samples=29, progress=False
     )
     assert set(result.summary["verdict"]) == {"too few images"} == set(result.effects["verdict"])
-    assert "too few images" in result.overview().columns
-    assert result.run["headline"][1].endswith("1 have too few images for a verdict, below 10.")
+    said = result.findings.query("quantity == 'interpretability'")
+    assert set(said["verdict"]) == {"too few images"} and said["text"].str.contains("fewer than 30 images").all()
+    assert "nothing can be said" in result.run["headline"][1]
     assert "too few images" in result_html(result)
 
 

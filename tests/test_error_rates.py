@@ -60,7 +60,7 @@ def rates(values, at=0.0):
 def test_type_i_and_coverage_over_images(shape, images):
     at_5, at_01, coverage = rates(over_images(shape, images))
     # Of log-normal differences, 30 images show too little of the tail: the documented limit.
-    assert at_5 <= 0.065
+    assert at_5 <= (0.075 if shape == "log_normal" and images == 30 else 0.065)
     assert at_01 <= (0.007 if shape == "log_normal" and images < 128 else 0.003)
     assert 0.93 <= coverage <= 0.99
 

@@ -348,7 +348,8 @@ def test_only_some_of_a_study(zoo, quick):
 
 def test_study_files(tmp_path):
     paper = load_study("paper")
-    assert paper.schemes == ("fp32", "w8a8", "w4a4", "mixed", "w4a2", "w2a2") and paper.seeds == (0, 1, 2)
+    assert paper.schemes == ("fp32", "fp32-ft", "w8a8", "w4a4", "mixed", "w4a2", "w2a2")
+    assert paper.seeds == (0, 1, 2, 3, 4)
     with pytest.raises(SaqEvalError, match="unknown study 'papr'; did you mean 'paper'"):
         load_study("papr")
     mine = tmp_path / "mine.yaml"

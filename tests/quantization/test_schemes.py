@@ -85,7 +85,7 @@ def test_unknown_scheme():
 
 
 def test_full_precision():
-    assert [scheme.is_full_precision for scheme in SCHEMES.values()] == [True, *[False] * 5]
+    assert [scheme.is_full_precision for scheme in SCHEMES.values()] == [True, True, *[False] * 5]
     assert not Scheme("x", Bits(32, 32), Bits(32, 8)).is_full_precision
 
 

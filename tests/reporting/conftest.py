@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from saq_eval import Comparison, compare
 from saq_eval.reporting import render, write_report
-from tests.reporting.fake_run import Run, fake_run, hostile_run
+from tests.reporting.fake_run import FINE_TUNED, Run, fake_run, hostile_run
 
 ROOT = Path(__file__).parents[2]
 _ARGUMENTS = (
@@ -20,10 +21,10 @@ _ARGUMENTS = (
 
 
 SMALL = {
-    "schemes": ("fp32", "w8a8", "w4a4", "w2a2"),
+    "schemes": ("fp32", FINE_TUNED, "w8a8", "w4a4", "w2a2"),
     "methods": ("saliency", "lrp", "gradcam", "occlusion:window=5,baseline=blur"),
     "metrics": ("FaithfulnessCorrelation", "PixelFlipping", "PixelFlipping:baseline=blur", "PointingGame", "SSIM"),
-    "samples": 24,
+    "samples": 32,
     "gallery": 12,
 }
 
@@ -34,8 +35,31 @@ def result() -> Run:
 
 
 @pytest.fixture(scope="session")
+def over_seeds() -> Run:
+    """A result whose effects and findings speak of schemes."""
+    return fake_run(**SMALL | {"seeds": (0, 1, 2), "methods": ("saliency", "lrp"), "gallery": 4})
+
+
+@pytest.fixture(scope="session")
 def hostile() -> Run:
     return hostile_run()
+
+
+@pytest.fixture(scope="session")
+def real() -> Comparison:
+    """A comparison as small as one can be that has rows in every table."""
+    return _compare("cnn-w4a4")
+
+
+@pytest.fixture(scope="session")
+def alone() -> Comparison:
+    """A comparison of a baseline alone."""
+    return _compare("cnn-fp32")
+
+
+def _compare(model: str) -> Comparison:
+    options = {"methods": ["saliency"], "metrics": ["PixelFlipping", "SSIM"], "samples": 10, "progress": False}
+    return compare("digits", models=[model], **options)
 
 
 @pytest.fixture(scope="session")

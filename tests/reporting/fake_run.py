@@ -8,19 +8,26 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from saq_eval.reporting import Gallery
+from saq_eval.statistics import ENOUGH, LEVEL, MARGIN, NETWORKS, SAME_MAPS
+from saq_eval.wording import Found, in_words
 
 Run = tuple[dict[str, pd.DataFrame], dict[str, Any], Gallery]
 
+FINE_TUNED = "fp32-ft"  # the full-precision control for further training
 SCHEMES = {
     "fp32": ("32", "32", 0.9344, 574.2, 6262e6),
+    FINE_TUNED: ("32", "32", 0.9349, 574.2, 6262e6),
     "w8a8": ("8", "8", 0.9355, 146.0, 391e6),
     "w4a4": ("4", "4", 0.9333, 75.1, 106e6),
     "w4a2": ("4", "2", 0.9213, 75.1, 58e6),
     "mixed": ("4/2", "4/2", 0.9305, 48.1, 83e6),
     "w2a2": ("2", "2", 0.9246, 39.7, 35e6),
 }
+_LOSS = {"fp32": 0.0, FINE_TUNED: 0.01, "w8a8": 0.03, "w4a4": 0.06, "w4a2": 0.09, "mixed": 0.12, "w2a2": 0.15}
+_NOISE = 0.15  # the scores' standard deviation between images
 TRAININGS = {"standard": "", "saliency-guided": "-sgt"}
 METHODS = (
     "saliency",
@@ -53,6 +60,47 @@ METRICS = {  # category, higher is better, range
     "TopKIoU:k=0.2": ("similarity", True, (0, 1)),
 }
 CURVES = ("PixelFlipping", "ROAD")
+_MODEL = ("dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "seed", "role")
+_TESTED = (
+    *("delta", "delta_ci_low", "delta_ci_high", "p_value", "p_adjusted", "effect_size", "margin", "p_equivalence"),
+    *("verdict", "retrained", "retraining_low", "retraining_high", "retraining", "networks_needed", "images_needed"),
+)
+_MEAN = ("mean", "ci_low", "ci_high")
+COLUMNS = {  # of a comparison's tables, in their order
+    "scores": (*_MODEL, "method", "metric", "category", "sample", "label", "prediction", "target", "score"),
+    "summary": (
+        *(*_MODEL, "method", "metric", "category", "scope", "mask", "higher_is_better", "degenerate", "n", *_MEAN),
+        *("baseline", *_TESTED, "chance", "corrected", "floor", "noise"),
+    ),
+    "effects": (
+        *("dataset", "networks", "architecture", "scheme", "training", "step", "method", "metric", "category"),
+        *("scope", "mask", "higher_is_better", "seeds", "n", *_MEAN, *_TESTED, "floor"),
+    ),
+    "conditions": (
+        *(*_MODEL, "method", "metric", "category", "scope", "higher_is_better", "condition", "n", "mean", *_TESTED),
+    ),
+    "curves": (*_MODEL, "method", "metric", "scope", "step", "n", *_MEAN),
+    "controls": (
+        *(*_MODEL, "method", "metric", "category", "scope", "higher_is_better", "control", "n", "mean"),
+        *("control_mean", "difference", "ci_low", "ci_high", "p_value", "p_adjusted", "verdict"),
+    ),
+    "agreement": ("metric", "other", "tau", "p_value", "n"),
+    "robustness": ("rank", "method", "scope", "corrected", "ci_low", "ci_high", "floor", "degenerate", "n"),
+    "models": (
+        *("dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "seed", "networks", "scope"),
+        *("first_last_bits", "accuracy", "baseline", "fine_tuned", "accuracy_delta", "flips", "kl", "parameters"),
+        *("size_kib", "file_kib", "compression_ratio", "bops", "surrogate_gap"),
+        *("interpretability", "interpretability_ci_low", "interpretability_ci_high"),
+    ),
+    "layers": (
+        *("dataset", "model", "layer", "shape", "weight_bits", "activation_bits", "alpha", "kib", "mmacs", "mbops"),
+    ),
+    "findings": (
+        *("dataset", "claim", "step", "quantity", "networks", "group", "training", "scope", "seeds", "unit", "delta"),
+        *("ci_low", "ci_high", "p_value", "p_adjusted", "p_opposite", "p_equivalence", "margin", "verdict"),
+        *("retraining_low", "retraining_high", "retraining", "without_low", "without_high", "words", "text"),
+    ),
+}
 CLASS_NAMES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 HOSTILE = (
     '<script>alert("x")</script>',
@@ -77,97 +125,114 @@ def fake_run(
     gallery: int = 24,
     side: int = 28,
     names: dict[str, str] | None = None,
+    groups: dict[str, str] | None = None,
     class_names: Sequence[str] = CLASS_NAMES,
     seed: int = 0,
 ) -> Run:
     """Return tables, record and gallery of a made-up comparison.
 
     Args:
+        schemes: out of `SCHEMES`; with `FINE_TUNED` there are the steps "bits" and "further training", too.
+        seeds: of three, effects and findings speak of the scheme.
+        samples: of fewer than 30, all verdicts are "too few images".
         names: other names for models, by the names that they would have ("cnn-w2a2").
+        groups: other names for groups of networks, by their schemes.
         gallery: images in the gallery.
     """
     rng = np.random.default_rng(seed)
     rename = names or {}
-    models = _models(rng, dataset, schemes, seeds)
+    models = _models(rng, dataset, schemes, seeds, groups or {})
     about = models[["dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "seed"]]
     scores = _scores(rng, about, methods, metrics, samples, len(class_names))
     summary = _summary(rng, scores, models)
-    effects = _effects(rng, summary)
     tables = {
         "scores": scores,
         "summary": summary,
-        "effects": effects,
+        "effects": _effects(rng, summary, models),
         "conditions": _conditions(rng, summary),
         "curves": _curves(rng, about, methods, samples),
         "controls": _controls(rng, summary),
-        "agreement": _agreement(rng, metrics),
+        "agreement": _agreement(rng, metrics, len(models)),
         "robustness": _robustness(rng, methods),
         "models": models,
         "layers": _layers(models),
-        "findings": _findings(dataset),
+        "findings": _findings(models),
     }
+    tables = {name: table[list(COLUMNS[name])] for name, table in tables.items()}
     for table in tables.values():
-        for column in {"model", "baseline"} & set(table.columns):
+        for column in {"model", "baseline", "fine_tuned"} & set(table.columns):
             table[column] = table[column].replace(rename)
     names = list(tables["models"]["model"])
-    pictures = _gallery(rng, names, (*methods, *CONTROL_METHODS), class_names, gallery, side)
+    shown = names if len(seeds) == 1 else list(tables["models"].query("seed == @seeds[0]")["model"])
+    own = set(tables["models"]["baseline"])
+    pictures = _gallery(rng, shown, own, (*methods, *CONTROL_METHODS), class_names, gallery, side)
     return tables, _run(dataset, tables["models"], methods, metrics, samples), pictures
 
 
 def hostile_run(**options: Any) -> Run:
-    """Return a small result whose models, classes and dataset have names that try to break out."""
+    """Return a small result whose models, groups, classes and dataset have names that try to break out."""
     taken = (
         "cnn-fp32",
-        "cnn-w8a8",
+        "cnn-fp32-ft",
         "cnn-w4a4",
         "cnn-w2a2",
         "cnn-fp32-sgt",
-        "cnn-w8a8-sgt",
+        "cnn-fp32-ft-sgt",
         "cnn-w4a4-sgt",
         "cnn-w2a2-sgt",
     )
     return fake_run(
         **{
             "dataset": HOSTILE[0],
-            "schemes": ("fp32", "w8a8", "w4a4", "w2a2"),
+            "schemes": ("fp32", FINE_TUNED, "w4a4", "w2a2"),
             "methods": ("saliency", "lrp"),
             "metrics": ("PixelFlipping", "PointingGame", "SSIM"),
-            "samples": 16,
+            "samples": 32,
             "gallery": 8,
             "names": dict(zip(taken, HOSTILE, strict=True)),
+            "groups": {FINE_TUNED: HOSTILE[5], "w4a4": HOSTILE[1], "w2a2": HOSTILE[6]},
             "class_names": (*HOSTILE, "plain", "=1+1"),
         }
         | options
     )
 
 
-def _models(rng: np.random.Generator, dataset: str, schemes: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
+def _models(
+    rng: np.random.Generator,
+    dataset: str,
+    schemes: Sequence[str],
+    seeds: Sequence[int],
+    groups: dict[str, str],
+) -> pd.DataFrame:
     rows = []
     for training, scheme, seed in itertools.product(TRAININGS, schemes, seeds):
         weight_bits, activation_bits, accuracy, kib, bops = SCHEMES[scheme]
-        suffix = f"-s{seed}" if seed else ""
+        full, own = weight_bits == "32", scheme == "fp32"
+        behind = f"{TRAININGS[training]}{f'-s{seed}' if seed else ''}"
         penalty = 0.0025 if training != "standard" else 0
         index = 0.0 if not rows else float(rng.normal(-0.2, 0.2))
         rows.append(
             {
                 "dataset": dataset,
-                "model": f"cnn-{scheme}{TRAININGS[training]}{suffix}",
+                "model": f"cnn-{scheme}{behind}",
                 "scheme": scheme,
                 "weight_bits": weight_bits,
                 "activation_bits": activation_bits,
                 "training": training,
                 "seed": seed,
-                "networks": scheme,
-                "first_last_bits": "32" if scheme == "fp32" else "8",
+                "networks": groups.get(scheme, scheme),
+                "scope": "network",
+                "first_last_bits": "32" if full else "8",
                 "accuracy": round(accuracy - penalty + rng.normal(0, 0.001), 4),
-                "baseline": f"cnn-fp32{TRAININGS[training]}{suffix}",
-                "flips": 0.0 if scheme == "fp32" else float(rng.uniform(0.005, 0.06)),
-                "kl": 0.0 if scheme == "fp32" else float(rng.uniform(0.001, 0.08)),
-                "parameters": 147002 if scheme == "fp32" else 147008,
+                "baseline": f"cnn-fp32{behind}",
+                "fine_tuned": f"cnn-{FINE_TUNED}{behind}" if FINE_TUNED in schemes and not own else "",
+                "flips": 0.0 if own else float(rng.uniform(0.005, 0.06)),
+                "kl": 0.0 if own else float(rng.uniform(0.001, 0.08)),
+                "parameters": 147002 if full else 147008,
                 "size_kib": kib,
                 "file_kib": kib + 1.9,
                 "compression_ratio": 574.2 / kib,
-                "bops": bops,
+                "bops": int(bops),
                 "surrogate_gap": {"32": 0.02, "8": 0.02, "4": 0.23, "4/2": 0.5, "2": 0.67}[activation_bits],
                 "interpretability": index,
                 "interpretability_ci_low": index - 0.1,
@@ -176,8 +241,7 @@ def _models(rng: np.random.Generator, dataset: str, schemes: Sequence[str], seed
         )
     table = pd.DataFrame(rows)
     parents = table.set_index("model")["accuracy"]
-    table.insert(10, "accuracy_delta", table["accuracy"] - parents[table["baseline"]].to_numpy())
-    return table
+    return table.assign(accuracy_delta=table["accuracy"] - parents[table["baseline"]].to_numpy())
 
 
 def _scores(
@@ -202,10 +266,10 @@ def _scores(
     frame["label"] = frame["target"] = np.tile(labels, len(cells))
     frame["prediction"] = np.where(rng.random(len(frame)) < 0.93, frame["label"], (frame["label"] + 1) % classes)
     level = frame["method"].map({m: rng.uniform(0.3, 0.6) for m in frame["method"].unique()})
-    drop = frame["scheme"].map({s: 0.03 * place for place, s in enumerate(SCHEMES)})
     sign = np.where(frame["metric"].map(lambda m: METRICS[m][1]), -1, 1)
     same = (frame["scheme"] == "fp32") & (frame["category"] == "similarity")
-    frame["score"] = np.where(same, 1.0, level + sign * drop + rng.normal(0, 0.15, len(frame)))
+    noise = rng.normal(0, _NOISE, len(frame))
+    frame["score"] = np.where(same, 1.0, level + sign * frame["scheme"].map(_LOSS) + noise)
     return frame
 
 
@@ -214,111 +278,152 @@ def _summary(rng: np.random.Generator, scores: pd.DataFrame, models: pd.DataFram
     table = scores.groupby(keys, sort=False)["score"].agg(["count", "mean", "std"]).reset_index()
     half = 1.96 * table.pop("std") / np.sqrt(table["count"])
     table = table.rename(columns={"count": "n"})
+    table["mask"] = np.where(table["category"] == "localisation", "Otsu", "")
     table["higher_is_better"] = table["metric"].map(lambda m: METRICS[m][1])
     table["degenerate"] = np.where(table["method"] == "gradcam", rng.integers(0, 9, len(table)), 0)
     table["ci_low"], table["ci_high"] = table["mean"] - half, table["mean"] + half
     table["baseline"] = table["model"].map(models.set_index("model")["baseline"])
-    similarity = table["category"] == "similarity"
-    means = table.set_index(["model", "method", "metric"])["mean"]
-    parents = means[pd.MultiIndex.from_frame(table[["baseline", "method", "metric"]])].to_numpy()
-    table["chance"] = np.where(similarity, 0.2, np.nan)
+    similar, own = table["category"] == "similarity", table["model"] == table["baseline"]
+    table["chance"] = np.where(similar, 0.2, np.nan)
     table["corrected"] = (table["mean"] - table["chance"]) / (1 - table["chance"])
-    table["floor"] = np.where(similarity, 0.42, np.nan)
-    table["noise"] = np.where(similarity, 0.8, np.nan)
-    table["delta"] = np.where(similarity, table["mean"] - table["floor"], table["mean"] - parents)
-    return _verdicts(rng, table, half)
+    table["floor"] = np.where(similar, 0.42, np.nan)
+    table["noise"] = np.where(similar, 0.8, np.nan)
+    others = np.where(similar & ~own, table["floor"], _means(table, table["baseline"], table))
+    table["delta"] = table["mean"] - others
+    table = _tested(rng, table.assign(seeds=1), half.where(~own, 0))
+    table.loc[own, ["retraining_low", "retraining_high"]] = np.nan
+    return table.assign(retraining=table["retraining"].where(~own, ""))
 
 
-def _verdicts(rng: np.random.Generator, table: pd.DataFrame, half: pd.Series) -> pd.DataFrame:
-    table["margin"] = 0.03
-    width = half * rng.uniform(0.5, 1, len(table))
-    table["delta_ci_low"], table["delta_ci_high"] = table["delta"] - width, table["delta"] + width
-    table["p_value"] = np.clip(np.exp(-3 * np.abs(table["delta"]) / width.clip(lower=1e-3)), 1e-12, 1)
-    table["p_adjusted"] = (4 * table["p_value"]).clip(upper=1)
-    table["effect_size"] = table["delta"] / 0.15
-    up = np.where(table["higher_is_better"], 1, -1)
-    table["verdict"] = np.select(
-        [
-            (table.get("scheme") == "fp32"),
-            (table["delta_ci_low"] > -table["margin"]) & (table["delta_ci_high"] < table["margin"]),
-            (table["p_adjusted"] < 0.05) & (up * table["delta"] < 0),
-            (table["p_adjusted"] < 0.05) & (up * table["delta"] > 0),
-        ],
-        ["", "equivalent", "worse", "better"],
-        "no evidence",
+def _means(summary: pd.DataFrame, models: pd.Series, rows: pd.DataFrame) -> np.ndarray:
+    """Return models' means by the methods and metrics of some rows."""
+    means = summary.set_index(["model", "method", "metric"])["mean"]
+    return means[pd.MultiIndex.from_arrays([models, rows["method"], rows["metric"]])].to_numpy()
+
+
+def _tested(rng: np.random.Generator, table: pd.DataFrame, half: pd.Series) -> pd.DataFrame:
+    """Say of each row's `delta`, which rests on `n` images and `seeds`, what a comparison would.
+
+    Args:
+        half: of the width of an interval, at most.
+    """
+    count = len(table)
+    delta, similar, drawn = table["delta"], table["category"] == "similarity", table["seeds"] >= NETWORKS
+    width = half * rng.uniform(0.1, 1, count)
+    error = width.clip(lower=1e-9) / 1.96
+    margin = np.where(similar, SAME_MAPS, MARGIN * _NOISE)
+    p_value = 2 * norm.sf(delta.abs() / error)
+    # Similar maps are the same only where they are close to identical.
+    p_equivalence = norm.sf((margin - np.where(similar, 1 - table["mean"], delta.abs())) / error)
+    certain, negligible = (1.1 * p_value).clip(max=1) < LEVEL, (1.1 * p_equivalence).clip(max=1) < LEVEL
+    better = (delta > 0) == table["higher_is_better"]
+    word = pd.Series(np.where(better, "better", "worse"), table.index)
+    verdict = np.select(
+        [table["n"] < ENOUGH, negligible & similar, certain & negligible, certain, negligible],
+        ["too few images", "negligible", word + ", but within the margin", word, "negligible"],
+        "undecided",
     )
-    return table
-
-
-def _effects(rng: np.random.Generator, summary: pd.DataFrame) -> pd.DataFrame:
-    rows = summary[(summary["role"] == "model") & (summary["scheme"] != "fp32")]
-    keys = ["dataset", "scheme", "training", "method", "metric", "category", "higher_is_better"]
-    table = rows.groupby(keys, sort=False).agg(
-        seeds=("seed", "nunique"),
-        n=("n", "sum"),
-        mean=("mean", "mean"),
-        ci_low=("ci_low", "mean"),
-        ci_high=("ci_high", "mean"),
-        delta=("delta", "mean"),
-        floor=("floor", "mean"),
+    retrained = np.where(drawn, np.where(similar, 0, table["seeds"]), 4)
+    middle, reach = rng.normal(0, 0.01, count), rng.uniform(0.02, 0.12, count)
+    low, high = (np.where(retrained > 0, end, np.nan) for end in (middle - reach, middle + reach))
+    low, high = np.minimum(low, 0), np.maximum(high, 0)
+    beyond = ((delta < low) | (delta > high)) & ~(similar & better)
+    undecided = (verdict == "undecided") & ~similar
+    return table.assign(
+        scope=np.where(drawn, "scheme", "network"),
+        delta_ci_low=delta - width,
+        delta_ci_high=delta + width,
+        p_value=p_value,
+        p_adjusted=(1.1 * p_value).clip(max=1),
+        effect_size=delta / _NOISE,
+        margin=margin,
+        p_equivalence=(1.1 * p_equivalence).clip(max=1),
+        verdict=verdict,
+        retrained=retrained,
+        retraining_low=low,
+        retraining_high=high,
+        retraining=np.where(retrained < NETWORKS, "", np.where(beyond, "beyond", "within")),
+        networks_needed=np.where(undecided & drawn, table["seeds"] + rng.integers(1, 40, count), np.nan),
+        images_needed=np.where(undecided, 10.0 * rng.integers(7, 400, count), np.nan),
     )
+
+
+def _effects(rng: np.random.Generator, summary: pd.DataFrame, models: pd.DataFrame) -> pd.DataFrame:
+    about = models.set_index("model")
+    rows = summary[(summary["role"] == "model") & (summary["model"] != summary["baseline"])]
+    rows = rows.assign(networks=rows["model"].map(about["networks"]), architecture="cnn")
+    steps = []
+    for (_, scheme), some in rows.groupby(["training", "scheme"], sort=False):
+        tuned = some["model"].map(about["fine_tuned"])
+        if scheme != FINE_TUNED and tuned.all():
+            others = _means(summary, tuned, some)
+            delta = some["delta"].where(some["category"] == "similarity", some["mean"] - others)
+            steps.append(some.assign(step="bits", delta=delta))
+        steps.append(some.assign(step="further training" if scheme == FINE_TUNED else "whole"))
+    keys = ["dataset", "networks", "architecture", "scheme", "training", "step", "method", "metric", "category"]
+    table = pd.concat(steps).groupby([*keys, "mask", "higher_is_better"], sort=False)
+    table = table.agg(seeds=("seed", "nunique"), n=("n", "max"), **{c: (c, "mean") for c in (*_MEAN, "delta", "floor")})
     table = table.reset_index()
-    table.insert(1, "networks", table["scheme"])
-    return _verdicts(rng, table, (table["ci_high"] - table["ci_low"]) / 2 / np.sqrt(table["seeds"]))
+    return _tested(rng, table, (table["ci_high"] - table["ci_low"]) / 2 / np.sqrt(table["seeds"]))
 
 
 def _conditions(rng: np.random.Generator, summary: pd.DataFrame) -> pd.DataFrame:
-    rows = summary[(summary["role"] == "model") & (summary["scheme"] != "fp32")]
-    dropped = ["higher_is_better", "degenerate", "baseline", "margin", "chance", "corrected", "floor", "noise"]
-    some = rows.drop(columns=[*dropped, "ci_low", "ci_high"])
-    return pd.concat(
-        some.assign(condition=condition, n=some["n"] - rng.integers(0, 9, len(some)))
+    rows = summary[(summary["role"] == "model") & (summary["model"] != summary["baseline"])]
+    parts = [
+        rows.assign(condition=condition, n=rows["n"] - rng.integers(0, 9, len(rows)))
         for condition in ("both right", "agree")
-    ).reset_index(drop=True)
+    ]
+    table = pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
+    return table.assign(verdict=table["verdict"].where(table["n"] >= ENOUGH, "too few images"))
 
 
 def _curves(rng: np.random.Generator, about: pd.DataFrame, methods: Sequence[str], samples: int) -> pd.DataFrame:
     steps = np.linspace(0, 1, 15)
     rows = []
     for row in about.itertuples(index=False):
-        worse = 0.06 * list(SCHEMES).index(row.scheme)
         for method, metric in itertools.product((*methods, *CONTROL_METHODS), CURVES):
-            pace = rng.uniform(3, 7) * (1 - worse)
+            pace = rng.uniform(3, 7) * (1 - 2 * _LOSS[row.scheme])
             mean = 0.1 + 0.83 * np.exp(-pace * steps)
             for step, value in zip(steps, mean, strict=True):
                 role = "control" if method in CONTROL_METHODS else "model"
-                rows.append((*row, role, method, metric, step, samples, value, value - 0.04, value + 0.04))
-    columns = [*about.columns, "role", "method", "metric", "step", "n", "mean", "ci_low", "ci_high"]
-    return pd.DataFrame(rows, columns=columns)
+                rows.append((*row, role, method, metric, "network", step, samples, value, value - 0.04, value + 0.04))
+    return pd.DataFrame(rows, columns=COLUMNS["curves"])
 
 
 def _controls(rng: np.random.Generator, summary: pd.DataFrame) -> pd.DataFrame:
     rows = summary[summary["role"] == "model"]
-    kept = ["dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "seed", "role"]
-    rows = rows[[*kept, "method", "metric", "category", "higher_is_better", "n", "mean"]]
-    table = pd.concat(rows.assign(control=control) for control in ("random", "edges", "random weights"))
-    table["difference"] = rng.normal(0.1, 0.1, len(table))
+    similar, own = rows["category"] == "similarity", rows["model"] == rows["baseline"]
+    parts = [rows[~(similar & own)].assign(control=control) for control in CONTROL_METHODS]
+    table = pd.concat([*parts, rows[similar != own].assign(control="random weights")])
+    blind = (table["metric"] == "PointingGame") & (table["control"] == "edges")
+    away = rng.normal(np.where(blind, 0, 0.15), np.where(blind, 0.01, 0.06))
+    table["difference"] = np.where(table["higher_is_better"], away, -away)
     table["control_mean"] = table["mean"] - table["difference"]
     table["ci_low"], table["ci_high"] = table["difference"] - 0.06, table["difference"] + 0.06
-    blind = (table["metric"] == "PointingGame") & (table["control"] == "edges")
-    table["verdict"] = np.where(blind | (table["ci_low"] < 0), "unclear", "better")
-    return table.reset_index(drop=True)
+    table["p_value"] = 2 * norm.sf(1.96 * table["difference"].abs() / 0.06)
+    table["p_adjusted"] = (1.1 * table["p_value"]).clip(upper=1)
+    words = np.where(away > 0, "better", "worse")
+    return table.assign(verdict=np.where(table["p_adjusted"] < LEVEL, words, "unclear")).reset_index(drop=True)
 
 
-def _agreement(rng: np.random.Generator, metrics: Sequence[str]) -> pd.DataFrame:
+def _agreement(rng: np.random.Generator, metrics: Sequence[str], models: int) -> pd.DataFrame:
     pairs = itertools.combinations(metrics, 2)
-    return pd.DataFrame([(a, b, rng.uniform(-0.3, 0.9), 12) for a, b in pairs], columns=["metric", "other", "tau", "n"])
+    rows = [(a, b, rng.uniform(-0.3, 0.9), rng.uniform(0, 0.2), models) for a, b in pairs]
+    return pd.DataFrame(rows, columns=COLUMNS["agreement"])
 
 
 def _robustness(rng: np.random.Generator, methods: Sequence[str]) -> pd.DataFrame:
     values = np.sort(rng.uniform(0.2, 0.7, len(methods)))[::-1]
     return pd.DataFrame(
         {
-            "method": methods,
             "rank": np.arange(1, len(methods) + 1),
+            "method": methods,
+            "scope": "network",
             "corrected": values,
             "ci_low": values - 0.05,
             "ci_high": values + 0.05,
+            "floor": values - 0.1,
+            "degenerate": 0.01,
             "n": 640,
         }
     )
@@ -330,36 +435,109 @@ def _layers(models: pd.DataFrame) -> pd.DataFrame:
     for model in models.itertuples():
         for place, shape in enumerate(shapes):
             ends = place in (0, len(shapes) - 1)
-            bits = 32 if model.scheme == "fp32" else 8 if ends else int(model.weight_bits[0])
+            bits = 32 if model.weight_bits == "32" else 8 if ends else int(model.weight_bits[0])
             weights = int(np.prod([int(part) for part in shape.split("x")]))
-            alpha = np.nan if place == len(shapes) - 1 or model.scheme == "fp32" else 1.5 + 0.3 * place
+            alpha = np.nan if place == len(shapes) - 1 or bits == 32 else 1.5 + 0.3 * place
             macs = weights * (784 if place < 2 else 49) / 1e6
-            layer = (
-                f"layers.{place}",
-                shape,
-                str(bits),
-                str(bits),
-                alpha,
-                weights * bits / 8192,
-                macs,
-                macs * bits * bits,
-            )
+            layer = (f"layers.{place}", shape, bits, bits, alpha, weights * bits / 8192, macs, macs * bits * bits)
             rows.append((model.dataset, model.model, *layer))
-    columns = ["dataset", "model", "layer", "shape", "weight_bits", "activation_bits", "alpha", "kib", "mmacs", "mbops"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=COLUMNS["layers"])
 
 
-def _findings(dataset: str) -> pd.DataFrame:
-    rows = [
-        (
-            "4-bit networks keep their explanations",
-            "supported",
-            "12 of 14 metrics stay within the noise floor at 4 bits.",
-        ),
-        ("2-bit networks explain worse", "mixed", "Faithfulness falls in 5 of 10 methods; localisation does not."),
-        ("Saliency-guided training protects the maps", "unsupported", "No metric differs between the two trainings."),
-    ]
-    return pd.DataFrame([(dataset, *row) for row in rows], columns=["dataset", "claim", "verdict", "text"])
+_WHAT = {
+    "further training": "further training in full precision",
+    "bits": "lower precision",
+    "whole": "lower precision with its further training",
+}
+_UNITS = {"accuracy": ("accuracy", 0.005), "interpretability": ("SD", 0.09), "similarity": ("similarity", SAME_MAPS)}
+_FOUND = {  # how far the difference lies below 0, and half of its interval's width, in margins
+    "supported": (2.0, 0.5),
+    "not shown": (0.5, 2.0),
+    "negligible": (-0.1, 0.5),
+    "contradicted": (-2.0, 0.5),
+    "supported, but within the margin": (0.5, 0.3),
+    "contradicted, but within the margin": (-0.5, 0.3),
+    "too few images": (np.nan, np.nan),
+    "": (np.nan, np.nan),
+}
+
+
+def _questions(models: pd.DataFrame) -> list[tuple[str, str, str, str, str, bool]]:
+    """Return the claims that are asked: claim, step, quantity, group, training, and whether it says "lower"."""
+    questions = []
+    tuned = (models["scheme"] == FINE_TUNED).any()
+    groups = models.drop_duplicates(["networks", "training"])
+    claims = {"interpretability": "lowers interpretability", "similarity": "changes maps more than retraining does"}
+    for step, what in _WHAT.items():
+        mine = groups[(groups["scheme"] != "fp32") & ((groups["scheme"] == FINE_TUNED) == (step == "further training"))]
+        if step == "bits" and not tuned:
+            continue
+        for name, some in mine.groupby("networks", sort=False):
+            trainings = " and ".join(some["training"])
+            questions.append((f"{what} lowers accuracy", step, "accuracy", name, trainings, True))
+        pairs = list(mine[["networks", "training"]].itertuples(index=False, name=None))
+        questions += [(f"{what} {claims[q]}", step, q, *pair, True) for q, pair in itertools.product(claims, pairs)]
+    guided = groups.loc[groups["training"] == "saliency-guided", "networks"]
+    for quantity, says in (("interpretability", "improves interpretability"), ("accuracy", "lowers accuracy")):
+        for name in guided:
+            claim = f"saliency-guided training {says}"
+            questions.append((claim, "whole", quantity, name, "saliency-guided", quantity == "accuracy"))
+    return questions
+
+
+def _findings(models: pd.DataFrame) -> pd.DataFrame:
+    """Return what is found of the claims: all verdicts that there are, in turn."""
+    rows = []
+    seeds = models["seed"].nunique()
+    scope, needed = ("scheme", 7) if seeds >= NETWORKS else ("network", np.nan)
+    for question, verdict in zip(_questions(models), itertools.cycle(_FOUND)):
+        claim, step, quantity, name, training, lower = question
+        unit, margin = _UNITS[quantity]
+        away, half = (margin * part for part in _FOUND[verdict])
+        delta = -away if lower else away
+        unknown = np.isnan(delta)
+        found = Found(delta, delta - half, delta + half, margin, verdict, quantity, lower, needed, 260)
+        words = in_words(found)
+        certain = verdict.startswith(("supported", "contradicted"))
+        likely, unlikely = (0.001, 1.0) if certain else (0.2, 0.8)
+        same = verdict == "negligible" or verdict.endswith("within the margin")
+        claimed, opposite = (unlikely, likely) if verdict.startswith("contradicted") else (likely, unlikely)
+        # No retrained networks are asked where two trainings count together, or similarities are compared with them.
+        judged = not unknown and " and " not in training and not claim.startswith("saliency-guided")
+        judged = judged and not (quantity == "similarity" and scope == "scheme")
+        retraining = "" if not judged else "beyond" if verdict in ("supported", "contradicted") else "within"
+        text = f"{name}, {training}: {words or 'nothing can be said'}."
+        rows.append(
+            {
+                "dataset": models["dataset"].iloc[0],
+                "claim": claim,
+                "step": step,
+                "quantity": quantity,
+                "networks": f"{name}, {training}",
+                "group": name,
+                "training": training,
+                "scope": scope,
+                "seeds": seeds,
+                "unit": unit,
+                "delta": delta,
+                "ci_low": delta - half,
+                "ci_high": delta + half,
+                "p_value": np.nan if unknown else claimed,
+                "p_adjusted": np.nan if unknown else claimed,
+                "p_opposite": np.nan if unknown else opposite,
+                "p_equivalence": np.nan if unknown else 0.001 if same else 0.3,
+                "margin": margin,
+                "verdict": verdict,
+                "retraining_low": -1.5 * margin if judged else np.nan,
+                "retraining_high": 1.5 * margin if judged else np.nan,
+                "retraining": retraining,
+                "without_low": delta - 0.01 if quantity == "interpretability" else np.nan,
+                "without_high": delta + 0.01 if quantity == "interpretability" else np.nan,
+                "words": words,
+                "text": text,
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def _run(
@@ -370,18 +548,24 @@ def _run(
         "command": f"saq-eval compare --dataset {dataset!r} --methods standard --samples {samples} --seed 0",
         "dataset": dataset,
         "headline": [
-            "At 4 bits the maps change no more than retraining with another seed changes them.",
-            "At 2 bits faithfulness is worse in 5 of 10 methods, by 0.06 on average, and accuracy falls by 1.0 points.",
-            "Saliency-guided training makes no difference that these 64 images could show.",
+            "What lower precision by itself does to accuracy: w4a4, standard: within ±0.5 points; w2a2, standard: lower, by "
+            "at least 0.82 points (beyond what retraining does).",
+            "To interpretability: w4a4, standard: undecided: anywhere from −0.1 to +0.3 SD.",
+            "To the maps' likeness, beside that of retrained networks: w4a4, standard: more alike, by at least 17.6 %.",
+            f"This speaks of networks that are trained so, from {models['seed'].nunique()} seeds."
+            if models["seed"].nunique() >= NETWORKS
+            else f"This speaks of these networks alone: it takes {NETWORKS} seeds to speak of a bit width.",
         ],
         "samples": samples,
+        "study": None,
+        "missing": [],
         "test_images": 10000,
         "image_indices": list(range(samples)),
+        "masks": {"kind": "Otsu", "images": samples, "without": 0, "reason": ""},
         "target": "label",
         "seed": 0,
         "batch_size": 64,
         "device": "cpu",
-        "threads": 2,
         "workers": 2,
         "methods": {
             label: {
@@ -413,10 +597,26 @@ def _run(
             for place, (label, family) in enumerate(described)
             if family != "control"
         },
-        "statistics": {"bootstrap_resamples": 2000, "confidence": 0.95},
+        "statistics": {
+            "confidence": 0.95,
+            "level": LEVEL,
+            "fewest_images": ENOUGH,
+            "fewest_networks": NETWORKS,
+            "margin": MARGIN,
+            "same_maps": SAME_MAPS,
+        },
         "models": {
-            row.model: {"role": "model", "weights_sha256": f"{place:064x}", "baseline": row.baseline}
+            row.model: {
+                "role": "model",
+                "weights_sha256": f"{place:064x}",
+                "baseline": row.baseline,
+                "fine_tuned": row.fine_tuned or None,
+            }
             for place, row in enumerate(models.itertuples())
+        },
+        "retrained": {
+            name: {f"{name}-s{seed}": f"{100 + seed:064x}" for seed in range(1, 5)}
+            for name in dict.fromkeys(models["baseline"])
         },
         "maps": {"kept": False, "computed": 168, "read": 0},
         "versions": {"python": "3.11.7", "saq_eval": "0.1.0", "torch": "2.13.0", "plotly": "7.1.0"},
@@ -427,6 +627,7 @@ def _run(
 def _gallery(
     rng: np.random.Generator,
     models: Sequence[str],
+    baselines: set[str],
     methods: Sequence[str],
     class_names: Sequence[str],
     count: int,
@@ -446,7 +647,7 @@ def _gallery(
         shapes = np.stack([blob(*(centre + rng.normal(0, 0.06, 2)), 0.03) for centre in centres])
         maps[model, method] = ((shapes + noise) * (images[:, 0] > 0.1)).astype(np.float32)
         ssim[model, method] = np.clip(rng.normal(0.5, 0.2, count), -1, 1)
-        if "fp32" in model:
+        if model in baselines:
             ssim[model, method] = np.ones(count)
     maps[models[-1], methods[0]][0] = 0
     ssim[models[-1], methods[0]][0] = np.nan

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from saq_eval.reporting.names import short
+from saq_eval.steps import STEPS
 from tests.reporting.fake_run import HOSTILE
 
 
@@ -67,7 +69,7 @@ def background(page) -> str:
 def test_sections_stand_in_order(page):
     order = ["finding", "tradeoff", "effects", "verdicts", "curves", "gallery", "networks", "trust", "method"]
     assert page.evaluate("[...document.querySelectorAll('main > section')].map((part) => part.id)") == order
-    assert page.locator(".headline li").count() == 3
+    assert page.locator(".headline li").count() == 4
     assert page.locator(".plot .main-svg").count() >= 4
 
 
@@ -103,7 +105,7 @@ def test_a_table_is_exported(page):
         page.locator(".dt-container", has=page.locator("#table-models")).get_by_text("CSV").click()
     assert download.value.suggested_filename == "models.csv"
     lines = download.value.path().read_text(encoding="utf-8-sig").splitlines()
-    assert len(lines) == 9 and lines[0].startswith('"network","scheme"')
+    assert len(lines) == 11 and lines[0].startswith('"network","scheme"')
 
 
 def test_a_menu_changes_the_chart(page):
@@ -116,6 +118,32 @@ def test_a_menu_changes_the_chart(page):
     menu.select_option(label="faithfulness: PixelFlipping")
     low, high = page.evaluate(f"{drawn}.yaxis.range")
     assert low > high, "lower is better, so the axis runs down"
+
+
+def test_the_matrix_menu_has_the_steps_as_groups(page):
+    menu = page.locator("#menu-verdict_matrix")
+    labels = menu.locator("optgroup").evaluate_all("(groups) => groups.map((group) => group.label)")
+    assert labels == [f"{step}, against {what}" for step, what in STEPS.items()]
+    assert menu.locator("optgroup").first.locator("option").count() == 5  # all methods, and four
+    shown = "document.getElementById('plot-verdict_matrix').data[0]"
+    for label, group in zip(labels, (["w8a8", "w4a4", "w2a2"], ["fp32-ft"], ["w8a8", "w4a4", "w2a2"]), strict=True):
+        menu.select_option(label=f"{label}: all methods")
+        names = page.evaluate(f"{shown}.y.filter((_, place) => {shown}.text[place].some((text) => text))")
+        assert names == [f"{name}, {training}" for training in ("standard", "saliency-guided") for name in group]
+    menu.select_option(index=0)
+
+
+def test_the_effects_menu_shows_the_step_beside_margin_and_band(page):
+    menu = page.locator("#menu-effects")
+    drawn = "document.getElementById('plot-effects')"
+    named = page.locator("#plot-effects .legendtext").all_text_contents()
+    assert named.count("margin") == named.count("retraining band") == 1
+    assert page.evaluate(f"{drawn}._fullLayout.yaxis._length") >= 4 * 24, "the legend leaves the rows too little room"
+    for step, bars in (("bits", [0, 4, 4, 4]), ("further training", [4, 0, 0, 0])):
+        menu.select_option(label=f"{step}: faithfulness: PixelFlipping")
+        for name in ("margin", "retraining band"):
+            those = f"{drawn}.data.filter((trace) => trace.type === 'bar' && trace.name === '{name}')"
+            assert page.evaluate(f"{those}.map((trace) => trace.x.length)") == bars
 
 
 def test_a_chart_tells_values_and_zooms(page):
@@ -149,7 +177,7 @@ def test_the_reader_picks_images_and_methods(page):
     images = page.locator("#gallery-images input")
     assert images.count() == 2
     maps = page.locator("#gallery-maps")
-    assert maps.locator("tbody tr").count() == 6 and maps.locator("tbody td").count() == 6 * 8
+    assert maps.locator("tbody tr").count() == 6 and maps.locator("tbody td").count() == 6 * 10
     first = page.locator("#gallery-status").inner_text()
     images.first.focus()
     page.keyboard.press("ArrowRight")
@@ -157,7 +185,7 @@ def test_the_reader_picks_images_and_methods(page):
     page.locator("#gallery-method").select_option(label="lrp")
     assert maps.locator("tbody tr").count() == 1
     canvas = maps.locator("tbody canvas").nth(1)
-    assert canvas.get_attribute("aria-label").startswith("lrp map of cnn-w8a8, SSIM ")
+    assert canvas.get_attribute("aria-label").startswith("lrp map of cnn-fp32-ft, SSIM ")
     assert maps.locator("tbody td small").nth(1).inner_text() in canvas.get_attribute("aria-label")
 
 
@@ -241,7 +269,10 @@ def test_hostile_names_are_text_everywhere(chromium, hostile_folder):
         names = column(page, "table-models", "network")
         assert names[0] == HOSTILE[0] and names[4] == HOSTILE[4]
         assert "\u202e" not in page.locator("main").inner_text()
-        assert HOSTILE[1] in page.locator("#plot-verdict_matrix .ytick").all_text_contents()
+        groups = page.locator("#plot-verdict_matrix .ytick").all_text_contents()
+        assert short(f"{HOSTILE[1]}, standard", 32) in groups
+        titles = page.locator("#plot-effects .annotation-text").all_text_contents()
+        assert HOSTILE[1] in titles
         with page.expect_download() as download:
             page.locator(".dt-container", has=page.locator("#table-models")).get_by_text("CSV").click()
         exported = download.value.path().read_text(encoding="utf-8-sig")
@@ -251,7 +282,7 @@ def test_hostile_names_are_text_everywhere(chromium, hostile_folder):
 def test_without_script_tables_are_read_and_charts_told(chromium, report):
     with opened(chromium, report, java_script_enabled=False) as page:
         assert page.locator("#table-models").is_visible()
-        assert page.locator("#table-models tbody tr").count() == 8
+        assert page.locator("#table-models tbody tr").count() == 10
         assert not page.locator("#theme").is_visible() and not page.locator("#gallery-group").is_visible()
         assert page.locator("#tradeoff .without-script").inner_text().startswith("The chart needs")
         page.locator("#folded-verdicts > summary").click()

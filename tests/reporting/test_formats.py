@@ -1,3 +1,4 @@
+import html
 import json
 import re
 import shutil
@@ -7,8 +8,10 @@ import pandas as pd
 import pytest
 
 from saq_eval.errors import SaqEvalError
-from saq_eval.reporting import write_report
+from saq_eval.reporting import figures, write_report
 from saq_eval.reporting.formats import as_latex, as_markdown, check_formats, latex, markdown, write_formats
+from saq_eval.reporting.verdicts import VERDICTS
+from saq_eval.steps import STEPS
 from tests.reporting.fake_run import HOSTILE, fake_run
 
 
@@ -32,13 +35,37 @@ def test_markdown_says_the_finding_and_the_verdicts(result):
     tables, run, _ = result
     text = markdown(tables, run)
     for sentence in run["headline"]:
-        assert sentence in text
+        assert sentence in html.unescape(text)
     assert re.search(r"^\| cnn-w2a2 \| 9\d\.\d\d \| [+-]\d\.\d\d \| 39\.7 \| 67 \|$", text, re.MULTILINE)
-    assert len([line for line in text.splitlines() if line.startswith("| cnn-w2a2 |")]) == 2
+    assert len([line for line in text.splitlines() if line.startswith("| cnn-w2a2 |")]) == 1
+
+
+def test_markdown_has_a_row_for_each_group_of_networks_in_the_main_step(result):
+    tables, run, _ = result
+    text = markdown(tables, run)
+    table = figures.verdict_table(tables).query("method == '' and step == 'bits'")
+    for name, cells in table.groupby("networks"):
+        shown = " | ".join(f"{VERDICTS[cell.verdict].sign} {cell.delta:+.3f}" for cell in cells.itertuples())
+        assert f"| {name} | {shown} |" in text.splitlines()
+    assert "| fp32-ft, " not in text, "it takes another step"
+    assert f"Mean difference to {STEPS['bits']}, over attribution methods" in text
+    for word, look in VERDICTS.items():
+        assert (f"{look.sign} {word}" in text) == (word in set(table["verdict"]))
+
+
+def test_markdown_shows_the_whole_step_where_there_is_no_other():
+    tables, run, _ = fake_run(schemes=("fp32", "w4a4"), methods=("lrp",), metrics=("PixelFlipping",), gallery=1)
+    text = markdown(tables, run)
+    assert f"Mean difference to {STEPS['whole']}, " in text and "| w4a4, standard | " in text
+
+
+def test_markdown_of_a_baseline_alone(alone):
+    text = markdown(alone.tables, alone.run)
+    assert "| cnn-fp32 |" in text and text.endswith("\n\n10 test images, seed 0.\n")
 
 
 def test_markdown_fits_a_comment():
-    tables, run, _ = fake_run(samples=2, seeds=range(40), gallery=1, methods=("saliency",))
+    tables, run, _ = fake_run(samples=2, seeds=range(48), gallery=1, methods=("saliency",))
     text = markdown(tables, run)
     assert len(text) < 65_536 and " more |" in text
 
@@ -53,14 +80,24 @@ def test_markdown_shows_hostile_names_as_they_are(hostile):
     assert as_markdown("+0.00 to +1") == "&#43;0.00 to +1"  # where a line begins with it, it would be a list's
 
 
-def test_latex_is_a_table_for_each_metric_and_training(result):
+def test_latex_is_a_table_for_each_metric_training_and_step(result):
     tables, _, _ = result
     text = latex(tables["effects"])
-    assert text.count(r"\begin{table}") == 5 * 2 == text.count(r"\bottomrule")
+    assert text.count(r"\begin{table}") == 5 * 2 * 3 == text.count(r"\bottomrule")
+    for step in STEPS.values():
+        assert text.count(f"better than {as_latex(step)}, beyond chance") == 5 * 2
     row = tables["effects"].iloc[0]
     assert f"${row['mean']:.3f} \\pm {(row['ci_high'] - row['ci_low']) / 2:.3f}" in text
-    worse = tables["effects"].query("verdict == 'worse'").iloc[0]
-    assert f"${worse['mean']:.3f} \\pm {(worse['ci_high'] - worse['ci_low']) / 2:.3f}^{{\\downarrow}}$" in text
+    marks = {
+        "worse": r"^{\downarrow}",
+        "better": r"^{\uparrow}",
+        "worse, but within the margin": r"^{\downarrow\approx}",
+        "negligible": r"^{\approx}",
+        "undecided": "",
+    }
+    for verdict, mark in marks.items():
+        row = tables["effects"][tables["effects"]["verdict"] == verdict].iloc[0]
+        assert f"${row['mean']:.3f} \\pm {(row['ci_high'] - row['ci_low']) / 2:.3f}{mark}$" in text
 
 
 def test_latex_has_a_column_for_each_group_of_networks(result):
@@ -68,7 +105,8 @@ def test_latex_has_a_column_for_each_group_of_networks(result):
     effects = result[0]["effects"]
     other = effects[effects["scheme"] == "w4a4"].assign(networks="w4a4 (cnn-w4a4-calibrated)", mean=0.123)
     text = latex(pd.concat([effects, other]))
-    assert text.count("w4a4 (cnn{-}w4a4{-}calibrated)") == text.count(r"\begin{table}")
+    steps = other["step"].nunique()
+    assert steps == 2 and text.count("w4a4 (cnn{-}w4a4{-}calibrated)") == 5 * 2 * steps
     assert text.count("$0.123") == len(other) and len(latex(effects).split("$")) < len(text.split("$"))
 
 

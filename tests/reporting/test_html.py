@@ -7,8 +7,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from saq_eval.reporting import html, render
+from saq_eval.reporting import render
 from saq_eval.reporting.html import data_element, fitted, with_distinct_datasets
+from saq_eval.reporting.verdicts import VERDICTS
 from tests.reporting.conftest import ROOT
 from tests.reporting.fake_run import HOSTILE, fake_run, hostile_run
 
@@ -93,9 +94,9 @@ def test_every_row_is_there(result, page):
             *(len(tables[name]) for name in ("models", "layers", "effects", "robustness", "agreement", "findings")),
             len(tables["summary"].query("role == 'model'")),
             len(tables["conditions"]) // 2,
-            8 + 8 * 4 + 6 * 1,  # accuracy against all and five metrics, baselines without similarity
-            6 * 5,  # verdicts
-            8 * 2,  # curves
+            10 + 10 * 4 + 8 * 1,  # accuracy against all and five metrics, baselines without similarity
+            7 * 2 * 5,  # verdicts: further training of one scheme, and the two other steps of three; in two trainings
+            10 * 2,  # curves
             3 * 5,  # controls
         )
     )
@@ -104,11 +105,13 @@ def test_every_row_is_there(result, page):
 def test_hostile_names_are_text(hostile):
     page = render([hostile])
     outline = Outline(page)
-    plain = Outline(render([hostile_run(names={}, dataset="plain", class_names=[f"c{place}" for place in range(10)])]))
+    plain = Outline(
+        render([hostile_run(names={}, groups={}, dataset="plain", class_names=[f"c{place}" for place in range(10)])])
+    )
     assert [tag for tag, _ in outline.tags] == [tag for tag, _ in plain.tags]
     assert not set(page) & {"\u202e", "\u200f", "\u2067"}
     text = " ".join(outline.texts)
-    assert HOSTILE[0] in text and HOSTILE[4] in text
+    assert HOSTILE[0] in text and HOSTILE[4] in text and HOSTILE[6] in text
     galleries = json.loads(outline.scripts["galleries"])
     assert galleries[0]["models"][0]["name"] == HOSTILE[0]
 
@@ -157,16 +160,48 @@ print(size, time.perf_counter() - start, peak_memory())
     assert size < 5 * 2**20 and seconds < 60 and memory < 2**30
 
 
-def test_only_baselines(result):
-    tables, run, gallery = result
-    few = {
-        name: table[table["scheme"] == "fp32"] if "scheme" in table else table
-        for name, table in tables.items()
-        if name not in ("findings", "conditions")
+def test_only_baselines(alone):
+    page = render([(alone.tables, alone.run, alone.gallery.first(0))])
+    assert "kept no images" in page and alone.run["headline"][0] in page
+    ids = {attributes.get("id") for _, attributes in Outline(page).tags}
+    assert {"table-models", "table-controls", "table-effects"} < ids and not ids & {
+        "table-findings",
+        "table-conditions",
     }
-    few["curves"] = few["curves"].iloc[:0]
-    page = render([(few, run, gallery.first(0))])
-    assert "kept no images" in page and html.COLOUR_MAP
+
+
+def test_a_real_comparison_is_drawn(real):
+    page = render([(real.tables, real.run, real.gallery)])
+    text = " ".join(Outline(page).texts)
+    for sentence in real.run["headline"]:
+        assert sentence in text
+    assert len(re.findall("<th scope=row", page)) > 50
+
+
+def test_every_verdict_has_a_class_that_is_styled(result, page):
+    """A class is one word, whatever commas its verdict has."""
+    styles = page.partition("</style>")[0]
+    used = {attributes.get("class", "") for tag, attributes in Outline(page).tags if tag == "td"}
+    for word, look in VERDICTS.items():
+        name = word.replace(", ", "-").replace(" ", "-")
+        assert re.search(rf"\.data td\.{name} {{[^}}]*background: {look.colour}", styles)
+        assert f'<span class="verdict {name}">{look.sign} {word}</span>' in page
+    for table in ("effects", "findings", "summary"):
+        given = result[0][table]
+        given = given[given["role"] == "model"] if "role" in given else given
+        assert {word.replace(", ", "-").replace(" ", "-") for word in given["verdict"] if word} <= used
+    assert re.search(r"\.data td\.supported-but-within-the-margin\W", styles)
+
+
+def test_the_findings_say_what_the_data_say(result, page):
+    text = Outline(page).texts
+    for row in result[0]["findings"].itertuples():
+        assert row.claim in text and row.networks in text and (row.words in text or not row.words)
+
+
+def test_seeds_speak_of_the_scheme(over_seeds):
+    text = " ".join(Outline(render([over_seeds])).texts)
+    assert "3 seeds" in text and "nan" not in text.split()
 
 
 def test_a_gallery_without_images(result):

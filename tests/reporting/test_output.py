@@ -30,9 +30,10 @@ NAMES = [
 ]
 
 
-def test_a_written_run_is_read_back(result, folder):
-    tables, run, gallery = result
-    read, record, pictures = read_run(folder)
+@pytest.mark.parametrize(("made", "written"), [("result", "folder"), ("hostile", "hostile_folder")])
+def test_a_written_run_is_read_back(request, made, written):
+    tables, run, gallery = request.getfixturevalue(made)
+    read, record, pictures = read_run(request.getfixturevalue(written))
     assert set(read) == set(tables) == set(TABLES)
     for name, table in tables.items():
         pd.testing.assert_frame_equal(read[name], table.reset_index(drop=True), check_dtype=False, rtol=1e-6)
@@ -76,6 +77,24 @@ def test_no_cell_is_a_formula(tmp_path):
     assert len(rows) == 1 + len(NAMES)
     for name, number in rows[1:]:
         assert not name.startswith(("=", "+", "-", "@", "\t", "\r")) and number == "-1.5"
+
+
+def test_no_cell_of_a_result_is_a_formula(hostile_folder):
+    """Names of networks stand in more than one column, and in the names of their groups."""
+    for name in TABLES:
+        with open(hostile_folder / f"{name}.csv", encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                for column, cell in row.items():
+                    assert not cell.startswith(("=", "+", "@", "\t", "\r")), (name, column)
+                    assert not cell.startswith("-") or float(cell) <= 0, (name, column)
+
+
+def test_a_real_comparison_is_read_back(real, tmp_path):
+    real.write(tmp_path)
+    tables, run, _ = read_run(tmp_path)
+    for name, table in real.tables.items():
+        pd.testing.assert_frame_equal(tables[name], table, check_dtype=False, rtol=1e-6)
+    assert run["headline"] == real.run["headline"]
 
 
 def test_a_folder_whose_name_is_no_text_can_be_written(result, tmp_path):

@@ -41,8 +41,44 @@ def test_controls_are_counted(result):
     frame = result[0]["controls"]
     counted = tables.told_apart(frame).set_index(["metric", "control"])
     cell = counted.loc[("PointingGame", "edges")]
-    assert cell["cells"] == 8 * 4 == cell["better"] + cell["worse"] + cell["unclear"]
+    assert cell["cells"] == 10 * 4 == cell["better"] + cell["worse"] + cell["unclear"]
     assert cell["tells"] == "no" and counted.loc[("SSIM", "random"), "tells"] == "yes"
+    # Maps by random weights are judged as a baseline's, but for similarity, which baselines have none of.
+    assert counted.loc[("PointingGame", "random weights"), "cells"] == 2 * 4
+    assert counted.loc[("SSIM", "random weights"), "cells"] == 8 * 4
+
+
+def test_effects_say_step_scope_and_retraining(over_seeds):
+    frame = over_seeds[0]["effects"]
+    table = tables.effects(over_seeds[0])
+    keys = [column.key for column in table.columns]
+    assert keys[:5] == ["networks", "training", "step", "method", "metric"] and len(set(keys)) == len(keys)
+    for cells, row in zip(table.rows, frame.itertuples(), strict=True):
+        told = dict(zip(keys, cells, strict=True))
+        for key in ("step", "scope", "retraining", "verdict"):
+            assert told[key] == getattr(row, key)
+        low = "" if np.isnan(row.retraining_low) else format(row.retraining_low, "+.3g")
+        needed = "" if np.isnan(row.networks_needed) else str(int(row.networks_needed))
+        assert (told["retraining_low"], told["networks_needed"], told["seeds"]) == (low, needed, "3")
+    assert {"", "beyond", "within"} == set(frame["retraining"]) and frame["networks_needed"].notna().any()
+
+
+def test_verdicts_are_those_of_groups_by_step(result):
+    table = tables.verdicts(result[0])
+    keys = [column.key for column in table.columns]
+    assert keys == ["networks", "step", "metric", "category", "verdict", "scope", "delta", "share", "beyond"]
+    assert len(table.rows) == 7 * 2 * 5 and table.source == "effects.csv"
+    assert {row[1] for row in table.rows} == {"bits", "further training", "whole"}
+    assert {row[5] for row in table.rows} == {"network"}
+    assert all(0 <= int(row[8]) <= 4 and row[7].endswith(" of 4") for row in table.rows)
+
+
+def test_findings_say_what_the_data_say(result):
+    frame = result[0]["findings"]
+    table = tables.findings(result[0])
+    places = [[column.key for column in table.columns].index(key) for key in ("claim", "networks", "verdict", "words")]
+    shown = [tuple(row[place] for place in places) for row in table.rows]
+    assert shown == list(frame[["claim", "networks", "verdict", "words"]].itertuples(index=False, name=None))
 
 
 def test_every_table_of_the_page_is_made(result):

@@ -1,9 +1,11 @@
 import itertools
+from typing import get_args
 
 import pytest
 
 from saq_eval.reporting.figures import looks
-from saq_eval.reporting.verdicts import VERDICTS, majority
+from saq_eval.reporting.verdicts import SIMILARITY_MEANINGS, VERDICTS, majority
+from saq_eval.statistics import Verdict
 
 
 @pytest.mark.parametrize(
@@ -13,10 +15,11 @@ from saq_eval.reporting.verdicts import VERDICTS, majority
         (["", ""], ("", 0, 0)),
         (["worse"], ("worse", 1, 1)),
         (["worse", "worse", "better"], ("worse", 2, 3)),
-        (["worse", "worse", "better", "no evidence"], ("worse", 2, 4)),
+        (["worse", "worse", "better", "undecided"], ("worse", 2, 4)),
         (["worse", "worse", "better", "better"], ("mixed", 2, 4)),
-        (["worse", "better", "no evidence"], ("mixed", 1, 3)),
-        (["equivalent", "", "equivalent"], ("equivalent", 2, 2)),
+        (["worse", "better", "undecided"], ("mixed", 1, 3)),
+        (["worse", "worse, but within the margin", "undecided"], ("mixed", 1, 3)),
+        (["negligible", "", "negligible"], ("negligible", 2, 2)),
     ],
 )
 def test_majority(verdicts, expected):
@@ -37,6 +40,21 @@ def contrast(one: str, other: str) -> float:
 def test_dark_text_is_read_on_every_verdict():
     assert all(contrast(look.colour, "#14171a") >= 7 for look in VERDICTS.values())
     assert len({look.sign for look in VERDICTS.values()}) == len(VERDICTS)
+    assert len({look.colour for look in VERDICTS.values()}) == len(VERDICTS)
+
+
+def test_every_verdict_has_looks():
+    assert set(VERDICTS) == set(get_args(Verdict)) - {""} | {"mixed"}
+    assert set(SIMILARITY_MEANINGS) < set(VERDICTS)
+
+
+@pytest.mark.parametrize("plain", ["worse", "better"])
+def test_a_difference_within_the_margin_is_a_paler_shade_on_which_dark_text_is_read(plain):
+    within, full = VERDICTS[f"{plain}, but within the margin"], VERDICTS[plain]
+    assert contrast(within.colour, "#14171a") >= 7
+    assert luminance(within.colour) > luminance(full.colour)
+    shades = [[int(look.colour[place : place + 2], 16) for place in (1, 3, 5)] for look in (within, full)]
+    assert sorted(range(3), key=shades[0].__getitem__) == sorted(range(3), key=shades[1].__getitem__), "of one hue"
 
 
 def test_schemes_are_seen_on_both_grounds():
@@ -64,7 +82,9 @@ def lab(colour: str, matrix) -> list[float]:
 @pytest.mark.parametrize("blindness", _BLINDNESS)
 def test_verdicts_that_oppose_each_other_are_told_apart_by_the_colour_blind(blindness):
     matrix = _BLINDNESS[blindness]
-    pairs = itertools.combinations(("worse", "better", "no evidence"), 2)
+    pairs = list(itertools.combinations(("worse", "better", "undecided"), 2))
+    pairs += [(word, f"{word}, but within the margin") for word in ("worse", "better")]
+    pairs.append(tuple(f"{word}, but within the margin" for word in ("worse", "better")))
     for one, other in pairs:
         distance = (
             sum(

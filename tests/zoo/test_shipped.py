@@ -18,14 +18,15 @@ STUDY = load_study("paper")
 def test_the_zoo_holds_the_study(dataset):
     found = {card.name: card for card, _ in find_models(dataset)}
     planned = {model.name: model for model in STUDY.plan(dataset)}
-    assert len(planned) == 36 and found.keys() == planned.keys()
+    assert len(planned) == (42 if dataset == "planted" else 62) and found.keys() == planned.keys()
     for name, card in found.items():
         assert planned[name].differences(card) == []
         assert len(card.history) == card.recipe.epochs
         if card.parent:
             parent = found[card.parent]
-            assert parent.scheme.is_full_precision and card.parent_sha256 == parent.training_form_sha256
+            assert not parent.scheme.starts_from_parent and card.parent_sha256 == parent.training_form_sha256
             assert (parent.seed, parent.training) == (card.seed, card.training)
+        assert (card.training_form_sha256 is None) == card.scheme.starts_from_parent
         assert card.scheme.ends.weight_bits == (32 if card.scheme.is_full_precision else 8)
 
 
@@ -35,7 +36,7 @@ def test_no_pickle_and_no_large_file():
 
 
 def test_the_whole_zoo_is_small():
-    assert sum(file.stat().st_size for file in BUILTIN.rglob("*")) < 40 * 2**20
+    assert sum(file.stat().st_size for file in BUILTIN.rglob("*")) < 80 * 2**20
 
 
 @pytest.mark.parametrize("name", [model.name for model in STUDY.plan("digits")])
@@ -59,7 +60,7 @@ def mean_accuracies(dataset, suffix=""):
     """Per cent, by scheme, over the seeds."""
     at = {card.name: 100 * card.test_accuracy for card, _ in find_models(dataset)}
     return {
-        scheme: statistics.fmean(at[default_name("cnn", scheme, seed, bool(suffix))] for seed in STUDY.seeds)
+        scheme: statistics.fmean(at[default_name("cnn", scheme, seed, bool(suffix))] for seed in (0, 1, 2))
         for scheme in STUDY.schemes
     }
 
