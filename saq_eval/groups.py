@@ -132,4 +132,4 @@ def retrained_means(own: dict[str, float], others: dict[str, float]) -> np.ndarr
         only = next(iter(own.values()))
         return np.array([value - only for name, value in others.items() if name not in own] or [np.nan])
     every = np.array(list((others | own).values()))
-    return every - np.nanmean(list(own.values()))
+    return every - statistics.defined_mean(np.array(list(own.values())))

@@ -246,9 +246,8 @@ class Tables:
             step = Step("whole", {0: (subject, self._grid.by_name[subject.baseline])})
             each = self._compared(step, method, metric)
             if subject.is_baseline:
-                each = replace(
-                    each, differences=np.where(np.isnan(scores), np.nan, 0.0)[None], reach=0.0, similar=False
-                )
+                nothing = np.where(np.isnan(scores), np.nan, 0.0)[None]  # whatever the images, it is itself
+                each = replace(each, differences=nothing, distance=nothing * np.nan, reach=0.0, similar=False)
             compared.append(each)
             family.append(None if subject.is_baseline else row["role"])
         mean, low, high = statistics.intervals(np.stack(values))

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from saq_eval.errors import unknown_name
-from saq_eval.reporting.figures import main_step, verdict_table
+from saq_eval.reporting.figures import first_step, verdict_table
 from saq_eval.reporting.names import short, visible
 from saq_eval.reporting.verdicts import VERDICTS
 from saq_eval.steps import STEPS
@@ -88,23 +88,24 @@ def markdown(tables: Tables, run: dict[str, Any]) -> str:
         for row in tables["models"].itertuples()
     ]
     verdicts = verdict_table(tables)
-    verdicts = verdicts[(verdicts["method"] == "") & (verdicts["step"] == main_step(verdicts))]
+    verdicts = first_step(verdicts[verdicts["method"] == ""])
     metrics = list(dict.fromkeys(verdicts["metric"]))
     cells = {
         (row.networks, row.metric): f"{VERDICTS[row.verdict].sign} {row.delta:+.3f}" for row in verdicts.itertuples()
     }
     matrix = [
-        (as_markdown(short(networks)), *(cells.get((networks, metric), "") for metric in metrics))
-        for networks in dict.fromkeys(verdicts["networks"])
+        (as_markdown(f"{short(networks)} ({step})"), *(cells.get((networks, metric), "") for metric in metrics))
+        for networks, step in dict.fromkeys(zip(verdicts["networks"], verdicts["step"], strict=True))
     ]
+    against = "; ".join(f"{step}: {text}" for step, text in STEPS.items() if step in set(verdicts["step"]))
     legend = ", ".join(f"{look.sign} {word}" for word, look in VERDICTS.items() if word in set(verdicts["verdict"]))
     parts = [
         f"### {as_markdown(short(run['dataset']))}: explanations under quantization",
         "\n".join(f"{place}. {as_markdown(text)}" for place, text in enumerate(run["headline"], start=1)),
         _pipes(("network", "accuracy %", "Δ points", "KiB", "surrogate gap %"), models),
         *([_pipes(("networks", *(as_markdown(short(metric)) for metric in metrics)), matrix)] if matrix else []),
-        f"Mean difference to {as_markdown(STEPS[main_step(verdicts)])}, over attribution methods, and what at least half of "
-        f"them say: {legend}. "
+        f"Mean difference over attribution methods, and what at least half of them say: {legend}. Compared with, by step: "
+        f"{as_markdown(against)}. "
         f"{run['samples']} test images, seed {run['seed']}."
         if matrix
         else f"{run['samples']} test images, seed {run['seed']}.",

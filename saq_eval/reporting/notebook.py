@@ -40,11 +40,11 @@ class Plots:
         return figures.tradeoff(self.tables)
 
     def effects(self) -> go.Figure:
-        """Draw what each bit width does, per metric, against the noise floor."""
+        """Draw what each bit width does, step by step and per metric, beside the margin and what retraining does."""
         return figures.effects(self.tables)
 
     def verdict_matrix(self) -> go.Figure:
-        """Draw the verdicts, networks by metrics."""
+        """Draw the verdicts, groups of networks by metrics."""
         return figures.verdict_matrix(self.tables)
 
     def curves(self) -> go.Figure:

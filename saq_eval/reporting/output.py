@@ -31,7 +31,8 @@ _BOOLEAN = {"higher_is_better"}
 _TEXT = {
     *("dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "role", "method", "metric"),
     *("category", "baseline", "verdict", "condition", "control", "other", "layer", "shape", "claim", "text"),
-    *("networks", "unit", "architecture", "first_last_bits", "mask"),
+    *("networks", "unit", "architecture", "first_last_bits", "mask", "scope", "fine_tuned", "retraining"),
+    *("quantity", "group", "words"),
 }
 # A spreadsheet takes a cell that begins like this for a formula; an apostrophe before it makes it text.
 _FORMULA = re.compile(r"'*[=+\-@＝＋－＠\t\r\n]")
@@ -112,11 +113,13 @@ def read_run(folder: Path) -> Run:
     for name in ("summary", "effects", "models", "layers", "curves"):
         if name not in tables:
             raise SaqEvalError(f"{folder} holds no finished comparison: there is no {name}.csv")
-    for name in ("effects", "models"):
-        if "networks" not in tables[name]:
-            raise SaqEvalError(
-                f"{folder} was written by an earlier version: its {name}.csv does not tell networks apart"
-            )
+    for name, column, what in (
+        ("effects", "networks", "networks"),
+        ("models", "networks", "networks"),
+        ("effects", "step", "steps"),
+    ):
+        if column not in tables[name]:
+            raise SaqEvalError(f"{folder} was written by an earlier version: its {name}.csv does not tell {what} apart")
     lacking = [key for key in _RECORDED if not isinstance(run, dict) or key not in run]
     if lacking:
         raise SaqEvalError(f"{folder} holds no finished comparison: its {RECORD} does not say {', '.join(lacking)}")
@@ -181,6 +184,8 @@ def read_csv(path: Path) -> pd.DataFrame:
     """Read a table that `write_csv` wrote; a network may be named "NA"."""
     columns = pd.read_csv(path, nrows=0, encoding="utf-8").columns
     texts = _TEXT & set(columns)
+    if "layer" in texts:
+        texts -= {"weight_bits", "activation_bits"}  # a layer has one bit width each, a network may have several
     types = dict.fromkeys(texts, str) | dict.fromkeys(_BOOLEAN & set(columns), bool)
     numbers = {column: [""] for column in columns if column not in types}
     table = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=numbers, encoding="utf-8")

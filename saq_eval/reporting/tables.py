@@ -12,7 +12,7 @@ from saq_eval.reporting.figures import tradeoff_table, verdict_table
 from saq_eval.reporting.names import visible
 from saq_eval.reporting.verdicts import VERDICTS
 
-ROWS = 2000  # a table's first rows stand in the page; a browser gets slow beyond, and the CSV file has them all
+ROWS = 1500  # a table's first rows stand in the page; a browser gets slow beyond, and the CSV file has them all
 
 Tables = dict[str, pd.DataFrame]
 

@@ -239,11 +239,15 @@ def test_a_cell_says_its_scope_and_how_often_it_is_beyond_retraining(result):
         assert (said in text) == (cell["category"] != "similarity")
 
 
-def test_the_main_step_is_what_bits_do_where_that_is_known(result):
+def test_each_groups_first_step_is_what_bits_do_where_that_is_known(result):
     table = figures.verdict_table(result[0])
-    assert figures.main_step(table) == "bits"
-    assert figures.main_step(table[table["step"] != "bits"]) in STEPS
-    assert figures.main_step(table[table["step"] == "whole"]) == "whole" == figures.main_step(table.iloc[:0])
+    first = figures.first_step(table).groupby("networks")["step"].agg(set)
+    assert {name: steps for name, steps in first.items() if "ft" not in name} == {
+        name: {"bits"} for name in first.index if "ft" not in name
+    }
+    assert all(first[name] == {"further training"} for name in first.index if "ft" in name)
+    whole = figures.first_step(table[table["step"] != "bits"])
+    assert set(whole["step"]) == {"whole", "further training"} and figures.first_step(table.iloc[:0]).empty
 
 
 def test_curves_have_bands(result):

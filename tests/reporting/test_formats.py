@@ -40,15 +40,15 @@ def test_markdown_says_the_finding_and_the_verdicts(result):
     assert len([line for line in text.splitlines() if line.startswith("| cnn-w2a2 |")]) == 1
 
 
-def test_markdown_has_a_row_for_each_group_of_networks_in_the_main_step(result):
+def test_markdown_has_a_row_for_each_group_of_networks_in_its_first_step(result):
     tables, run, _ = result
     text = markdown(tables, run)
-    table = figures.verdict_table(tables).query("method == '' and step == 'bits'")
-    for name, cells in table.groupby("networks"):
+    table = figures.first_step(figures.verdict_table(tables).query("method == ''"))
+    assert set(table["step"]) == {"bits", "further training"}
+    for (name, step), cells in table.groupby(["networks", "step"]):
         shown = " | ".join(f"{VERDICTS[cell.verdict].sign} {cell.delta:+.3f}" for cell in cells.itertuples())
-        assert f"| {name} | {shown} |" in text.splitlines()
-    assert "| fp32-ft, " not in text, "it takes another step"
-    assert f"Mean difference to {STEPS['bits']}, over attribution methods" in text
+        assert f"| {name} ({step}) | {shown} |" in text.splitlines()
+    assert f"bits: {STEPS['bits']}; further training: {STEPS['further training']}. " in text
     for word, look in VERDICTS.items():
         assert (f"{look.sign} {word}" in text) == (word in set(table["verdict"]))
 
@@ -56,7 +56,7 @@ def test_markdown_has_a_row_for_each_group_of_networks_in_the_main_step(result):
 def test_markdown_shows_the_whole_step_where_there_is_no_other():
     tables, run, _ = fake_run(schemes=("fp32", "w4a4"), methods=("lrp",), metrics=("PixelFlipping",), gallery=1)
     text = markdown(tables, run)
-    assert f"Mean difference to {STEPS['whole']}, " in text and "| w4a4, standard | " in text
+    assert f"by step: whole: {STEPS['whole']}. " in text and "| w4a4, standard (whole) | " in text
 
 
 def test_markdown_of_a_baseline_alone(alone):

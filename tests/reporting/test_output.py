@@ -131,6 +131,14 @@ def test_a_folder_that_is_no_run_is_an_error(result, tmp_path, missing):
         read_run(tmp_path)
 
 
+@pytest.mark.parametrize(("name", "column"), [("effects", "networks"), ("models", "networks"), ("effects", "step")])
+def test_a_run_of_an_earlier_version_is_told_to_be_one(result, tmp_path, name, column):
+    write_report(tmp_path, *result)
+    write_csv(result[0][name].drop(columns=column), tmp_path / f"{name}.csv")
+    with pytest.raises(SaqEvalError, match=rf"earlier version: its {name}\.csv"):
+        read_run(tmp_path)
+
+
 def test_check_writable_leaves_no_trace(tmp_path):
     check_writable(tmp_path / "new" / "folder")
     assert list(tmp_path.iterdir()) == []

@@ -58,6 +58,8 @@ def effects(tables: dict[str, pd.DataFrame]) -> go.Figure:
             rows = of_view[step, dataset, metric]
             group = f"{step}: {rows['category'].iloc[0] if len(datasets) == 1 else dataset}"
             views.append((metric, group, _data(rows, networks, trainings, shown), _layout(rows, metric, len(networks))))
+    for name, colour in (("margin", GREY), ("retraining band", _CLEAR)):
+        legend_entry(figure, name, colour, "square")  # not the bars' own: a column without values has none
     for training, symbol in zip(trainings, itertools.cycle(SYMBOLS), strict=False):
         legend_entry(figure, training, _PLAIN, symbol)
     for name in [verdict for verdict in VERDICTS if verdict in set(table["verdict"])]:
@@ -72,7 +74,7 @@ def effects(tables: dict[str, pd.DataFrame]) -> go.Figure:
     )
     figure.update_xaxes(nticks=4)
     title = {"x": 0, "xanchor": "left", "y": 0.99, "yanchor": "top", "font": {"size": 13}}
-    figure.update_layout(bargap=0, barmode="overlay", margin={"t": 72}, title=title)
+    figure.update_layout(bargap=0, barmode="overlay", margin={"t": 72}, title=title, legend={"traceorder": "normal"})
     return finish(figure, "metric", views, height=170 + _ROW * max(4, len(methods)))
 
 
@@ -88,8 +90,7 @@ def _frame(networks: list[str], trainings: list[str]) -> go.Figure:
         for name, width, line in (("margin", 0.86, 0.0), ("retraining band", 0.5, 1.0)):
             figure.add_bar(
                 name=name,
-                legendgroup=name,
-                showlegend=column == 1,
+                showlegend=False,
                 orientation="h",
                 width=width,
                 marker={"color": _CLEAR if line else GREY, "line": {"width": line, "color": RULE}},

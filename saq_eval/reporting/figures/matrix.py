@@ -25,24 +25,26 @@ def verdict_table(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
         which `agreeing` of `methods` agree on; `beyond` counts the methods whose difference is beyond what retraining does.
     """
     rows = tables["effects"]
+    keys = ["dataset", "step", "networks", "metric", "category", "scope"]
+    columns = ["method", *keys, "delta", "verdict", "agreeing", "methods", "beyond"]
+    if rows.empty:
+        return pd.DataFrame(columns=columns)
     rows = rows[rows["verdict"].astype(bool) & rows["delta"].notna()]
     several = rows["training"].nunique() > 1
     named = rows["networks"] + ", " + rows["training"] if several else rows["networks"]
     rows = rows.assign(networks=named, beyond=(rows["retraining"] == "beyond").astype(int))
-    keys = ["dataset", "step", "networks", "metric", "category", "scope"]
     each = rows[[*keys, "method", "delta", "verdict", "beyond"]].assign(agreeing=1, methods=1)
     grouped = rows.groupby(keys, sort=False)
     overall = grouped.agg(delta=("delta", "mean"), beyond=("beyond", "sum")).reset_index().assign(method="")
     found = [majority(verdicts) for verdicts in grouped["verdict"].agg(list)]
     overall[["verdict", "agreeing", "methods"]] = pd.DataFrame(found, columns=["verdict", "agreeing", "methods"])
-    columns = ["method", *keys, "delta", "verdict", "agreeing", "methods", "beyond"]
     return pd.concat([overall, each], ignore_index=True)[columns]
 
 
-def main_step(table: pd.DataFrame) -> str:
-    """Return the step of a table that a reader wants to see first: what bits do, where that is known."""
-    steps = distinct(table["step"])
-    return next((step for step in STEPS if step in steps), "whole")
+def first_step(table: pd.DataFrame) -> pd.DataFrame:
+    """Return each group's rows of the step that a reader wants to see first: what bits do, where that is known."""
+    place = table["step"].map(list(STEPS).index)
+    return table[place == place.groupby([table["dataset"], table["networks"]]).transform("min")]
 
 
 def verdict_matrix(tables: dict[str, pd.DataFrame]) -> go.Figure:
