@@ -89,7 +89,8 @@ def _order(card: Card) -> tuple:
         card.scheme.default.weight_bits + bits.weight_bits,
         card.scheme.default.activation_bits + bits.activation_bits,
     )
-    return card.dataset, card.architecture.name, card.training != "standard", card.seed, *(-w for w in width), card.name
+    about = card.dataset, card.architecture.name, card.training != "standard", card.seed
+    return *about, *(-w for w in width), card.scheme.fine_tuned, card.name
 
 
 def find_model(dataset: str, name: str, zoo: str | os.PathLike | None = None) -> tuple[Card, Path]:
