@@ -14,11 +14,12 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+import saq_eval
 from saq_eval import Recipe, SaqEvalError, find_models, train_model, train_study
 from saq_eval.records import read_record
 from saq_eval.studies import Study, load_study, retrain_model
 from saq_eval.zoo import TRAINING_FORM, WEIGHTS, find_model, load_training_form, verify_model
-from saq_eval.zoo.cards import ArchitectureCard, read_card
+from saq_eval.zoo.cards import ArchitectureCard, is_fine_tuned_twin, read_card
 
 BUILTIN = Path(__file__).parent.parent / "model_zoo"
 RECIPE = Recipe(epochs=3, batch_size=64, learning_rate=0.1, weight_decay=0.0, alpha_init="quantile")
@@ -337,6 +338,43 @@ def test_a_study_says_what_differs_and_overwrites_only_that(zoo, quick, monkeypa
     (zoo / "digits" / "cnn-w2a2" / WEIGHTS).write_bytes(b"")
     with pytest.raises(SaqEvalError, match="the weights were changed"):
         train_study(study, "digits", progress=False)
+
+
+def test_a_fine_tuned_network_is_its_parent_trained_on_in_full_precision(zoo, digits):
+    parent = train_small(zoo=zoo)
+    tuned = train_small("fp32-ft", parent="small-fp32", zoo=zoo, recipe=replace(RECIPE, epochs=1, learning_rate=1e-4))
+    child = train_small("w4a4", parent="small-fp32", zoo=zoo, recipe=replace(RECIPE, epochs=1, learning_rate=1e-4))
+    assert (tuned.parent, tuned.parent_sha256) == ("small-fp32", parent.training_form_sha256)
+    assert tuned.training_form_sha256 is None and tuned.ideal_bytes == parent.ideal_bytes
+    # Hardly a step at that rate: it still computes what its parent does, but is no copy.
+    first, second = (saq_eval.load_model("digits", name, zoo).network for name in ("small-fp32", "small-fp32-ft"))
+    with torch.no_grad():
+        logits, again = first(digits.images[:64]), second(digits.images[:64])
+    assert not torch.equal(logits, again) and (logits - again).abs().max() < 0.1 * logits.abs().max()
+    assert is_fine_tuned_twin(tuned, child) and is_fine_tuned_twin(tuned, tuned)
+    assert not is_fine_tuned_twin(child, child) and not is_fine_tuned_twin(parent, child)
+    for other in (replace(child, seed=1), replace(child, parent="x"), replace(child, recipe=RECIPE)):
+        assert not is_fine_tuned_twin(tuned, other)
+    slow = replace(child, recipe=replace(child.recipe, precision="float32"))
+    assert is_fine_tuned_twin(tuned, slow)  # whatever precision a processor trains in
+    with pytest.raises(SaqEvalError, match="small-fp32-ft has a parent itself; a network starts from one of full"):
+        train_small("w4a4", parent="small-fp32-ft", name="other", zoo=zoo)
+
+
+def test_schemes_and_datasets_may_have_fewer_seeds():
+    paper = load_study("paper")
+    names = {model.name for model in paper.plan("mnist")}
+    assert {"cnn-fp32-s4", "cnn-fp32-ft-sgt-s4", "cnn-w2a2-s4", "cnn-w8a8-s2"} <= names
+    assert not {"cnn-w8a8-s3", "cnn-w4a2-s3"} & names
+    assert "cnn-fp32-s3" not in {model.name for model in paper.plan("planted")}
+    for fewer, message in (
+        ({"scheme_seeds": {"w9a9": (0,)}}, "unknown scheme 'w9a9'"),
+        ({"dataset_seeds": {"minst": (0,)}}, "unknown dataset 'minst'; did you mean 'mnist'"),
+        ({"scheme_seeds": {"w4a4": (7,)}}, r"w4a4's seeds are some of the study's \[0, 1, 2, 3, 4\], not \[7\]"),
+        ({"scheme_seeds": {"fp32": (0,)}}, "fp32 has all seeds of a study"),
+    ):
+        with pytest.raises(SaqEvalError, match=message):
+            replace(paper, **fewer)
 
 
 def test_only_some_of_a_study(zoo, quick):
