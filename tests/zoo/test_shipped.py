@@ -1,6 +1,7 @@
 """The networks that the zoo ships: complete, verified, small, and as accurate as they should be."""
 
 import statistics
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,12 @@ STUDY = load_study("paper")
 def test_the_zoo_holds_the_study(dataset):
     found = {card.name: card for card, _ in find_models(dataset)}
     planned = {model.name: model for model in STUDY.plan(dataset)}
-    assert len(planned) == (42 if dataset == "planted" else 62) and found.keys() == planned.keys()
+    assert len(planned) == (42 if dataset in STUDY.dataset_seeds else 62)
+    # There may be networks of more seeds, by the same recipes, for what retraining does to be known the better.
+    more = {model.name: model for model in replace(STUDY, dataset_seeds={}).plan(dataset)}
+    assert planned.keys() <= found.keys() <= more.keys()
     for name, card in found.items():
-        assert planned[name].differences(card) == []
+        assert more[name].differences(card) == []
         assert len(card.history) == card.recipe.epochs
         if card.parent:
             parent = found[card.parent]
