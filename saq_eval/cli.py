@@ -79,9 +79,7 @@ def compare(
         str | None, typer.Option(help="The class explained: label (default), predicted, or the baseline's prediction.")
     ] = None,
     samples: Annotated[int | None, typer.Option(help="Test images, stratified by class; 64 by default.")] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Of the images, of what draws at random, of the bootstrap; 0 by default.")
-    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the images and of what draws at random; 0 by default.")] = None,
     margin: Annotated[
         float | None,
         typer.Option(help="Differences within so many standard deviations count as negligible; 0.2 by default."),

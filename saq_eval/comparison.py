@@ -47,7 +47,7 @@ from saq_eval.zoo.cards import Card, is_fine_tuned_twin, twin
 
 MAPS = "maps"  # the folder of the kept maps, in the output folder
 _BAR = "{percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left, {desc}"
-RETRAINED = 4  # networks of other seeds, at most, that each baseline's maps are compared with
+RETRAINED = 4  # networks of other seeds, where the zoo has them, that each baseline is set beside
 
 
 @dataclass(frozen=True)

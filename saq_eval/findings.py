@@ -44,23 +44,10 @@ ClaimVerdict = Literal[
 Quantity = Literal["accuracy", "interpretability", "similarity"]
 SAME_ACCURACY = 0.005  # two seeds of one quantized network differ by up to half a point in the literature
 COLUMNS = (
-    *(
-        "dataset",
-        "claim",
-        "step",
-        "quantity",
-        "networks",
-        "group",
-        "training",
-        "scope",
-        "seeds",
-        "unit",
-        "delta",
-        "ci_low",
-        "ci_high",
-    ),
-    *("p_value", "p_adjusted", "p_opposite", "p_equivalence", "margin", "verdict", "retraining_low", "retraining_high"),
-    *("retraining", "without_low", "without_high", "words", "text"),
+    *("dataset", "claim", "step", "quantity", "networks", "group", "training", "scope", "seeds", "unit"),
+    *("delta", "ci_low", "ci_high", "p_value", "p_adjusted", "p_opposite", "p_equivalence"),
+    *("margin", "margin_in_spreads", "verdict", "retraining_low", "retraining_high", "retraining"),
+    *("without_low", "without_high", "words", "text"),
 )
 UNITS: dict[Quantity, str] = {"accuracy": "accuracy", "interpretability": "SD", "similarity": "similarity"}
 _WHAT: dict[StepName, str] = {
@@ -109,6 +96,14 @@ class _Question:
     def networks(self) -> str:
         return f"{self.group}, {self.training}"
 
+    @property
+    def margin_in_spreads(self) -> float:
+        """The margin over the standard deviation between retrained networks; NaN for fewer than three of them."""
+        retrained = np.full(1, np.nan) if self.retrained is None else self.retrained
+        spread = statistics.spread(retrained)
+        enough = (~np.isnan(retrained)).sum() >= statistics.NETWORKS
+        return self.margin / spread if enough and spread > 0 and not self.by_retraining else np.nan
+
 
 def answer(grid: Grid, models: dict[str, Model], composite: Composite, margin: float) -> pd.DataFrame:
     """Return what the data say of the claims, a row per claim and group of networks (over all their seeds).
@@ -125,7 +120,8 @@ def answer(grid: Grid, models: dict[str, Model], composite: Composite, margin: f
         A row's `delta` is in `unit`. `ci_low` and `ci_high` are 95 % limits, each by itself, corrected as the p-values are.
         `p_adjusted` is the claim's, `p_opposite` its opposite's, each one-sided and corrected for the claim's rows.
         `verdict`: "supported" or "contradicted", either also "but within the margin"; "negligible" within it, "not shown",
-        "too few images". `without_low`, `without_high`: the range of the difference without one of the methods.
+        "too few images". `margin_in_spreads` is the margin over the standard deviation between retrained networks.
+        `without_low`, `without_high`: the range of the difference without one of the methods.
         `words` say what was found; `text` says it in a sentence.
     """
     questions = _questions(grid, models, composite, margin)
@@ -148,6 +144,7 @@ def answer(grid: Grid, models: dict[str, Model], composite: Composite, margin: f
             "seeds": q.seeds,
             "unit": UNITS[q.quantity],
             "margin": q.margin,
+            "margin_in_spreads": q.margin_in_spreads,
             "without_low": q.without[0],
             "without_high": q.without[1],
             **found[place],
@@ -430,6 +427,8 @@ def _sentence(question: _Question, scope: str, retraining: str, found: Found, wo
     if not np.isnan(question.without[0]):
         ends = " to ".join(signed(end, 2) for end in question.without)
         parts.append(f"without one of the methods {ends}")
+    if not np.isnan(question.margin_in_spreads):
+        parts.append(f"the margin is {question.margin_in_spreads:.1f} spreads between retrained networks")
     if retraining and not question.by_retraining:
         parts.append(_beside(retraining))
     return "; ".join(parts) + "."

@@ -520,11 +520,6 @@ class Grid:
         """Return the network with random weights that goes with a baseline."""
         return next(s for s in self.subjects if s.role == "control" and s.baseline == baseline)
 
-    def retrained_as(self, baseline: str, other: str) -> Subject | None:
-        """Return a baseline as a network that another one was retrained to; none where it is not among these."""
-        identity = self.by_name[baseline].identity
-        return next((s for s in self.retrained_of(other) if s.identity == identity), None)
-
     def retrained_of(self, baseline: str) -> list[Subject]:
         """Return the networks that differ from a baseline in the seed alone; there may be none."""
         return [s for s in self.subjects if s.role == "retrained" and s.baseline == baseline]

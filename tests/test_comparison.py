@@ -386,7 +386,9 @@ def test_another_full_precision_model_does_not_become_the_baseline(tmp_path):
     card.write_text(card.read_text().replace("name: cnn-fp32", "name: my-fp32"))
     arguments = {"samples": 2, "methods": ["saliency"], "metrics": ["SSIM"], "zoo": tmp_path, "progress": False}
     models = saq_eval.compare("digits", models=["cnn-w2a2", "my-fp32"], **arguments).models.set_index("model")
-    assert models["baseline"].to_dict() == {"cnn-fp32": "cnn-fp32", "cnn-w2a2": "cnn-fp32", "my-fp32": "my-fp32"}
+    assert models["baseline"].to_dict() == {
+        name: name if name == "my-fp32" else "cnn-fp32" for name in ("cnn-fp32", "cnn-fp32-ft", "cnn-w2a2", "my-fp32")
+    }
 
 
 def test_one_sample_has_no_interval_but_a_mean():
@@ -414,7 +416,7 @@ def test_run_json_is_the_whole_record(result, tmp_path):
     assert run["metrics"]["SSIM"]["settings"]["sigma"] == 1.5
     smoothgrad = run["methods"]["smoothgrad"]
     assert smoothgrad["parameters"] == {"n_samples": 25, "stdev": 0.15} and smoothgrad["sign"] == "absolute"
-    assert run["target"] == "label" and run["maps"]["computed"] == 4 * 4 + 2 * 2 + 2 * 2 * 2
+    assert run["target"] == "label" and run["maps"]["computed"] == 6 * 4 + 2 * 2 + 2 * 4 * 2
     card = saq_eval.load_model("digits", "cnn-w2a2").card
     assert run["models"]["cnn-w2a2"] == {"role": "model", "weights_sha256": card.weights_sha256, "baseline": "cnn-fp32"}
     assert {"torch", "captum", "quantus", "python", "saq_eval"} <= run["versions"].keys()

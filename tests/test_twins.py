@@ -60,8 +60,7 @@ class Sides:
 
     def __init__(self, twins, pairs, retrained=()):
         grid, models = twins
-        self.models = {}
-        subjects, cells = [], {}
+        self.models, self.cells = {}, {}
         for seed, (network, baseline) in enumerate(pairs):
             ours, theirs = f"network-{seed}", f"baseline-{seed}"
             for name, source in ((theirs, baseline), (ours, network)):
@@ -70,27 +69,25 @@ class Sides:
                 self.models[name] = replace(
                     models[f"twin-{source}"], card=replace(card, name=name, seed=seed, scheme=scheme)
                 )
-                subject = Subject(name, None, f"twin-{source}", theirs)
-                subjects.append(subject)
-                for method in METHODS:
-                    own = grid.cells[grid.by_name[f"twin-{source}"], method]
-                    similar = {} if name == theirs else self._pair(grid, source, baseline, method)
-                    cells[subject, method] = replace(own, scores=own.scores | similar)
+                self._add(Subject(name, None, f"twin-{source}", theirs), grid, source, baseline)
         for seed, (_, baseline) in enumerate(pairs):
             for other in [b for _, b in pairs if b != baseline] + list(retrained):
-                subject = Subject(f"again-{other}", None, f"twin-{other}", f"baseline-{seed}", "retrained")
-                subjects.append(subject)
-                for method in METHODS:
-                    own = grid.cells[grid.by_name[f"twin-{other}"], method]
-                    similar = self._pair(grid, other, baseline, method)
-                    cells[subject, method] = replace(own, scores=own.scores | similar)
-        self.grid = Grid(subjects, grid.settings, _Labels(grid), "label")
-        self.grid.cells = cells
+                again = Subject(f"again-{other}", None, f"twin-{other}", f"baseline-{seed}", "retrained")
+                self._add(again, grid, other, baseline)
+        self.grid = Grid(list(dict.fromkeys(s for s, _ in self.cells)), grid.settings, _Labels(grid), "label")
+        self.grid.cells = self.cells
+
+    def _add(self, subject, grid, source, baseline):
+        """Take a twin's own scores, and of similarities those to the twin that is its baseline here."""
+        for method in METHODS:
+            own = grid.cells[grid.by_name[f"twin-{source}"], method]
+            similar = {} if source == baseline else self._pair(grid, source, baseline, method)
+            self.cells[subject, method] = replace(own, scores=own.scores | similar)
 
     @staticmethod
     def _pair(grid, network, baseline, method):
-        subject = grid.retrained_as(f"twin-{network}", f"twin-{baseline}")
-        return grid.cells[subject, method].scores | {}
+        subject = next(s for s in grid.retrained_of(f"twin-{baseline}") if s.name == f"twin-{network}")
+        return grid.cells[subject, method].scores
 
     def effects(self) -> pd.DataFrame:
         return Tables(self.grid, self.models, Composite({}, {}, 0.0), 0, 0.2).effects()

@@ -97,7 +97,8 @@ COLUMNS = {  # of a comparison's tables, in their order
     ),
     "findings": (
         *("dataset", "claim", "step", "quantity", "networks", "group", "training", "scope", "seeds", "unit", "delta"),
-        *("ci_low", "ci_high", "p_value", "p_adjusted", "p_opposite", "p_equivalence", "margin", "verdict"),
+        *("ci_low", "ci_high", "p_value", "p_adjusted", "p_opposite", "p_equivalence", "margin"),
+        *("margin_in_spreads", "verdict"),
         *("retraining_low", "retraining_high", "retraining", "without_low", "without_high", "words", "text"),
     ),
 }
@@ -527,6 +528,7 @@ def _findings(models: pd.DataFrame) -> pd.DataFrame:
                 "p_opposite": np.nan if unknown else opposite,
                 "p_equivalence": np.nan if unknown else 0.001 if same else 0.3,
                 "margin": margin,
+                "margin_in_spreads": np.nan if quantity == "similarity" else 1.4,
                 "verdict": verdict,
                 "retraining_low": -1.5 * margin if judged else np.nan,
                 "retraining_high": 1.5 * margin if judged else np.nan,
