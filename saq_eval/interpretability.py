@@ -53,7 +53,7 @@ class Composite:
                 continue
             method, metric = explainer.label, scorer.label
             sign = 1 if scorer.metric.higher_is_better else -1
-            variances = [statistics.spread(grid.cells[s, method].scores[metric]) ** 2 for s in baselines]
+            variances = [statistics.spread_of_scores(grid.cells[s, method].scores[metric]) ** 2 for s in baselines]
             scales[method, metric] = float(np.sqrt(np.mean(variances)))
             candidates.append((method, scorer))
             for control in ("noise", "random weights"):

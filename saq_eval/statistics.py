@@ -19,8 +19,8 @@ measured error rates.
 - **Effect size.** The difference over the standard deviation of the baseline's scores between images (Glass's Δ).
 - **Equivalence.** Two one-sided tests (Schuirmann 1987, doi 10.1007/BF01068419) against a margin of ± `MARGIN` of
   that standard deviation: by Cohen's convention, a small effect. Similarities to the baseline's maps are compared
-  with those that retrained networks reach, but equivalent means the same maps: that they went less than `SAME_MAPS`
-  of the way from identical to unrelated ones. A difference may be certain and within the margin: both are said.
+  identical to unrelated ones than invisible noise in the images makes maps go, or less than `SAME_MAPS` of it. A
+  difference may be certain and within the margin: both are said.
 - **Few images.** Fewer than `ENOUGH` give no verdict but "too few images".
 - **Many tests.** p-values of a family are adjusted to hold the false discovery rate (Benjamini and Hochberg 1995),
   those of equivalence by themselves.
@@ -73,6 +73,19 @@ def spread(values: np.ndarray) -> float:
     """Return the standard deviation of the values that are not NaN; 0 for fewer than two."""
     defined = values[~np.isnan(values)]
     return float(defined.std(ddof=1)) if len(defined) >= 2 else 0.0
+
+
+def spread_of_scores(values: np.ndarray) -> float:
+    """Return the standard deviation of scores between images; of scores 0 and 1, what it may be where none varies.
+
+    That of a share of 3/n: n images that are all right leave room for so many that are not.
+    """
+    defined = values[~np.isnan(values)]
+    least = 0.0
+    if len(defined) > 3 and np.isin(defined, (0.0, 1.0)).all():
+        share = 3 / len(defined)
+        least = float(np.sqrt(share * (1 - share)))
+    return max(spread(values), least)
 
 
 def reach(values: np.ndarray) -> float:
@@ -251,7 +264,8 @@ class Effects:
         delta_ci_low, delta_ci_high: its 95 % interval.
         p_value, p_adjusted: of no difference, as it is and adjusted to the family.
         effect_size: delta in standard deviations of the baseline's scores; NaN where these do not vary.
-        margin: within which a difference counts as negligible, in the metric's unit.
+        margin: within which a difference counts as negligible, in the metric's unit; of similarities, how far from identical
+            maps may be, as a share of the way to unrelated ones.
         p_equivalence: of a difference beyond the margin, adjusted.
         verdict: "worse" or "better" where p_adjusted is below 5 %, with "but within the margin" where p_equivalence is,
             too; else "negligible" where that is, else "undecided"; "too few images" below `ENOUGH`; "" where there is
@@ -298,6 +312,7 @@ def compare_paired(
     family: np.ndarray | None = None,
     reach: np.ndarray | None = None,
     distance: np.ndarray | None = None,
+    allowed: np.ndarray | None = None,
     retrained: np.ndarray | None = None,
     by_retraining: np.ndarray | None = None,
 ) -> Effects:
@@ -312,7 +327,9 @@ def compare_paired(
             itself, are not. By default all make one family.
         reach: float (k,), how far scores lie apart, what an image may differ by; by default nothing.
         distance: float, as differences: how far maps are from identical, as a share of the way to unrelated ones.
-            Where it is given (not NaN), equivalence is judged by it instead of the difference, against `SAME_MAPS`.
+            Where it is given (not NaN), equivalence is judged by it instead of the difference.
+        allowed: float, as distance: how far invisible noise moves maps. Where that is further than `SAME_MAPS`, it is
+            what the distance is held against, image by image; else `SAME_MAPS`.
         retrained: float (k, r), the mean differences of retrained networks; NaN for those that a row lacks.
         by_retraining: bool (k,), rows of one network whose difference is to the retrained networks' mean, so that it is
             tested by how far these lie apart.
@@ -333,11 +350,15 @@ def compare_paired(
     given = np.zeros(count, dtype=bool)
     p_equivalence = np.fmax(found.above(-margins), found.below(margins))
     if distance is not None:
-        judged = estimate(distance, np.ones(count))
+        noise = np.full(distance.shape, np.nan) if allowed is None else allowed
+        moved = np.array([defined_mean(row.ravel()) for row in noise])
+        far = np.nan_to_num(moved) > SAME_MAPS
+        limits = np.where(far.reshape(-1, *[1] * (distance.ndim - 1)), noise, SAME_MAPS)
+        judged = estimate(distance - limits, np.ones(count))
         given = judged.images >= 2
-        margins = np.where(given, SAME_MAPS, margins)
+        margins = np.where(given, np.where(far, moved, SAME_MAPS), margins)
         images = np.where(given, judged.images, images)
-        p_equivalence = np.where(given, judged.below(SAME_MAPS), p_equivalence)
+        p_equivalence = np.where(given, judged.below(), p_equivalence)
     p_equivalence = np.where(by_retraining & ~given, np.nan, p_equivalence)
     p_adjusted, p_equivalence = adjust(p_value, family), adjust(p_equivalence, family)
     with np.errstate(divide="ignore", invalid="ignore"):

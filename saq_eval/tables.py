@@ -51,6 +51,7 @@ class _Compared:
 
     differences: np.ndarray
     distance: np.ndarray
+    allowed: np.ndarray
     spread: float
     reach: float
     retrained: np.ndarray
@@ -162,6 +163,12 @@ class Tables:
             differences, retrained = beside_retraining(own, floors, [baseline.identity for baseline in baselines])
             spreads = [statistics.spread(scores) for floor in floors for scores in floor.values()] or [0.0]
             distance = [self._distance(s, method, metric, scores) for s, scores in zip(subjects, own, strict=True)]
+            noise = [self._grid.cells[other, method].noise.get(metric) for _, other in step.pairs.values()]
+            nothing = np.full(len(own[0]), np.nan)
+            allowed = [
+                nothing if scores is None else self._distance(s, method, metric, keep(scores))
+                for s, scores in zip(subjects, noise, strict=True)
+            ]
             reach = 1.0
         else:
             others = [keep(self._grid.cells[other, method].scores[metric]) for _, other in step.pairs.values()]
@@ -174,10 +181,11 @@ class Tables:
                 if method not in CONTROLS
             }
             retrained = retrained_means(means, again)
-            spreads = [statistics.spread(scores) for scores in others]
-            distance = [np.full(len(own[0]), np.nan)] * len(own)
+            spreads = [statistics.spread_of_scores(scores) for scores in others]
+            distance = allowed = [np.full(len(own[0]), np.nan)] * len(own)
             reach = statistics.reach(np.stack([*own, *others]))
-        return _Compared(differences, np.stack(distance), float(np.mean(spreads)), reach, retrained, similar)
+        away, allowed = np.stack(distance), np.stack(allowed)
+        return _Compared(differences, away, allowed, float(np.mean(spreads)), reach, retrained, similar)
 
     def _mean_score(self, subject: Subject, method: str, metric: str, keep: Keep) -> float:
         return statistics.defined_mean(keep(self._grid.scores(subject, method, metric)))
@@ -196,6 +204,7 @@ class Tables:
             family=np.array([-1 if key is None else numbers[key] for key in keys]),
             reach=np.array([each.reach for each in compared]),
             distance=statistics.padded([each.distance for each in compared]),
+            allowed=statistics.padded([each.allowed for each in compared]),
             retrained=statistics.padded([each.retrained for each in compared]),
             by_retraining=np.array([each.similar and len(each.differences) < statistics.NETWORKS for each in compared]),
         ).columns()

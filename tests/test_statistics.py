@@ -155,6 +155,12 @@ def test_similarities_are_equivalent_where_the_maps_are_the_same():
     assert paired(difference[None], distance=other[None]).verdict[0] == "better"
     found = paired(np.tile(difference, 3)[None, :, :90], distance=same[None])
     assert found.verdict[0] == "negligible" and found.margin[0] == statistics.SAME_MAPS
+    # Further than 5 % of the way, but no further than invisible noise moves maps; or just further.
+    noise = 0.3 + 0.05 * rows(3, 90, seed=8)
+    for away, verdict in ((-0.02, "negligible"), (0.02, "better")):
+        moved = noise + away + 0.01 * rows(3, 90, seed=9)
+        found = paired(np.tile(difference, 3)[None, :, :90], distance=moved[None], allowed=noise[None])
+        assert found.verdict[0] == verdict and found.margin[0] == pytest.approx(noise.mean())
     # With nothing to compare with, the same maps are the same, and others have no verdict.
     nothing = np.full((1, 90), np.nan)
     assert paired(nothing, distance=same[:1], by_retraining=np.array([True])).verdict[0] == "negligible"
@@ -244,4 +250,7 @@ def test_means_and_spreads_skip_what_is_undefined():
     )
     assert defined_mean(np.array([np.nan, 1.0, 2.0])) == 1.5 and np.isnan(defined_mean(np.array([np.nan])))
     assert spread(np.array([1.0, np.nan, 3.0])) == pytest.approx(np.sqrt(2)) and spread(np.array([1.0])) == 0
+    hits = np.ones(60)
+    assert statistics.spread_of_scores(hits) == pytest.approx(np.sqrt(0.05 * 0.95)) and spread(hits) == 0
+    assert statistics.spread_of_scores(hits * 2) == 0 and statistics.spread_of_scores(np.eye(2)[0].repeat(9)) > 0.5
     assert statistics.reach(np.array([1.0, np.nan, 3.0])) == 2 and statistics.reach(np.array([np.nan])) == 0

@@ -81,7 +81,7 @@ def test_a_child_needs_its_parent(zoo):
     train_small(zoo=zoo)
     with pytest.raises(SaqEvalError, match="unknown digits model 'cnn-fp32-s7'"):
         train_small("w4a4", name=None, seed=7, zoo=zoo)
-    with pytest.raises(SaqEvalError, match="cnn-w2a2 is quantized itself"):
+    with pytest.raises(SaqEvalError, match="cnn-w2a2 has a parent itself"):
         train_small("w4a4", parent="cnn-w2a2", zoo=zoo)
     with pytest.raises(
         SaqEvalError, match=r"small-fp32 is a cnn with arguments \{'channels.* not a cnn with arguments \{\}"

@@ -90,7 +90,9 @@ def test_full_precision():
 
 
 def test_hidden_bits_for_people():
-    assert [scheme.hidden_bits("weight_bits") for scheme in SCHEMES.values()] == [*("32", "8", "4", "4/2", "4", "2")]
+    assert [scheme.hidden_bits("weight_bits") for scheme in SCHEMES.values()] == [
+        *("32", "32", "8", "4", "4/2", "4", "2")
+    ]
     assert Scheme("x", Bits(4, 4), Bits(8, 8), overrides={"fc1": Bits(3, 5)}).hidden_bits("weight_bits") == "4*"
 
 
