@@ -19,11 +19,13 @@ measured error rates.
 - **Effect size.** The difference over the standard deviation of the baseline's scores between images (Glass's Δ).
 - **Equivalence.** Two one-sided tests (Schuirmann 1987, doi 10.1007/BF01068419) against a margin of ± `MARGIN` of
   that standard deviation: by Cohen's convention, a small effect. Similarities to the baseline's maps are compared
+  with those that retrained networks reach, but equivalent means the same maps: that they went less of the way from
   identical to unrelated ones than invisible noise in the images makes maps go, or less than `SAME_MAPS` of it. A
   difference may be certain and within the margin: both are said.
 - **Few images.** Fewer than `ENOUGH` give no verdict but "too few images".
-- **Many tests.** p-values of a family are adjusted to hold the false discovery rate (Benjamini and Hochberg 1995),
-  those of equivalence by themselves.
+- **Many tests.** p-values of a family are adjusted to hold the false discovery rate (Benjamini and Hochberg 1995), and
+  families that stand together in a group are first tested against each other (Benjamini and Bogomolov 2014, doi
+  10.1111/rssb.12028); those of equivalence by themselves.
 """
 
 from __future__ import annotations
@@ -310,6 +312,7 @@ def compare_paired(
     *,
     margin: float = MARGIN,
     family: np.ndarray | None = None,
+    group: np.ndarray | None = None,
     reach: np.ndarray | None = None,
     distance: np.ndarray | None = None,
     allowed: np.ndarray | None = None,
@@ -325,6 +328,7 @@ def compare_paired(
         margin: in standard deviations of the baseline's scores.
         family: int (k,), which comparisons are adjusted together; those of family −1, such as a baseline's with
             itself, are not. By default all make one family.
+        group: int (k,), which families stand together; see `adjust`.
         reach: float (k,), how far scores lie apart, what an image may differ by; by default nothing.
         distance: float, as differences: how far maps are from identical, as a share of the way to unrelated ones.
             Where it is given (not NaN), equivalence is judged by it instead of the difference.
@@ -360,7 +364,7 @@ def compare_paired(
         images = np.where(given, judged.images, images)
         p_equivalence = np.where(given, judged.below(), p_equivalence)
     p_equivalence = np.where(by_retraining & ~given, np.nan, p_equivalence)
-    p_adjusted, p_equivalence = adjust(p_value, family), adjust(p_equivalence, family)
+    p_adjusted, p_equivalence = adjust(p_value, family, group), adjust(p_equivalence, family, group)
     with np.errstate(divide="ignore", invalid="ignore"):
         effect_size = np.where(spread > 0, found.mean / spread, np.nan)
         certain, negligible = p_adjusted < LEVEL, p_equivalence < LEVEL
@@ -468,18 +472,32 @@ def _needed(found: Estimates, margins: np.ndarray, open: np.ndarray) -> tuple[np
     return needed[0], needed[1]
 
 
-def adjust(p_values: np.ndarray, family: np.ndarray) -> np.ndarray:
+def adjust(p_values: np.ndarray, family: np.ndarray, group: np.ndarray | None = None) -> np.ndarray:
     """Return p-values adjusted to hold the false discovery rate within each family; family −1 and NaN are left as they are.
+
+    Of a group's m families R are selected by their smallest adjusted p-values, and those in them are adjusted by m/R:
+    so where there is nothing to be found in a whole group, something is found in one of twenty such groups.
 
     Args:
         p_values: float (k,).
         family: int (k,).
+        group: int (k,), which families stand together; by default each stands alone.
     """
     adjusted = p_values.copy()
-    for one in set(family.tolist()) - {-1}:
+    smallest: dict[int, dict[int, float]] = {}
+    group = family if group is None else group
+    for one in sorted(set(family.tolist()) - {-1}):
         members = (family == one) & ~np.isnan(p_values)
         if members.any():
             adjusted[members] = stats.false_discovery_control(p_values[members])
+            smallest.setdefault(int(group[members][0]), {})[one] = adjusted[members].min()
+    for families in smallest.values():
+        together = stats.false_discovery_control(list(families.values()))
+        selected = max(1, int((together < LEVEL).sum()))
+        for one, whole in zip(families, together, strict=True):
+            members = (family == one) & ~np.isnan(p_values)
+            wider = np.maximum(adjusted[members] * len(families) / selected, whole)
+            adjusted[members] = np.minimum(wider, 1.0)
     return adjusted
 
 

@@ -193,15 +193,17 @@ class Tables:
     def _effects(
         self, rows: Sequence[dict], compared: Sequence[_Compared], family: Sequence[Hashable]
     ) -> dict[str, np.ndarray]:
-        """Test rows; those of one family and one category are corrected together, those of none are not."""
+        """Test rows: the categories of one family are corrected together, as families of a group; those of none are not."""
         keys = [None if each is None else (each, row["category"]) for row, each in zip(rows, family, strict=True)]
         numbers = {key: number for number, key in enumerate(dict.fromkeys(key for key in keys if key is not None))}
+        groups = {each: number for number, each in enumerate(dict.fromkeys(family))}
         return statistics.compare_paired(
             statistics.padded([each.differences for each in compared]),
             np.array([each.spread for each in compared]),
             np.array([row["higher_is_better"] for row in rows]),
             margin=self._margin,
             family=np.array([-1 if key is None else numbers[key] for key in keys]),
+            group=np.array([-1 if key is None else groups[key[0]] for key in keys]),
             reach=np.array([each.reach for each in compared]),
             distance=statistics.padded([each.distance for each in compared]),
             allowed=statistics.padded([each.allowed for each in compared]),
@@ -368,7 +370,8 @@ class Tables:
         p_values = found.different()
         keys = [(row["category"], row["control"]) for row in rows]
         numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-        adjusted = statistics.adjust(p_values, np.array([numbers[key] for key in keys]))
+        together = np.zeros(len(keys), dtype=int)
+        adjusted = statistics.adjust(p_values, np.array([numbers[key] for key in keys]), together)
         higher = np.array([row["higher_is_better"] for row in rows])
         directions = np.where((found.mean > 0) == higher, "better", "worse")
         verdicts = np.select([np.isnan(adjusted), adjusted < statistics.LEVEL], ["", directions], "unclear")
