@@ -41,7 +41,7 @@ from saq_eval.reporting.output import check_writable
 from saq_eval.studies import StudyComparison, load_study
 from saq_eval.tables import RANDOM_WEIGHTS, Tables, check_keys, scorer_record
 from saq_eval.training.loop import predict
-from saq_eval.wording import OPPOSITE
+from saq_eval.wording import in_a_word
 from saq_eval.zoo import Model, check_reads, find_models, open_model, random_weights
 from saq_eval.zoo.cards import Card, is_fine_tuned_twin, twin
 
@@ -130,7 +130,7 @@ class Comparison:
         for quantity in dict.fromkeys(asked["quantity"]):
             rows = asked[asked["quantity"] == quantity]
             said = {
-                (row.group, training): row.words.partition("; about")[0].removeprefix(OPPOSITE)
+                (row.group, training): in_a_word(row.verdict, row.delta, quantity)
                 for row in rows[::-1].itertuples()  # of a network's steps the first, what bits do, is said
                 for training in row.training.split(" and ")
             }

@@ -65,6 +65,14 @@ def in_words(found: Found) -> str:
     return f"{opposite}{direction}, by at least {factor * nearest:.{digits}f}{unit}"
 
 
+def in_a_word(verdict: str, delta: float, quantity: str) -> str:
+    """Say a finding's direction alone: "lower", "lower, within the margin", "same", "undecided", "–"."""
+    if verdict.startswith(("supported", "contradicted")):
+        direction = _UNITS[quantity][3 if delta < 0 else 4]
+        return f"{direction}, within the margin" if verdict.endswith("within the margin") else direction
+    return {"negligible": "same", "not shown": "undecided"}.get(verdict, "–")
+
+
 def _needed(found: Found) -> str:
     ways = [
         f"{number:.0f} {name}"

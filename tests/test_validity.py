@@ -31,7 +31,8 @@ def test_a_network_is_the_same_as_itself(tmp_path):
     assert set(rows["model"]) == {"cnn-fp32", "again"} and set(rows["category"]) >= {"faithfulness", "localisation"}
     # Nothing differs on 150 images, so at most 3 of 150 do: for all that reach no further than that, it is negligible.
     assert (rows["verdict"] == "negligible").all(), rows[rows["verdict"] != "negligible"]
-    assert (result.effects["verdict"] == "negligible").all() and (result.effects["delta"] == 0).all()
+    assert (result.effects["verdict"] == "negligible").all()
+    assert (result.effects.query("category != 'similarity'")["delta"] == 0).all()
     assert set(result.findings["verdict"]) <= {"negligible"}
     twin = result.models.set_index("model").loc["again"]
     assert twin["flips"] == 0 and twin["kl"] == pytest.approx(0, abs=1e-9)
