@@ -42,10 +42,8 @@ def test_compare_writes_the_report_to_the_default_folder(tmp_path):
     assert {"summary.md", "tables.tex"} < files
     # Accuracy is over all test images, interpretability over the 8: too few.
     assert re.search(r"cnn-w2a2-sgt +(99|100)\.\d\d +\d\.\d\d +40 +(undecided|same) +– .* 0\.\d{3}", done.stdout)
-    assert (
-        "What lower precision does to accuracy: w2a2, standard and saliency-guided: " in done.stdout
-        and "\x1b" not in done.stdout
-    )
+    assert "What lower precision does to accuracy: mixed, standard: " in done.stdout
+    assert "; w2a2, standard and saliency-guided: " in done.stdout and "\x1b" not in done.stdout
 
     # The page can be rendered anew, alone or with others, without computing anything.
     page = folder / "report.html"
