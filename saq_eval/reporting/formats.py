@@ -94,7 +94,7 @@ def markdown(tables: Tables, run: dict[str, Any]) -> str:
         (row.networks, row.metric): f"{VERDICTS[row.verdict].sign} {row.delta:+.3f}" for row in verdicts.itertuples()
     }
     matrix = [
-        (as_markdown(f"{short(networks)} ({step})"), *(cells.get((networks, metric), "") for metric in metrics))
+        (f"{as_markdown(short(networks))} ({step})", *(cells.get((networks, metric), "") for metric in metrics))
         for networks, step in dict.fromkeys(zip(verdicts["networks"], verdicts["step"], strict=True))
     ]
     against = "; ".join(f"{step}: {text}" for step, text in STEPS.items() if step in set(verdicts["step"]))

@@ -50,7 +50,7 @@ def test_frozen_form_gives_the_training_forms_logits(trained, digits, scheme):
 def test_frozen_form_is_made_of_plain_layers(trained, scheme):
     frozen = freeze(trained(scheme))
     kinds = {type(module) for module in frozen.children()}
-    activation = nn.ReLU if scheme == "fp32" else PACTActivation
+    activation = nn.ReLU if SCHEMES[scheme].is_full_precision else PACTActivation
     assert kinds == {nn.Conv2d, nn.Linear, nn.MaxPool2d, nn.Flatten, activation}
     assert not frozen.training and not any(p.requires_grad for p in frozen.parameters())
     calls = [node.target for node in frozen.graph.nodes if node.op == "call_module"]
