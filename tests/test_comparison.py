@@ -418,7 +418,10 @@ def test_run_json_is_the_whole_record(result, tmp_path):
     assert smoothgrad["parameters"] == {"n_samples": 25, "stdev": 0.15} and smoothgrad["sign"] == "absolute"
     assert run["target"] == "label" and run["maps"]["computed"] == 6 * 4 + 2 * 2 + 2 * 4 * 2
     card = saq_eval.load_model("digits", "cnn-w2a2").card
-    assert run["models"]["cnn-w2a2"] == {"role": "model", "weights_sha256": card.weights_sha256, "baseline": "cnn-fp32"}
+    assert run["models"]["cnn-w2a2"] == {
+        **{"role": "model", "weights_sha256": card.weights_sha256},
+        **{"baseline": "cnn-fp32", "fine_tuned": "cnn-fp32-ft"},
+    }
     assert {"torch", "captum", "quantus", "python", "saq_eval"} <= run["versions"].keys()
     stages = {
         "loading",

@@ -41,11 +41,11 @@ def test_many_networks_are_limited_with_a_sentence_and_seeds_stand_together(tmp_
     real, draw = panel.open_model, panel._draw
     monkeypatch.setattr(panel, "open_model", lambda card, *a, **k: opened.append(card.name) or real(card, *a, **k))
     monkeypatch.setattr(panel, "_draw", lambda image, title, rows, e: drawn.extend(rows) or draw(image, title, rows, e))
-    with pytest.warns(SaqEvalWarning, match="the panel shows 24 of 36 networks; choose them by name or pattern"):
+    with pytest.warns(SaqEvalWarning, match="the panel shows 24 of 62 networks; choose them by name or pattern"):
         path = draw_panel("digits", 3, models=["cnn-*"], methods=["saliency", "edges"], output=tmp_path / "a.png")
     assert len(opened) == 24  # nothing else is loaded
     assert [name.partition("\n")[0] for name, _ in drawn] == opened
-    assert opened[:3] == ["cnn-fp32", "cnn-fp32-s1", "cnn-fp32-s2"]
+    assert opened[:5] == ["cnn-fp32", "cnn-fp32-s1", "cnn-fp32-s2", "cnn-fp32-s3", "cnn-fp32-s4"]
     width, height = Image.open(path).size
     assert width < 1800 and height < 1100
 
