@@ -31,6 +31,7 @@ from saq_eval.devices import pick_device, processor_cores
 from saq_eval.errors import SaqEvalError, SaqEvalWarning, in_short, unknown_name
 from saq_eval.gallery import choose_images, make_gallery
 from saq_eval.grid import Clock, Grid, Settings, Subject, Target
+from saq_eval.interpretability import Composite
 from saq_eval.metrics import find_scorers
 from saq_eval.paths import user_path
 from saq_eval.randomness import check_seed, derived_seed
@@ -318,7 +319,7 @@ def compare(
         with bar:
             grid.fill(workers, clock, on_cell)
         with clock("statistics"):
-            composite = findings.Composite.of(grid)
+            composite = Composite.of(grid)
             tables = Tables(grid, loaded, composite, seed, margin).all()
             tables["findings"] = findings.answer(grid, loaded, composite, margin)
             check_keys(tables)

@@ -120,7 +120,7 @@ def answer(grid: Grid, models: dict[str, Model], composite: Composite, margin: f
         A row's `delta` is in `unit`. `ci_low` and `ci_high` are 95 % limits, each by itself, corrected as the p-values are.
         `p_adjusted` is the claim's, `p_opposite` its opposite's, each one-sided and corrected for the claim's rows.
         `verdict`: "supported" or "contradicted", either also "but within the margin"; "negligible" within it, "not shown",
-        "too few images". `margin_in_spreads` is the margin over the standard deviation between retrained networks.
+        "too few images", "" where there is nothing to measure by. `margin_in_spreads` is the margin over the standard deviation between retrained networks.
         `without_low`, `without_high`: the range of the difference without one of the methods.
         `words` say what was found; `text` says it in a sentence.
     """
@@ -156,10 +156,7 @@ def answer(grid: Grid, models: dict[str, Model], composite: Composite, margin: f
 
 def _tested(questions: Sequence[_Question]) -> list[dict]:
     """Test the rows of one claim, which are corrected together."""
-    shape = max(len(q.differences) for q in questions), questions[0].differences.shape[1]
-    values = np.full((len(questions), *shape), np.nan)
-    for row, question in enumerate(questions):
-        values[row, : len(question.differences)] = question.differences
+    values = statistics.padded([q.differences for q in questions])
     retrained = statistics.padded([np.full(1, np.nan) if q.retrained is None else q.retrained for q in questions])
     margins = np.array([q.margin for q in questions])
     reach = np.array([q.reach for q in questions])
@@ -187,8 +184,10 @@ def _tested(questions: Sequence[_Question]) -> list[dict]:
     for row, question in enumerate(questions):
         same = effects.p_equivalence[row] < statistics.LEVEL
         within = ", but within the margin" if same else ""
-        if effects.n[row] < statistics.ENOUGH:
-            verdict: ClaimVerdict = "too few images"
+        if question.unknown == _NO_PAIR:
+            verdict: ClaimVerdict = ""
+        elif effects.n[row] < statistics.ENOUGH:
+            verdict = "too few images"
         elif claimed[row] < statistics.LEVEL:
             verdict = f"supported{within}"
         elif opposite[row] < statistics.LEVEL:

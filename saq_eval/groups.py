@@ -98,7 +98,9 @@ def corrected(grid: Grid, subject: Subject, method: str, scorer: Scorer, scores:
     return (scores - chance) / way if way else np.full(len(scores), np.nan)
 
 
-def beside_retraining(own: list[np.ndarray], floors: list[dict[str, np.ndarray]], names: list[str]) -> tuple:
+def beside_retraining(
+    own: list[np.ndarray], floors: list[dict[str, np.ndarray]], names: list[str]
+) -> tuple[np.ndarray, np.ndarray]:
     """Set similarities to what networks are compared with beside those of networks that were retrained.
 
     Args:
@@ -107,8 +109,8 @@ def beside_retraining(own: list[np.ndarray], floors: list[dict[str, np.ndarray]]
         names: of the baselines, as the keys of `floors` call them.
 
     Returns:
-        The differences (networks, n), over several networks as jackknifed pseudo-values; and the retrained networks'
-        mean differences (r,), for a single network only.
+        The differences, float64 (networks, n): of three networks and more, their jackknifed pseudo-values. And, of a
+        single network, the mean differences of the retrained ones, float64 (r,); else one NaN.
     """
     if len(own) >= statistics.NETWORKS:
         nothing = np.full(own[0].shape, np.nan)

@@ -38,7 +38,7 @@ def below(up: int, down: int, images: int, null: float) -> float:
 
 @lru_cache(maxsize=4096)
 def lower_limit(up: int, down: int, images: int, level: float) -> float:
-    """Return the mean difference below which `above` is under the level, to ±0.001."""
+    """Return the mean difference, −1 to 1, below which `above` is under a one-sided level, to ±0.001; see `above`."""
     low, high = -1.0, 1.0
     for _ in range(_STEPS + 1):
         middle = (low + high) / 2
@@ -47,7 +47,7 @@ def lower_limit(up: int, down: int, images: int, level: float) -> float:
 
 
 def upper_limit(up: int, down: int, images: int, level: float) -> float:
-    """Return the mean difference above which `below` is under the level, to ±0.001."""
+    """Return the mean difference, −1 to 1, above which `below` is under a one-sided level, to ±0.001; see `above`."""
     return -lower_limit(down, up, images, level)
 
 

@@ -502,10 +502,11 @@ def adjust(p_values: np.ndarray, family: np.ndarray, group: np.ndarray | None = 
 
 
 def correction(p_values: np.ndarray, adjusted: np.ndarray) -> np.ndarray:
-    """Return by how much an interval's level is to be lowered, so that it holds 0 just where the adjusted p-value is not small.
+    """Return the factors for the tails of intervals, so that each leaves 0 out just where its adjusted p-value is small.
 
-    float64 (k,), above 0 and up to 1: p over adjusted p, as intervals of what was selected are widened (Benjamini and
-    Yekutieli 2005, doi 10.1198/016214504000001907); 1 / k where p is 0.
+    Returns:
+        float64 (k,), above 0 and up to 1: p over adjusted p, as intervals of what was selected are widened (Benjamini
+        and Yekutieli 2005, doi 10.1198/016214504000001907); 1 / k where p is 0.
     """
     share = np.full(len(p_values), 1 / len(p_values))
     return np.divide(p_values, adjusted, out=share, where=(p_values > 0) & (adjusted > 0))

@@ -151,7 +151,7 @@ def decided(networks, effect, between, images=128, runs=400):
 
 @pytest.mark.parametrize(("networks", "least"), [(3, 0.6), (5, 0.95), (8, 0.99)])
 def test_an_effect_of_the_size_of_two_bits_is_found(networks, least):
-    """w2a2 takes 0.4 standard deviations of interpretability on FashionMNIST, where networks differ by 0.1."""
+    """A drop of 0.4 standard deviations, about what 2 bits cost, where networks differ by 0.1."""
     assert decided(networks, effect=0.4, between=0.1) >= least
 
 
