@@ -119,9 +119,10 @@ def answer(grid: Grid, models: dict[str, Model], composite: Composite, margin: f
     Returns:
         A row's `delta` is in `unit`. `ci_low` and `ci_high` are 95 % limits, each by itself, corrected as the p-values are.
         `p_adjusted` is the claim's, `p_opposite` its opposite's, each one-sided and corrected for the claim's rows.
-        `verdict`: "supported" or "contradicted", either also "but within the margin"; "negligible" within it, "not shown",
-        "too few images", "" where there is nothing to measure by. `margin_in_spreads` is the margin over the standard deviation between retrained networks.
-        `without_low`, `without_high`: the range of the difference without one of the methods.
+        `verdict`: "supported" or "contradicted", either also "but within the margin"; "negligible" within it, "not
+        shown", "too few images", "" where there is nothing to measure by. `margin_in_spreads` is the margin over the
+        standard deviation between retrained networks. `without_low`, `without_high`: the range of the difference
+        without one of the methods.
         `words` say what was found; `text` says it in a sentence.
     """
     questions = _questions(grid, models, composite, margin)
