@@ -6,6 +6,7 @@ from saq_eval.metrics import (  # noqa: F401  (registers the metrics)
     non_sensitivity,
     quantus,
     relevance_gain,
+    road,
     similarity,
 )
 from saq_eval.metrics.base import METRICS, Metric, Scorer, Task, find_scorer, is_degenerate, register_metric

@@ -13,7 +13,7 @@ arguments of Quantus' constructor. What Quantus leaves to its caller, or would l
   and so are those that a metric has explained anew. Complexity asks where relevance is, of either sign, and gets
   magnitudes. Completeness is about the scale and gets the maps as they are.
 - **Hiding.** Quantus hides single values of channels, whose attribution is the whole pixel's. What hides by a `baseline`
-  sees pictures of one channel, which pixels are shown (`saq_eval.metrics.hiding`); ROAD hides whole pixels already.
+  sees pictures of one channel, which pixels are shown (`saq_eval.metrics.hiding`).
 - **Baselines.** "black", "mean" and "blur" are those of the attribution methods (`baseline_images`). Quantus' words
   mean other things: "black" the image's minimum, "uniform" one number per step for all pixels.
 - **Ties.** Quantus breaks them by position. Where the order of tied pixels matters, it is asked twice, the second time
@@ -21,7 +21,8 @@ arguments of Quantus' constructor. What Quantus leaves to its caller, or would l
 - **Steps.** Areas and counts are over the number of steps, segments or pixels. Curves have a point after each step
   and none before the first.
 
-Localisation is in `localisation`, and NonSensitivity, whose thresholds are relative here, in `non_sensitivity`.
+Localisation is in `localisation`, NonSensitivity, whose thresholds are relative here, in `non_sensitivity`, and ROAD,
+which takes Quantus 25 times as long as the network, in `road`.
 
 Left out, since they have no score per image that keeps the policies of `saq_eval.metrics.base`:
 
@@ -47,7 +48,6 @@ import numpy as np
 import quantus
 import torch
 from pydantic import Field
-from quantus.functions.perturb_func import noisy_linear_imputation
 from quantus.helpers import asserts, utils
 from quantus.helpers.enums import EvaluationCategory, ScoreDirection
 from quantus.helpers.model.pytorch_model import PyTorchModel
@@ -60,7 +60,7 @@ from saq_eval.errors import SaqEvalError
 from saq_eval.metrics.base import METRICS, Metric, Need, Reading, Shape, Task, is_degenerate, read
 from saq_eval.metrics.hiding import MaskedNetwork, changeable, mean_of_both_orders, order_matters, patch_side, step_size
 from saq_eval.randomness import derived_seed, global_seed
-from saq_eval.specs import Count, NotNegative, Pixels, Positive, Share
+from saq_eval.specs import Count, Pixels, Positive, Share
 
 Arguments = dict[str, Any]
 Declaration = Callable[..., Arguments]
@@ -510,41 +510,6 @@ def Infidelity(shape: Shape, *, patch_size: Pixels | None = None, baseline: Base
     other metrics, as the effect of hiding the pixel, not as an effect per unit of its value. Patches of 4x4 on 28x28.
     """
     return {"patch_size": patch_side(shape, patch_size, across=7), "baseline": baseline}
-
-
-def _impute(arr: np.ndarray, indices: np.ndarray, *, order: np.ndarray, noise: float) -> np.ndarray:
-    """Return an image (c, h, w) with as many whole pixels imputed, first in `order`, as Quantus names values."""
-    return noisy_linear_imputation(arr, order[: len(indices)], noise=noise)
-
-
-@register_quantus(
-    reference="Rong et al. 2022, arXiv 2202.00449",
-    range=(0.0, 1.0),
-    reads="logits",
-    random=True,
-    singly=True,  # Quantus averages over the images of the first batch
-    steps=lambda arguments, shape: len(arguments["percentages"]),
-    positions=lambda settings, count: np.array(settings["percentages"]) / 100,
-    complete=lambda arguments, task, positions, maps: {
-        **arguments,
-        "perturb_func": _impute,
-        "perturb_func_kwargs": {"order": np.argsort(-maps[0].reshape(-1), kind="stable")},
-    },
-    finish=lambda scores, task, positions, arguments: list(scores.values()),
-    ranks="pixels",
-)
-def ROAD(
-    shape: Shape, *, percentage_step: Annotated[int, Field(ge=1, le=49)] = 10, noise: NotNegative = 0.01
-) -> Arguments:
-    """Share of removals, most relevant pixels first, after which the class is still predicted.
-
-    A removed pixel becomes the mean of its neighbours, weighted by nearness, plus Gaussian noise of standard
-    deviation `noise`. Each `percentage_step` per cent of the pixels is one point of the curve, 0 or 1. Steps of 10 %
-    set integrated gradients apart from random maps (Cohen's d 0.85 on cnn-fp32, 0.94 on cnn-w2a2), steps of 20 % do
-    not (0.23, 0.21), and steps of 5 % do more (1.14, 1.14) at twice the cost. The noise hardly matters: two seeds'
-    scores correlate by 0.99 and 0.91 (`benchmarks/metric_parameters.py`).
-    """
-    return {"percentages": list(range(percentage_step, 100, percentage_step)), "noise": noise}
 
 
 # Complexity: how few pixels the relevance is on.

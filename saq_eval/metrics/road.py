@@ -1,0 +1,144 @@
+"""Remove and debias: whether the class is still predicted once the most relevant pixels are imputed from the others.
+
+Scores are those of Quantus' `ROAD` for an image alone, draws included. Quantus averages over the images of the first batch
+only, and solves one system of equations after the other; here all images of a batch are solved together.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from saq_eval.metrics.base import METRICS, Metric, Shape, Task, is_degenerate
+from saq_eval.metrics.hiding import mean_of_both_orders, order_matters
+from saq_eval.randomness import derived_seed
+from saq_eval.specs import NotNegative
+
+RESIDUAL = 1e-5  # of what is solved for, over its right side; pixels are then right to about a thousandth of 1/255
+_TINY = torch.finfo(torch.float64).tiny  # of an image that is solved, 0 is divided by 0
+
+
+def ROAD(
+    shape: Shape, *, percentage_step: Annotated[int, Field(ge=1, le=49)] = 10, noise: NotNegative = 0.01
+) -> dict[str, Any]:
+    """Share of removals, most relevant pixels first, after which the class is still predicted.
+
+    A removed pixel becomes the mean of its neighbours, weighted by nearness, plus Gaussian noise of standard
+    deviation `noise`. Each `percentage_step` per cent of the pixels is one point of the curve, 0 or 1. Steps of 10 %
+    set integrated gradients apart from random maps (Cohen's d 0.85 on cnn-fp32, 0.94 on cnn-w2a2), steps of 20 % do
+    not (0.23, 0.21), and steps of 5 % do more (1.14, 1.14) at twice the cost. The noise hardly matters: two seeds'
+    scores correlate by 0.99 and 0.91 (`benchmarks/metric_parameters.py`).
+    """
+    return {"percentages": list(range(percentage_step, 100, percentage_step)), "noise": noise}
+
+
+def _still_predicted(task: Task, **parameters: Any) -> np.ndarray:
+    """Return whether the class is predicted after each removal, float64 (n, steps); NaN for degenerate maps."""
+    settings = ROAD(task.images.shape[1:], **parameters)
+    return mean_of_both_orders(functools.partial(_in_one_order, **settings), task, order_matters(task.maps))
+
+
+def _in_one_order(task: Task, *, percentages: list[int], noise: float) -> np.ndarray:
+    usable = np.flatnonzero(~is_degenerate(task.maps))
+    curves = np.full((len(task.maps), len(percentages)), np.nan)
+    for start in range(0, len(usable), task.batch_size):
+        chunk = usable[start : start + task.batch_size]
+        images = torch.from_numpy(task.images[chunk]).to(task.device)
+        order = np.argsort(-task.maps[chunk].reshape(len(chunk), -1), axis=1, kind="stable")
+        draws = [np.random.RandomState(derived_seed(task.seed, "ROAD", int(index))) for index in task.indices[chunk]]
+        imputed = images
+        for step, percentage in enumerate(percentages):
+            first = order[:, : order.shape[1] * percentage // 100]
+            removed = np.zeros(order.shape, dtype=bool)
+            np.put_along_axis(removed, first, True, axis=1)
+            removed = torch.from_numpy(removed.reshape(len(chunk), 1, *images.shape[2:])).to(task.device)
+            imputed = impute(images, removed, start=imputed)
+            noisy = imputed + noise * _noise(draws, first, images.shape).to(task.device)
+            with torch.no_grad():
+                predicted = task.network(noisy).argmax(dim=1).cpu().numpy()
+            curves[chunk, step] = predicted == task.targets[chunk]
+    return curves
+
+
+def _noise(draws: list[np.random.RandomState], pixels: np.ndarray, shape: tuple[int, ...]) -> Tensor:
+    """Return standard normal noise in some pixels, int (n, m), of images of a shape (n, c, h, w), 0 elsewhere: float32."""
+    noise = np.zeros((*shape[:2], shape[2] * shape[3]), dtype=np.float32)
+    for row, generator, where in zip(noise, draws, pixels, strict=True):
+        row[:, where] = generator.standard_normal((shape[1], len(where)))
+    return torch.from_numpy(noise.reshape(shape))
+
+
+def impute(images: Tensor, removed: Tensor, *, start: Tensor | None = None) -> Tensor:
+    """Return images in which each removed pixel is the mean of its eight neighbours, removed ones too, weighted by nearness.
+
+    The weights are 1/6 beside and 1/12 at the corners, over those that exist. With K their matrix and D its row sums, the
+    removed pixels u solve (D − K) u = K x, x the pixels that stay: symmetric and positive definite, so conjugate
+    gradients solve it, all images at once (Rong et al. 2022, arXiv 2202.00449, section 4.2).
+
+    Args:
+        images: float32 (n, c, h, w).
+        removed: bool (n, 1, h, w), not all pixels of an image.
+        start: images from which to start: as `images` where pixels stay, anything elsewhere; none for `images`.
+
+    Returns:
+        float32 (n, c, h, w), to a residual of `RESIDUAL`.
+    """
+    pixels, removed = (
+        images.double(),
+        removed.double(),
+    )  # in single precision the residual of a large hole stays too large
+    neighbours = _sum_of_neighbours(torch.ones_like(pixels[:1, :1]))
+
+    def apply(values: Tensor) -> Tensor:
+        return removed * (neighbours * values - _sum_of_neighbours(values))
+
+    solved = removed * (pixels if start is None else start)
+    right = removed * _sum_of_neighbours((1 - removed) * pixels)
+    residual = right - apply(solved)
+    direction, size = residual, _squares(residual)
+    enough = RESIDUAL**2 * _squares(right).clamp_min(1 / 255**2)  # what stays may be black
+    for _ in range(images.shape[2] * images.shape[3]):  # as many steps are exact, but for rounding
+        if bool((size <= enough).all()):
+            break
+        applied = apply(direction)
+        length = size / (direction * applied).sum(dim=(2, 3), keepdim=True).clamp_min(_TINY)
+        solved = solved + length * direction
+        residual = residual - length * applied
+        before, size = size, _squares(residual)
+        direction = residual + size / before.clamp_min(_TINY) * direction
+    return ((1 - removed) * pixels + solved).to(images.dtype)
+
+
+def _sum_of_neighbours(values: Tensor) -> Tensor:
+    """Return the weighted sums of the eight neighbours, nothing beyond the border: (n, c, h, w) -> (n, c, h, w)."""
+    # The weights are (1, 2, 1)'s products over 12, but for the pixel itself.
+    padded = torch.nn.functional.pad(values, (1, 1, 1, 1))
+    across = padded[..., :-2] + 2 * padded[..., 1:-1] + padded[..., 2:]
+    return (across[..., :-2, :] + 2 * across[..., 1:-1, :] + across[..., 2:, :]) / 12 - values / 3
+
+
+def _squares(values: Tensor) -> Tensor:
+    return values.square().sum(dim=(2, 3), keepdim=True)
+
+
+METRICS.add(
+    "ROAD",
+    Metric(
+        name="ROAD",
+        category="faithfulness",
+        higher_is_better=False,
+        range=(0.0, 1.0),
+        reference="Rong et al. 2022, arXiv 2202.00449",
+        score=_still_predicted,
+        declares=ROAD,
+        resolve=lambda parameters, shape: ROAD(shape, **parameters) | {"reads": "signed maps and logits"},
+        curve=True,
+        positions=lambda settings, count: np.array(settings["percentages"]) / 100,
+        random=True,
+    ),
+)
