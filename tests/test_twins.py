@@ -9,11 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import saq_eval
 from saq_eval import comparison
 from saq_eval.grid import Grid, Subject
 from saq_eval.interpretability import Composite
+from saq_eval.metrics.similarity import pairwise, ssim
 from saq_eval.studies import train_model
 from saq_eval.tables import Tables
 from saq_eval.training.recipes import default_recipe
@@ -26,12 +28,21 @@ pytestmark = pytest.mark.validation
 
 
 @pytest.fixture(scope="module")
-def twins(tmp_path_factory):
-    """Train the twins, explain the same images by each, and return the filled grid and the models."""
+def zoo(tmp_path_factory):
+    """Train the twins, and the first one in either precision."""
     zoo = tmp_path_factory.mktemp("zoo")
     recipe = replace(default_recipe("digits", quantized=False), epochs=6)
     for seed in range(TWINS):
         train_model("digits", "fp32", seed=seed, name=f"twin-{seed}", recipe=recipe, zoo=zoo, progress=False)
+    for precision in ("float32", "bfloat16"):
+        named = replace(recipe, precision=precision)
+        train_model("digits", "fp32", seed=0, name=precision, recipe=named, zoo=zoo, progress=False)
+    return zoo
+
+
+@pytest.fixture(scope="module")
+def twins(zoo):
+    """Explain the same images by each twin, and return the filled grid and the models."""
     kept = {}
 
     class Kept(Tables):
@@ -147,6 +158,21 @@ def test_a_twin_is_seldom_beyond_retraining(twins, retrained):
         assert set(table["retraining"]) == {""} and called == 0
     else:
         assert set(table["retraining"]) == {"beyond", "within"} and beyond <= 0.08 and called <= 0.08
+
+
+def test_precision_moves_a_network_no_further_than_its_seed_does(zoo, digits):
+    """Twins trained in float32 and in bfloat16 may stand side by side: their maps are as alike as two seeds' are."""
+    images, labels = digits.images[:64], digits.labels[:64]
+    names = ["float32", "bfloat16", *(f"twin-{seed}" for seed in range(TWINS))]
+    networks = {name: saq_eval.load_model("digits", name, zoo=zoo).network for name in names}
+    same = [torch.equal(networks["twin-0"](images), networks[name](images)) for name in ("float32", "bfloat16")]
+    assert sum(same) == 1  # the twins were trained in the faster one of the two
+    for method in METHODS:
+        maps = {name: saq_eval.explain(method, network, images, labels).numpy() for name, network in networks.items()}
+        pairs = [("float32", "bfloat16"), *itertools.combinations(names[2:], 2)]
+        by_precision, *by_seed = (np.nanmean(pairwise(ssim, maps[a], maps[b])) for a, b in pairs)
+        print(f"{method}: SSIM {by_precision:.3f} by precision, {min(by_seed):.3f} to {max(by_seed):.3f} by seed")
+        assert by_precision >= min(by_seed)
 
 
 def test_two_twins_do_differ(twins):
