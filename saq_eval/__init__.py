@@ -8,17 +8,17 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from saq_eval.torchvision_compat import declare_when_imported
+from saq_eval.core.torchvision_compat import declare_when_imported
 
 if TYPE_CHECKING:
-    from saq_eval.architectures import register_architecture
     from saq_eval.attribution import explain, register_method
     from saq_eval.comparison import Comparison, compare
-    from saq_eval.datasets import load_dataset, register_dataset
-    from saq_eval.errors import SaqEvalError
+    from saq_eval.core.errors import SaqEvalError
+    from saq_eval.data.datasets import load_dataset, register_dataset
     from saq_eval.metrics import register_metric
+    from saq_eval.networks.architectures import register_architecture
     from saq_eval.quantization import Bits, Scheme, freeze, quantize, register_scheme
-    from saq_eval.studies import train_model, train_study
+    from saq_eval.studies.driver import train_model, train_study
     from saq_eval.training.recipes import Recipe
     from saq_eval.training.saliency_guided import SaliencyGuided
     from saq_eval.zoo import add_model, find_models, load_model, register_zoo
@@ -32,24 +32,24 @@ _HOME = {
     "Comparison": "comparison",
     "Recipe": "training.recipes",
     "SaliencyGuided": "training.saliency_guided",
-    "SaqEvalError": "errors",
+    "SaqEvalError": "core.errors",
     "Scheme": "quantization",
     "add_model": "zoo",
     "compare": "comparison",
     "explain": "attribution",
     "find_models": "zoo",
     "freeze": "quantization",
-    "load_dataset": "datasets",
+    "load_dataset": "data.datasets",
     "load_model": "zoo",
     "quantize": "quantization",
-    "register_architecture": "architectures",
-    "register_dataset": "datasets",
+    "register_architecture": "networks.architectures",
+    "register_dataset": "data.datasets",
     "register_method": "attribution",
     "register_metric": "metrics",
     "register_scheme": "quantization",
     "register_zoo": "zoo",
-    "train_model": "studies",
-    "train_study": "studies",
+    "train_model": "studies.driver",
+    "train_study": "studies.driver",
 }
 __all__ = sorted(_HOME)
 

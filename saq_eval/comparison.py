@@ -23,26 +23,26 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from saq_eval import findings, statistics
+from saq_eval.analysis import findings, statistics
+from saq_eval.analysis.interpretability import Composite
+from saq_eval.analysis.selection import choose_images, gallery_of
+from saq_eval.analysis.tables import RANDOM_WEIGHTS, Tables, check_keys, scorer_record
+from saq_eval.analysis.wording import in_a_word
 from saq_eval.attribution import CONTROLS, Explainer, explain, find_explainers
 from saq_eval.attribution.background import background_images
-from saq_eval.datasets import Dataset, load_dataset
-from saq_eval.devices import pick_device, processor_cores
-from saq_eval.errors import SaqEvalError, SaqEvalWarning, in_short, unknown_name
-from saq_eval.gallery import choose_images, make_gallery
-from saq_eval.grid import Clock, Grid, Settings, Subject, Target
-from saq_eval.interpretability import Composite
+from saq_eval.core.devices import pick_device, processor_cores
+from saq_eval.core.errors import SaqEvalError, SaqEvalWarning, in_short, unknown_name
+from saq_eval.core.paths import user_path
+from saq_eval.core.randomness import check_seed, derived_seed
+from saq_eval.data.datasets import Dataset, load_dataset
+from saq_eval.evaluation.grid import Clock, Grid, Settings, Subject, Target
 from saq_eval.metrics import find_scorers
-from saq_eval.paths import user_path
-from saq_eval.randomness import check_seed, derived_seed
+from saq_eval.networks.inference import predict
 from saq_eval.reporting import Gallery, write_report
 from saq_eval.reporting.formats import check_formats
 from saq_eval.reporting.notebook import Plots, notebook_summary
 from saq_eval.reporting.output import check_writable
-from saq_eval.studies import StudyComparison, load_study
-from saq_eval.tables import RANDOM_WEIGHTS, Tables, check_keys, scorer_record
-from saq_eval.training.loop import predict
-from saq_eval.wording import in_a_word
+from saq_eval.studies.driver import StudyComparison, load_study
 from saq_eval.zoo import Model, check_reads, find_models, open_model, random_weights
 from saq_eval.zoo.cards import Card, is_fine_tuned_twin, twin
 
@@ -63,13 +63,13 @@ class Comparison:
         scores: one row per network × method × metric × image; the score is NaN where it is undefined.
         summary: one row per network × method × metric: mean over images, and the difference to the baseline
             model, paired by image, with `p_value`, `p_adjusted`, `effect_size`, `margin` and `verdict`; see
-            `saq_eval.statistics`. Similarities have their chance level, `corrected` for it, the `floor` that
+            `saq_eval.analysis.statistics`. Similarities have their chance level, `corrected` for it, the `floor` that
             networks reach that differ from the baseline in the seed alone, and that of the network's own maps
             under tiny input `noise`; their difference is to the floor: "worse" says that the maps changed more
             than retraining changes them, "negligible" that they are the same. `scope` says whether a row speaks of this
             network or of the scheme, and `retraining` whether the difference is beyond the retraining band.
         effects: one row per group of networks that differ in the seed alone (`networks` with `training` names it) ×
-            step (see `saq_eval.steps`) × method × metric, over all seeds.
+            step (see `saq_eval.analysis.steps`) × method × metric, over all seeds.
         conditions: as the summary, over images on which both networks are right ("both right"), or agree ("agree").
         controls: one row per model × method × metric × control: the difference to the control's score,
             paired by image, and whether the metric tells the two apart ("better", "worse", "unclear"). A map by
@@ -80,7 +80,7 @@ class Comparison:
         robustness: one row per method: how well its maps survive quantization.
         models: one row per model: accuracy, flips and divergence of predictions, size at its bit width, surrogate gap.
         layers: one row per model and layer: bit widths, clip, size, operations.
-        findings: one row per claim of the paper and group of networks; see `saq_eval.findings.answer`.
+        findings: one row per claim of the paper and group of networks; see `saq_eval.analysis.findings.answer`.
         run: the configuration, seeds, versions, weight hashes and times.
         gallery: a few images with every network's maps.
     """
@@ -324,7 +324,7 @@ def compare(
             tables["findings"] = findings.answer(grid, loaded, composite, margin)
             check_keys(tables)
         seeds = {name: model.card.seed for name, model in loaded.items()}
-        gallery = make_gallery(grid, choose_images(grid), seeds)
+        gallery = Gallery.of(**gallery_of(grid, choose_images(grid), seeds))
     hashes = {card.name: card.weights_sha256 for card, _ in all_models}
     run = {
         "command": _command(

@@ -15,13 +15,13 @@ from matplotlib.figure import Figure, SubFigure
 
 from saq_eval.attribution import Explainer, explain, find_explainers
 from saq_eval.attribution.background import background_images
-from saq_eval.datasets import load_dataset
-from saq_eval.devices import pick_device
-from saq_eval.errors import SaqEvalError, SaqEvalWarning
+from saq_eval.core.devices import pick_device
+from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
+from saq_eval.core.paths import user_path
+from saq_eval.core.randomness import check_seed
+from saq_eval.data.datasets import load_dataset
 from saq_eval.metrics import is_degenerate
-from saq_eval.paths import user_path
-from saq_eval.randomness import check_seed
-from saq_eval.training.loop import predict
+from saq_eval.networks.inference import predict
 from saq_eval.zoo import check_reads, find_models, open_model
 from saq_eval.zoo.cards import Card, twin
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from saq_eval.architectures import ARCHITECTURES
 from saq_eval.attribution import explain
-from saq_eval.datasets import Dataset, load_dataset
+from saq_eval.data.datasets import Dataset, load_dataset
 from saq_eval.metrics import Task
+from saq_eval.networks.architectures import ARCHITECTURES
 
 
 @pytest.fixture(autouse=True)

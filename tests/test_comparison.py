@@ -17,13 +17,13 @@ from tqdm import tqdm
 
 import saq_eval
 from saq_eval import SaqEvalError
+from saq_eval.analysis.tables import KEYS, check_keys
 from saq_eval.attribution import find_explainers
-from saq_eval.attribution.store import read_maps
-from saq_eval.datasets import DATASETS, Dataset
-from saq_eval.errors import SaqEvalWarning
-from saq_eval.grid import Clock, Grid, Settings, Subject, run_all
+from saq_eval.core.errors import SaqEvalWarning
+from saq_eval.data.datasets import DATASETS, Dataset
+from saq_eval.evaluation.grid import Clock, Grid, Settings, Subject, run_all
+from saq_eval.evaluation.store import read_maps
 from saq_eval.metrics import find_scorer, find_scorers, metric_sets
-from saq_eval.tables import KEYS, check_keys
 from saq_eval.zoo import random_weights
 
 MODEL = ["dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "seed", "role"]
@@ -265,7 +265,7 @@ def test_kept_maps_are_scored_anew_without_being_computed(tmp_path, monkeypatch)
     def refuse(*args, **kwargs):
         raise AssertionError("a map was computed")
 
-    monkeypatch.setattr("saq_eval.grid.explain", refuse)
+    monkeypatch.setattr("saq_eval.evaluation.grid.explain", refuse)
     again = saq_eval.compare("digits", metrics=["Spearman", "SSIM"], output=tmp_path, save_maps=True, **arguments)
     assert again.run["maps"] == {"kept": True, "computed": 0, "read": computed}
     # All but what is adjusted to the whole table, which is another.
@@ -298,7 +298,7 @@ def test_an_interrupted_run_goes_on_from_the_kept_maps(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return saq_eval.explain(*args, **kwargs)
 
-    monkeypatch.setattr("saq_eval.grid.explain", counted)
+    monkeypatch.setattr("saq_eval.evaluation.grid.explain", counted)
     with pytest.raises(KeyboardInterrupt):
         saq_eval.compare("digits", **arguments)
     assert [path.name for path in tmp_path.iterdir()] == ["maps"]
@@ -356,7 +356,7 @@ def test_degenerate_maps_are_counted_and_not_scored(monkeypatch):
             maps[1:3] = 0
         return maps
 
-    monkeypatch.setattr("saq_eval.grid.explain", sometimes_constant)
+    monkeypatch.setattr("saq_eval.evaluation.grid.explain", sometimes_constant)
     result = saq_eval.compare("digits", models=["cnn-w2a2"], samples=6, progress=False, **QUICK)
     rows = result.summary[result.summary["method"] == "saliency"]
     assert (rows["degenerate"] == 2).all() and (rows["n"] == 4).all()
@@ -400,7 +400,7 @@ def test_one_sample_has_no_interval_but_a_mean():
 
 
 def result_html(result):
-    from saq_eval.reporting.html import render
+    from saq_eval.reporting.page.render import render
 
     return render([(result.tables, result.run, result.gallery)])
 
@@ -553,7 +553,7 @@ def test_an_interruption_leaves_what_was_there(moment, tmp_path, monkeypatch):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    place = "saq_eval.grid.explain" if moment == "scoring" else "saq_eval.reporting.output.render"
+    place = "saq_eval.evaluation.grid.explain" if moment == "scoring" else "saq_eval.reporting.output.render"
     monkeypatch.setattr(place, interrupt)
     with pytest.raises(KeyboardInterrupt):
         saq_eval.compare("digits", models=["cnn-w4a4"], samples=2, output=tmp_path, progress=False, **QUICK)
@@ -574,7 +574,7 @@ def test_workers_bars_hold_no_semaphore_that_a_killed_worker_would_leave():
 
 def test_a_worker_never_sees_an_interruption():
     program = (
-        "import signal\nfrom saq_eval.grid import run_all\n"
+        "import signal\nfrom saq_eval.evaluation.grid import run_all\n"
         "masks = run_all([(signal.pthread_sigmask, (signal.SIG_BLOCK, ()))] * 4, workers=2)\n"
         "print([signal.SIGINT in mask for mask in masks], signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))"
     )  # in a process that has started no other yet

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from saq_eval import SaqEvalError, panel
-from saq_eval.errors import SaqEvalWarning
+from saq_eval.core.errors import SaqEvalWarning
 from saq_eval.panel import _layout, draw_panel
 
 

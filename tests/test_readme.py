@@ -10,13 +10,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests import ROOT
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ZOO_README = (ROOT / "model_zoo" / "README.md").read_text(encoding="utf-8")
 
 
 def run(*arguments: str, cwd: Path) -> str:
-    done = subprocess.run([sys.executable, "-m", "saq_eval.cli", *arguments], capture_output=True, text=True, cwd=cwd)
+    done = subprocess.run([sys.executable, "-m", "saq_eval", *arguments], capture_output=True, text=True, cwd=cwd)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

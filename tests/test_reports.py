@@ -1,15 +1,15 @@
 """The reports that the repository keeps are those of the zoo that it ships."""
 
 import json
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from saq_eval import find_models
-from saq_eval.studies import load_study
+from saq_eval.studies.driver import load_study
+from tests import ROOT
 
-REPORTS = Path(__file__).parent.parent / "reports"
+REPORTS = ROOT / "reports"
 FILES = {"report.html", "summary.csv", "effects.csv", "findings.csv", "models.csv", "run.json"}
 STUDY = load_study("paper")
 

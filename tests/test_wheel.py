@@ -4,9 +4,8 @@ import os
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from tests import ROOT
 
 
 def test_a_wheel_carries_the_zoo_and_the_templates(tmp_path):

@@ -17,29 +17,25 @@ for LRP); this package adds what they must know of quantized layers (`rules`), a
 
 from __future__ import annotations
 
-import functools
 import inspect
 import uuid
 import warnings
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from skimage.filters import gaussian
 from torch import Tensor, nn
 
 from saq_eval.attribution import rules, subject
-from saq_eval.errors import SaqEvalError, in_short
+from saq_eval.core.code import checksum_of_packages
+from saq_eval.core.errors import SaqEvalError, in_short
+from saq_eval.core.randomness import derived_seed
+from saq_eval.core.registry import Registry
+from saq_eval.core.specs import fill_parameters, find_several, label, parse_spec
 from saq_eval.quantization.convert import freeze
-from saq_eval.randomness import derived_seed
-from saq_eval.registry import Registry
-from saq_eval.specs import fill_parameters, find_several, label, parse_spec
 
-Baseline = Literal["black", "mean", "blur"]
 Family = Literal["gradient", "rules", "class activation", "perturbation", "control"]
 
 
@@ -90,7 +86,7 @@ class Method:
         sign: whether its maps are "signed" or "absolute"; see the module's docstring.
         passes: from its parameters to the forward, or forward and backward, passes of the network for one 28x28 image.
         attribute: (batch, **parameters) -> attributions (n, c, h, w), or (n, 1, h, w) where they are whole pixels';
-            its keyword-only parameters are the method's, see `saq_eval.specs`.
+            its keyword-only parameters are the method's, see `saq_eval.core.specs`.
         random: whether it draws noise.
         needs_background: whether it compares with typical images.
         layers: for a method with rules, the kinds of layers that it has a rule for; else none.
@@ -127,6 +123,9 @@ class Method:
         ]
         return ", ".join(needs) or ("nothing" if self.family == "control" else "logits only")
 
+
+# The packages that maps rest on, beside the method's own module.
+CODE = ("core", "data", "networks", "quantization", "attribution")
 
 METHODS: Registry[Method] = Registry("method", any_case=True)
 
@@ -165,27 +164,8 @@ def _checksum_of_code(attribute: Attribute) -> str:
     module = inspect.getmodule(attribute)
     alone = inspect.isfunction(attribute) and not attribute.__closure__
     if alone and getattr(module, "__file__", None) == attribute.__code__.co_filename:
-        return f"{zlib.crc32(inspect.getsource(module).encode()):08x}-{_checksum_of_package()}"
+        return f"{zlib.crc32(inspect.getsource(module).encode()):08x}-{checksum_of_packages(*CODE)}"
     return uuid.uuid4().hex
-
-
-@functools.cache
-def _checksum_of_package() -> str:
-    package = Path(__file__).parents[1]
-    sources = [
-        *sorted(package.glob("attribution/*.py")),
-        *sorted(package.glob("quantization/*.py")),
-        *(package / name for name in ("networks.py", "randomness.py", "zoo/cards.py")),
-    ]
-    return checksum_of_files(sources)
-
-
-def checksum_of_files(sources: Iterable[Path]) -> str:
-    """Return a checksum of files' contents, in order: 8 hexadecimal digits."""
-    value = 0
-    for source in sources:
-        value = zlib.crc32(source.read_bytes(), value)
-    return f"{value:08x}"
 
 
 @dataclass(frozen=True)
@@ -418,20 +398,3 @@ def _what_works_instead(
     others = [name for name, other in METHODS.items() if other.layers is None and works(name, other)]
     advice = f"methods that need no rules work: {', '.join(others)}"
     return f"it has one for all layers of `saq_eval.freeze(network)`; {advice}" if succeeds(by_freezing) else advice
-
-
-def baseline_images(images: Tensor, baseline: Baseline) -> Tensor:
-    """Return the images that show nothing, for images (n, c, h, w).
-
-    Args:
-        baseline: "black" (0), "mean" (each image's mean colour) or "blur" (the image under a Gaussian
-            of a seventh of its height, 4 pixels of 28, as standard deviation).
-    """
-    pixels = images.detach()
-    if baseline == "black":
-        return torch.zeros_like(pixels)
-    if baseline == "mean":
-        return pixels.mean(dim=(2, 3), keepdim=True).expand_as(pixels).clone()
-    sigma = pixels.shape[2] / 7
-    blurred = [gaussian(image, sigma=sigma, channel_axis=0, mode="nearest") for image in pixels.cpu().numpy()]
-    return torch.from_numpy(np.stack(blurred)).to(pixels)

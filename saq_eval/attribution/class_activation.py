@@ -19,7 +19,7 @@ from saq_eval.attribution import rules
 from saq_eval.attribution.base import Batch, register_method
 from saq_eval.attribution.rule_based import guided_backprop
 from saq_eval.attribution.subject import gradient_reaches
-from saq_eval.errors import SaqEvalError, unknown_name
+from saq_eval.core.errors import SaqEvalError, unknown_name
 
 
 @register_method("gradcam", family="class activation", reference="Selvaraju et al. 2017, arXiv 1610.02391")

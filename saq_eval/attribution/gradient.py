@@ -9,13 +9,9 @@ from captum.attr import InputXGradient, IntegratedGradients, Saliency
 from pydantic import Field
 from torch import Tensor
 
-from saq_eval.attribution.base import (
-    Baseline,
-    Batch,
-    baseline_images,
-    register_method,
-)
-from saq_eval.specs import Count, NotNegative, Positive
+from saq_eval.attribution.base import Batch, register_method
+from saq_eval.core.specs import Count, NotNegative, Positive
+from saq_eval.data.fills import Baseline, baseline_images
 
 
 def _gradients(batch: Batch, points: Tensor) -> Tensor:

@@ -12,15 +12,11 @@ from skimage.segmentation import slic
 from torch import Tensor
 from torch.nn import functional as F
 
-from saq_eval.attribution.base import (
-    Baseline,
-    Batch,
-    baseline_images,
-    register_method,
-)
-from saq_eval.errors import SaqEvalError
-from saq_eval.randomness import global_seed
-from saq_eval.specs import Count, NotNegative, Pixels, Share
+from saq_eval.attribution.base import Batch, register_method
+from saq_eval.core.errors import SaqEvalError
+from saq_eval.core.randomness import global_seed
+from saq_eval.core.specs import Count, NotNegative, Pixels, Share
+from saq_eval.data.fills import Baseline, baseline_images
 
 
 def superpixels(images: Tensor, segments: int) -> Tensor:

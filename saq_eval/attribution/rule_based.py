@@ -11,14 +11,10 @@ from captum.attr import Deconvolution, DeepLift, GuidedBackprop
 from torch import Tensor, nn
 
 from saq_eval.attribution import rules
-from saq_eval.attribution.base import (
-    Baseline,
-    Batch,
-    baseline_images,
-    register_method,
-)
+from saq_eval.attribution.base import Batch, register_method
 from saq_eval.attribution.subject import precision
-from saq_eval.specs import Count, NotNegative, Positive
+from saq_eval.core.specs import Count, NotNegative, Positive
+from saq_eval.data.fills import Baseline, baseline_images
 
 
 @register_method(

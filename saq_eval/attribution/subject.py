@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from saq_eval.errors import SaqEvalError
-from saq_eval.networks import private_copy
+from saq_eval.core.errors import SaqEvalError
+from saq_eval.networks.modules import private_copy
 
 _HALF = (torch.float16, torch.bfloat16)
 # Autograd's names of its functions in steps, whose gradient is zero wherever there is one.

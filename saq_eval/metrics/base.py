@@ -28,8 +28,8 @@ from typing import Any, Literal
 import numpy as np
 from torch import nn
 
-from saq_eval.registry import Registry
-from saq_eval.specs import fill_parameters, label, parse_spec
+from saq_eval.core.registry import Registry
+from saq_eval.core.specs import fill_parameters, label, parse_spec
 
 Shape = tuple[int, int, int]
 Category = Literal[

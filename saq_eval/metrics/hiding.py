@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from saq_eval.attribution.base import Baseline, baseline_images
-from saq_eval.errors import SaqEvalError
+from saq_eval.core.errors import SaqEvalError
+from saq_eval.data.fills import Baseline, baseline_images
 from saq_eval.metrics.base import Shape, Task
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from saq_eval.errors import SaqEvalError
+from saq_eval.core.errors import SaqEvalError
+from saq_eval.core.specs import Pixels
 from saq_eval.metrics.base import METRICS, Metric, Reading, Shape, Task, read, top_membership
-from saq_eval.specs import Pixels
 
 Measure = Callable[..., np.ndarray]
 

@@ -34,8 +34,8 @@ import numpy as np
 import quantus
 from torch import nn
 
+from saq_eval.core.randomness import derived_seed
 from saq_eval.metrics.base import METRICS, Metric, Task, is_degenerate
-from saq_eval.randomness import derived_seed
 
 Measure = Callable[[np.ndarray, np.ndarray], np.ndarray]
 _READ = {"positive relevance": lambda maps: np.maximum(maps, 0), "magnitudes": np.abs}

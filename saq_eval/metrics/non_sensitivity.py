@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from saq_eval.attribution.base import Baseline
+from saq_eval.core.specs import Share
+from saq_eval.data.fills import Baseline
 from saq_eval.metrics.base import Task, is_degenerate, read, register_metric
 from saq_eval.metrics.hiding import MaskedNetwork
-from saq_eval.specs import Share
 
 
 @register_metric(

@@ -54,13 +54,13 @@ from quantus.helpers.model.pytorch_model import PyTorchModel
 from scipy.stats import rankdata
 from torch import nn
 
-from saq_eval.attribution.base import Baseline
 from saq_eval.attribution.perturbation import superpixels
-from saq_eval.errors import SaqEvalError
+from saq_eval.core.errors import SaqEvalError
+from saq_eval.core.randomness import derived_seed, global_seed
+from saq_eval.core.specs import Count, Pixels, Positive, Share
+from saq_eval.data.fills import Baseline
 from saq_eval.metrics.base import METRICS, Metric, Need, Reading, Shape, Task, is_degenerate, read
 from saq_eval.metrics.hiding import MaskedNetwork, changeable, mean_of_both_orders, order_matters, patch_side, step_size
-from saq_eval.randomness import derived_seed, global_seed
-from saq_eval.specs import Count, Pixels, Positive, Share
 
 Arguments = dict[str, Any]
 Declaration = Callable[..., Arguments]

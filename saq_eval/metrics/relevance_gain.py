@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from saq_eval.attribution.base import Baseline
+from saq_eval.core.specs import Pixels
+from saq_eval.data.fills import Baseline
 from saq_eval.metrics.base import METRICS, Metric, Shape, Task, is_degenerate
 from saq_eval.metrics.hiding import MaskedNetwork, changeable, mean_of_both_orders, order_matters, step_size
-from saq_eval.specs import Pixels
 
 
 def SymmetricRelevanceGain(

@@ -14,10 +14,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from saq_eval.core.randomness import derived_seed
+from saq_eval.core.specs import NotNegative
 from saq_eval.metrics.base import METRICS, Metric, Shape, Task, is_degenerate
 from saq_eval.metrics.hiding import mean_of_both_orders, order_matters
-from saq_eval.randomness import derived_seed
-from saq_eval.specs import NotNegative
 
 RESIDUAL = 1e-5  # of what is solved for, over its right side; pixels are then right to about a thousandth of 1/255
 _TINY = torch.finfo(torch.float64).tiny  # of an image that is solved, 0 is divided by 0

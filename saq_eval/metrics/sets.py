@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from saq_eval.core.specs import find_several
 from saq_eval.metrics.base import METRICS, Scorer, find_scorer
-from saq_eval.specs import find_several
 
 _QUICK = ("FaithfulnessCorrelation", "PixelFlipping", "PointingGame", "RelevanceRankAccuracy", "SSIM", "Spearman")
 # A metric that hides pixels has no verdict of its own: black, a digit's background, changes nothing where it hides

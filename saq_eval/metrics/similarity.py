@@ -23,9 +23,9 @@ from scipy.stats import rankdata
 from skimage.metrics import structural_similarity
 from skimage.transform import resize_local_mean
 
-from saq_eval.errors import SaqEvalError
+from saq_eval.core.errors import SaqEvalError
+from saq_eval.core.specs import Pixels, Share
 from saq_eval.metrics.base import METRICS, Metric, Shape, Task, is_degenerate, top_membership
-from saq_eval.specs import Pixels, Share
 
 Maps = Literal["normalised", "raw"]
 Similarity = Callable[..., float]

@@ -13,8 +13,8 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
-from saq_eval.errors import SaqEvalError
-from saq_eval.networks import check_finite, computed_tensors, hooked, make_permanent, private_copy
+from saq_eval.core.errors import SaqEvalError
+from saq_eval.networks.modules import check_finite, computed_tensors, hooked, make_permanent, private_copy
 from saq_eval.quantization.pact import ACTIVATION_QUANTIZERS, PACTActivation, SignedPACT
 from saq_eval.quantization.schemes import FULL_PRECISION, Scheme, load_scheme
 from saq_eval.quantization.weights import QuantConv2d, QuantLinear, dequantize

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from saq_eval.errors import SaqEvalError
-from saq_eval.networks import check_finite
+from saq_eval.core.errors import SaqEvalError
+from saq_eval.networks.modules import check_finite
 from saq_eval.quantization.convert import restore_weight
 from saq_eval.quantization.stated import STATED_BITS
 

@@ -10,11 +10,11 @@ from typing import Literal
 
 from pydantic import ConfigDict
 
-from saq_eval.errors import SaqEvalError
-from saq_eval.paths import check_name, user_path
+from saq_eval.core.errors import SaqEvalError
+from saq_eval.core.paths import check_name, user_path
+from saq_eval.core.records import read_record
+from saq_eval.core.registry import Registry
 from saq_eval.quantization.weights import SAWB, DoReFa, Granularity, WeightQuantizer
-from saq_eval.records import read_record
-from saq_eval.registry import Registry
 
 FULL_PRECISION = 32
 

@@ -1,7 +1,7 @@
 """Reports: CSV tables, a self-contained HTML page, and the record of the run."""
 
 from saq_eval.reporting.gallery import Gallery
-from saq_eval.reporting.html import render
 from saq_eval.reporting.output import check_writable, read_run, write_report
+from saq_eval.reporting.page.render import render
 
 __all__ = ["Gallery", "check_writable", "read_run", "render", "write_report"]

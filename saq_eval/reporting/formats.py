@@ -10,11 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from saq_eval.errors import unknown_name
+from saq_eval.analysis.steps import STEPS
+from saq_eval.core.errors import unknown_name
 from saq_eval.reporting.figures import first_step, verdict_table
 from saq_eval.reporting.names import short, visible
 from saq_eval.reporting.verdicts import VERDICTS
-from saq_eval.steps import STEPS
 
 Tables = dict[str, pd.DataFrame]
 

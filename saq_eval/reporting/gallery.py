@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from saq_eval.errors import SaqEvalError
+from saq_eval.core.errors import SaqEvalError
 
 _TALLEST = 96  # pixels: pictures above this are drawn smaller, for people look at them and nobody measures on them
 

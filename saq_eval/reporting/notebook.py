@@ -11,13 +11,13 @@ import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
-from saq_eval.errors import unknown_name
+from saq_eval.core.errors import unknown_name
 from saq_eval.reporting import figures
 from saq_eval.reporting.gallery import Gallery
-from saq_eval.reporting.html import COLOUR_MAP
 from saq_eval.reporting.names import short, visible
+from saq_eval.reporting.page.render import COLOUR_MAP
 
-_TEMPLATES = Environment(loader=PackageLoader("saq_eval.reporting"), autoescape=True)
+_TEMPLATES = Environment(loader=PackageLoader("saq_eval.reporting.page"), autoescape=True)
 _TEMPLATES.filters |= {"visible": visible, "short": short}
 
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pandas as pd
 
-from saq_eval.errors import SaqEvalError
-from saq_eval.paths import user_path
+from saq_eval.core.errors import SaqEvalError
+from saq_eval.core.paths import user_path
 from saq_eval.reporting.formats import check_formats, write_formats
 from saq_eval.reporting.gallery import Gallery
-from saq_eval.reporting.html import Run, render
+from saq_eval.reporting.page.render import Run, render
 
 TABLES = (
     *("scores", "summary", "effects", "conditions", "curves", "controls", "agreement", "robustness"),

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from saq_eval.errors import SaqEvalError
+from saq_eval.core.errors import SaqEvalError
 from saq_eval.training.precision import Precision
 
 

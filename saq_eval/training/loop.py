@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from saq_eval.datasets import Dataset
-from saq_eval.errors import SaqEvalError
+from saq_eval.core.errors import SaqEvalError
+from saq_eval.data.datasets import Dataset
 from saq_eval.quantization import ACTIVATION_QUANTIZERS, PACTActivation, SignedPACT
 from saq_eval.training.checkpoints import Checkpoint, Epoch
 from saq_eval.training.precision import fast_precision
@@ -117,19 +117,6 @@ def steps_per_epoch(dataset: Dataset, recipe: Recipe) -> int:
             f"the recipe makes {steps * recipe.epochs} steps on {len(dataset)} images; at least 10 are needed"
         )
     return steps
-
-
-@torch.no_grad()
-def predict(network: nn.Module, images: Tensor, batch_size: int = 64) -> Tensor:
-    """Return the logits of all images: float32 (n, classes), on the CPU; the network must be in eval mode."""
-    device = next((tensor.device for tensor in network.state_dict().values()), torch.device("cpu"))
-    return torch.cat([network(batch.to(device)).cpu() for batch in images.split(batch_size)])
-
-
-def accuracy(network: nn.Module, dataset: Dataset) -> float:
-    """Return the share of images whose predicted class is the label, 0 to 1."""
-    correct = (predict(network, dataset.images).argmax(dim=1) == dataset.labels).sum().item()
-    return round(correct / len(dataset), 6)
 
 
 @torch.no_grad()

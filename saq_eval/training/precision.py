@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from saq_eval.errors import SaqEvalWarning
+from saq_eval.core.errors import SaqEvalWarning
 
 Precision = Literal["float32", "bfloat16"]
 

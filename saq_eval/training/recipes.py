@@ -8,8 +8,8 @@ from typing import Literal
 
 from pydantic import ConfigDict
 
-from saq_eval.errors import SaqEvalError
-from saq_eval.records import read_record
+from saq_eval.core.errors import SaqEvalError
+from saq_eval.core.records import read_record
 from saq_eval.training.precision import Precision
 from saq_eval.training.saliency_guided import SaliencyGuided
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from saq_eval.errors import SaqEvalError
+from saq_eval.core.errors import SaqEvalError
 
 
 @dataclass(frozen=True)

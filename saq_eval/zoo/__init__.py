@@ -5,7 +5,8 @@ integer codes). Full-precision models also keep `training_form.safetensors`, fro
 children start.
 """
 
-from saq_eval.zoo.cards import CARD, TRAINING_FORM, WEIGHTS, ArchitectureCard, Card, Preprocessing, read_card
+from saq_eval.networks.preprocessing import Preprocessing
+from saq_eval.zoo.cards import CARD, TRAINING_FORM, WEIGHTS, ArchitectureCard, Card, read_card
 from saq_eval.zoo.editing import add_model, check_free, partial_folder, remove_model, writable_zoo, write_model
 from saq_eval.zoo.finding import find_model, find_models, register_zoo, zoo_folders
 from saq_eval.zoo.loading import (

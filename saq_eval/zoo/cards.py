@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from pydantic import ConfigDict
-from torch import Tensor, nn
 
-from saq_eval.errors import SaqEvalError
-from saq_eval.paths import check_name
+from saq_eval.core.errors import SaqEvalError
+from saq_eval.core.paths import check_name
+from saq_eval.core.randomness import check_seed
+from saq_eval.core.records import read_record
+from saq_eval.networks.preprocessing import Preprocessing
 from saq_eval.quantization import Scheme
 from saq_eval.quantization.costs import BitWidths
-from saq_eval.randomness import check_seed
-from saq_eval.records import read_record
 from saq_eval.training.checkpoints import Epoch
 from saq_eval.training.recipes import Recipe
 
@@ -36,37 +34,6 @@ class ArchitectureCard:
 
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """What is done to a pixel in [0, 1] before the network sees it: (pixel − mean) / std, per channel."""
-
-    __pydantic_config__ = _STRICT
-
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (1.0,)
-
-    def __post_init__(self) -> None:
-        finite = all(math.isfinite(number) for number in (*self.mean, *self.std))
-        if len(self.mean) != len(self.std) or not self.mean or not finite or not all(s > 0 for s in self.std):
-            raise SaqEvalError("mean and std have one finite number per channel, and every std is above 0")
-
-    @property
-    def is_identity(self) -> bool:
-        return not any(self.mean) and all(s == 1 for s in self.std)
-
-
-class Normalize(nn.Module):
-    """(x − mean) / std per channel, float32 (n, c, h, w) -> same shape; so that maps are over pixels in [0, 1]."""
-
-    def __init__(self, preprocessing: Preprocessing) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(preprocessing.mean).reshape(-1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(preprocessing.std).reshape(-1, 1, 1), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return (x - self.mean) / self.std
 
 
 @dataclass(frozen=True)
@@ -113,7 +80,7 @@ class Card:
     training_form_sha256: str | None = None
     bits: BitWidths | None = None
     parent_sha256: str | None = None
-    preprocessing: Preprocessing = Preprocessing()
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
     history: tuple[Epoch, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
 

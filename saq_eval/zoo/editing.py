@@ -16,23 +16,15 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from saq_eval.datasets import load_dataset
-from saq_eval.errors import SaqEvalError
-from saq_eval.paths import check_name, user_path
+from saq_eval.core.errors import SaqEvalError
+from saq_eval.core.paths import check_name, user_path
+from saq_eval.data.datasets import load_dataset
+from saq_eval.networks.inference import predict
+from saq_eval.networks.preprocessing import Normalize, Preprocessing, with_preprocessing
 from saq_eval.quantization import Scheme, freeze, load_scheme
 from saq_eval.quantization.packing import pack
-from saq_eval.training.loop import predict
 from saq_eval.zoo import finding
-from saq_eval.zoo.cards import (
-    CARD,
-    TRAINING_FORM,
-    WEIGHTS,
-    ArchitectureCard,
-    Card,
-    Normalize,
-    Preprocessing,
-    write_card,
-)
+from saq_eval.zoo.cards import CARD, TRAINING_FORM, WEIGHTS, ArchitectureCard, Card, write_card
 from saq_eval.zoo.finding import find_model, find_models, zoo_folders
 from saq_eval.zoo.loading import (
     build_network,
@@ -44,7 +36,6 @@ from saq_eval.zoo.loading import (
     sha256_of,
     training_form_of,
     warn_of_unused_bits,
-    with_preprocessing,
 )
 
 

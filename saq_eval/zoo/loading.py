@@ -15,23 +15,22 @@ import torch
 from safetensors.torch import load as load_tensors
 from torch import Tensor, fx, nn
 
-from saq_eval.architectures import find_architecture
-from saq_eval.datasets import Dataset
-from saq_eval.errors import SaqEvalError, SaqEvalWarning
-from saq_eval.networks import check_finite
-from saq_eval.paths import check_file
+from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
+from saq_eval.core.paths import check_file
+from saq_eval.data.datasets import Dataset
+from saq_eval.networks.architectures import find_architecture
+from saq_eval.networks.inference import accuracy
+from saq_eval.networks.modules import check_finite
+from saq_eval.networks.preprocessing import with_preprocessing
 from saq_eval.quantization import Scheme, freeze, quantize
 from saq_eval.quantization.costs import bit_widths, layer_costs
 from saq_eval.quantization.packing import pack, pack_state, unpack
-from saq_eval.training.loop import accuracy
 from saq_eval.zoo.cards import (
     CARD,
     TRAINING_FORM,
     WEIGHTS,
     ArchitectureCard,
     Card,
-    Normalize,
-    Preprocessing,
 )
 from saq_eval.zoo.finding import find_model
 
@@ -112,12 +111,6 @@ def random_weights(model: Model, seed: int, *, trust_code: bool = False) -> nn.M
     """
     frozen = freeze(build_network(model.card.architecture, seed, trust_code=trust_code).eval())
     return with_preprocessing(frozen, model.card.preprocessing)
-
-
-def with_preprocessing(network: nn.Module, preprocessing: Preprocessing) -> nn.Module:
-    """Return a network that reads pixels in [0, 1], its weights laid out channels last: convolutions take half the time."""
-    network = network.to(memory_format=torch.channels_last)
-    return network if preprocessing.is_identity else nn.Sequential(Normalize(preprocessing), network).eval()
 
 
 def build_network(architecture: ArchitectureCard, seed: int, *, trust_code: bool = False) -> nn.Module:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saq_eval import freeze, quantize
-from saq_eval.architectures import ARCHITECTURES
 from saq_eval.attribution import METHODS
+from saq_eval.networks.architectures import ARCHITECTURES
 from saq_eval.training.loop import start_clips_at_quantile
 from tests.conftest import settle
 

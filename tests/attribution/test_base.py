@@ -6,7 +6,6 @@ import linecache
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,15 +15,16 @@ from torch.nn import functional as F
 
 from saq_eval import SaqEvalError, explain, freeze, load_model, quantize
 from saq_eval.attribution import METHODS, find_explainer, find_explainers, method_sets
-from saq_eval.attribution.base import Explainer, Method, baseline_images, register_method
+from saq_eval.attribution.base import Explainer, Method, register_method
 from saq_eval.attribution.rules import ClippedReLU
+from saq_eval.data.fills import baseline_images
 from saq_eval.quantization import Bits, PACTActivation, Scheme
 from saq_eval.training.loop import start_clips_at_quantile
 from saq_eval.zoo import load_training_form
 from saq_eval.zoo.finding import find_model
+from tests import ROOT
 from tests.attribution.conftest import cheap
 
-ROOT = Path(__file__).parents[2]
 SEVEN = [9, 8, 7, 6, 5, 4, 3]
 
 

@@ -6,7 +6,7 @@ from captum.attr import NoiseTunnel, Saliency
 from torch import nn
 
 from saq_eval import explain, load_model
-from saq_eval.randomness import derived_seed
+from saq_eval.core.randomness import derived_seed
 
 
 def gradient(network, images, targets):

@@ -9,8 +9,8 @@ from torch import nn
 
 from saq_eval import SaqEvalError, explain, load_dataset
 from saq_eval.attribution import METHODS
-from saq_eval.attribution.base import baseline_images
 from saq_eval.attribution.perturbation import superpixels
+from saq_eval.data.fills import baseline_images
 from tests.attribution.conftest import cheap
 
 

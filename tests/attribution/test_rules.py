@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from saq_eval import SaqEvalError, explain, freeze
 from saq_eval.attribution import METHODS, rules
 from saq_eval.attribution.rules import Apart, ClippedReLU, explainable
-from saq_eval.zoo.cards import Normalize, Preprocessing
+from saq_eval.networks.preprocessing import Normalize, Preprocessing
 from tests.conftest import settle
 
 WITH_RULES = [name for name, method in METHODS.items() if method.layers is not None]

@@ -7,9 +7,9 @@ from captum.attr import GuidedBackprop
 from torch import nn
 
 from saq_eval import explain, freeze, load_model
-from saq_eval.architectures import ARCHITECTURES
 from saq_eval.metrics.base import METRICS, Task, find_scorer
 from saq_eval.metrics.mosaics import draw_members, mosaics_of, tile
+from saq_eval.networks.architectures import ARCHITECTURES
 
 NAMES = ["Focus", "MosaicPointing", "MosaicMass"]
 

@@ -14,10 +14,10 @@ from torch import nn
 
 from saq_eval import SaqEvalError, explain, load_model
 from saq_eval.attribution.perturbation import superpixels
+from saq_eval.core.randomness import derived_seed
 from saq_eval.metrics import METRICS, metric_sets
 from saq_eval.metrics.base import find_scorer
 from saq_eval.metrics.quantus import quantus
-from saq_eval.randomness import derived_seed
 
 COUNT = 9
 METHOD = "input_x_gradient"

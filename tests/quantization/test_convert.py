@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
 
 from saq_eval import Bits, SaqEvalError, Scheme, freeze, quantize
-from saq_eval.architectures import ARCHITECTURES
+from saq_eval.networks.architectures import ARCHITECTURES
 from saq_eval.quantization import SCHEMES, PACTActivation, QuantConv2d, QuantLinear, SignedPACT
 from saq_eval.quantization.packing import pack, unpack
 from saq_eval.quantization.weights import dequantize

@@ -7,8 +7,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from torch import nn
 
 from saq_eval import load_dataset, load_model
+from saq_eval.networks.inference import predict
 from saq_eval.quantization import PACTActivation
-from saq_eval.training.loop import predict
 
 
 def integer_layer(layer: nn.Conv2d | nn.Linear, codes: np.ndarray) -> np.ndarray:

@@ -11,9 +11,9 @@ import pytest
 
 from saq_eval import Comparison, compare
 from saq_eval.reporting import render, write_report
+from tests import ROOT
 from tests.reporting.fake_run import FINE_TUNED, Run, fake_run, hostile_run
 
-ROOT = Path(__file__).parents[2]
 _ARGUMENTS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from saq_eval.analysis.statistics import ENOUGH, LEVEL, MARGIN, NETWORKS, SAME_MAPS
+from saq_eval.analysis.wording import Found, in_words
 from saq_eval.reporting import Gallery
-from saq_eval.statistics import ENOUGH, LEVEL, MARGIN, NETWORKS, SAME_MAPS
-from saq_eval.wording import Found, in_words
 
 Run = tuple[dict[str, pd.DataFrame], dict[str, Any], Gallery]
 

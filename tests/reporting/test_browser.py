@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from saq_eval.analysis.steps import STEPS
 from saq_eval.reporting.names import short
-from saq_eval.steps import STEPS
 from tests.reporting.fake_run import HOSTILE
 
 

@@ -5,10 +5,10 @@ from typing import get_args
 import pytest
 from pandas.api.types import is_numeric_dtype
 
-from saq_eval.findings import ClaimVerdict
-from saq_eval.statistics import Verdict
-from saq_eval.steps import STEPS
-from saq_eval.tables import check_keys
+from saq_eval.analysis.findings import ClaimVerdict
+from saq_eval.analysis.statistics import Verdict
+from saq_eval.analysis.steps import STEPS
+from saq_eval.analysis.tables import check_keys
 from tests.reporting.fake_run import FINE_TUNED, SCHEMES, fake_run
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from saq_eval.analysis.steps import STEPS
 from saq_eval.reporting import figures
 from saq_eval.reporting.figures.looks import escaped, most_bits_first
 from saq_eval.reporting.figures.tradeoff import pareto_front
 from saq_eval.reporting.verdicts import VERDICTS, majority
-from saq_eval.steps import STEPS
 from tests.reporting.fake_run import fake_run
 
 DRAWN = (figures.tradeoff, figures.effects, figures.verdict_matrix, figures.curves)

@@ -7,11 +7,11 @@ import subprocess
 import pandas as pd
 import pytest
 
-from saq_eval.errors import SaqEvalError
+from saq_eval.analysis.steps import STEPS
+from saq_eval.core.errors import SaqEvalError
 from saq_eval.reporting import figures, write_report
 from saq_eval.reporting.formats import as_latex, as_markdown, check_formats, latex, markdown, write_formats
 from saq_eval.reporting.verdicts import VERDICTS
-from saq_eval.steps import STEPS
 from tests.reporting.fake_run import HOSTILE, fake_run
 
 

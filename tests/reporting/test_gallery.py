@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from saq_eval.errors import SaqEvalError
+from saq_eval.core.errors import SaqEvalError
 from saq_eval.reporting import Gallery
 from saq_eval.reporting.gallery import levels
 

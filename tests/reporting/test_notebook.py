@@ -4,7 +4,7 @@ import plotly.graph_objects as go
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from saq_eval.errors import SaqEvalError
+from saq_eval.core.errors import SaqEvalError
 from saq_eval.reporting.notebook import Plots, notebook_summary
 from tests.reporting.fake_run import HOSTILE, fake_run
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from saq_eval.errors import SaqEvalError
+from saq_eval.core.errors import SaqEvalError
 from saq_eval.reporting import check_writable, read_run, render, write_report
 from saq_eval.reporting.output import FILES, TABLES, read_csv, write_csv
 from tests.reporting.fake_run import HOSTILE

@@ -3,9 +3,9 @@ from typing import get_args
 
 import pytest
 
+from saq_eval.analysis.statistics import Verdict
 from saq_eval.reporting.figures import looks
 from saq_eval.reporting.verdicts import SIMILARITY_MEANINGS, VERDICTS, majority
-from saq_eval.statistics import Verdict
 
 
 @pytest.mark.parametrize(

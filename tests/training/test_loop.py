@@ -5,10 +5,11 @@ import torch
 from torch import nn
 
 from saq_eval import Recipe, SaliencyGuided, SaqEvalError, load_dataset, quantize
-from saq_eval.architectures import ARCHITECTURES
+from saq_eval.networks.architectures import ARCHITECTURES
+from saq_eval.networks.inference import accuracy
 from saq_eval.quantization import PACTActivation
 from saq_eval.training import loop
-from saq_eval.training.loop import _augment, accuracy, fit, start_clips_at_quantile
+from saq_eval.training.loop import _augment, fit, start_clips_at_quantile
 
 CPU = torch.device("cpu")
 

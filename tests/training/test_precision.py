@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from saq_eval import Recipe, SaqEvalError
-from saq_eval.errors import SaqEvalWarning
+from saq_eval.core.errors import SaqEvalWarning
 from saq_eval.training import precision
 from saq_eval.training.checkpoints import Checkpoint, kept_precision
 

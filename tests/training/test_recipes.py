@@ -1,7 +1,7 @@
 import pytest
 
 from saq_eval import Recipe, SaqEvalError
-from saq_eval.records import parse
+from saq_eval.core.records import parse
 from saq_eval.training.recipes import default_recipe
 
 

@@ -1,7 +1,6 @@
 """Cards come from other people: whatever stands in one, the answer is a card or one sentence."""
 
 import copy
-from pathlib import Path
 
 import pytest
 import yaml
@@ -11,8 +10,8 @@ from hypothesis import strategies as st
 from saq_eval import SaqEvalError
 from saq_eval.zoo import open_model
 from saq_eval.zoo.cards import Card, read_card
+from tests import BUILTIN
 
-BUILTIN = Path(__file__).parents[2] / "model_zoo"
 FOLDER = BUILTIN / "digits" / "cnn-mixed-sgt"
 GOOD = yaml.safe_load((FOLDER / "card.yaml").read_text())
 

@@ -2,15 +2,14 @@
 
 import statistics
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from saq_eval import find_models, load_dataset
-from saq_eval.studies import default_name, load_study
+from saq_eval.studies.driver import default_name, load_study
 from saq_eval.zoo import find_model, verify_model
+from tests import BUILTIN
 
-BUILTIN = Path(__file__).parents[2] / "model_zoo"
 DATASETS = ["digits", "mnist", "fashionmnist", "planted"]
 STUDY = load_study("paper")
 

@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from saq_eval import SaqEvalError, add_model, compare, find_models, freeze, load_model, quantize
-from saq_eval.errors import SaqEvalWarning
+from saq_eval.core.errors import SaqEvalWarning
+from saq_eval.networks.preprocessing import Normalize, Preprocessing
 from saq_eval.quantization import PACTActivation
 from saq_eval.quantization.costs import BitWidths
 from saq_eval.quantization.packing import pack
@@ -26,10 +27,9 @@ from saq_eval.zoo import (
     verify_model,
     zoo_folders,
 )
-from saq_eval.zoo.cards import Normalize, Preprocessing, read_card, write_card
+from saq_eval.zoo.cards import read_card, write_card
 from saq_eval.zoo.editing import write_model
-
-BUILTIN = Path(__file__).parents[2] / "model_zoo"
+from tests import BUILTIN
 
 
 @pytest.fixture
@@ -293,7 +293,7 @@ class TestAddingAModel:
 
     def test_code_that_a_card_names_runs_only_if_trusted(self, zoo, tmp_path, weights, monkeypatch, digits):
         (tmp_path / "my_nets_for_a_test.py").write_text(
-            "from saq_eval.architectures import ARCHITECTURES\n"
+            "from saq_eval.networks.architectures import ARCHITECTURES\n"
             "from pathlib import Path\n"
             "Path(__file__).with_name('ran').touch()\n"
             "def make(): return ARCHITECTURES['cnn']()\n"
@@ -321,7 +321,7 @@ class TestAddingAModel:
         """Also where layers compute their weights; a form that computes something else is not stored."""
         (tmp_path / "my_normed_net.py").write_text(
             "from torch.nn.utils import spectral_norm\n"
-            "from saq_eval.architectures import ARCHITECTURES\n"
+            "from saq_eval.networks.architectures import ARCHITECTURES\n"
             "def make():\n"
             "    network = ARCHITECTURES['cnn']()\n"
             "    spectral_norm(network.conv2)\n"

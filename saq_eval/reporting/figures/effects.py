@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from saq_eval.analysis.steps import STEPS
 from saq_eval.reporting.figures.looks import (
     GREY,
     RULE,
@@ -27,7 +28,6 @@ from saq_eval.reporting.figures.looks import (
 )
 from saq_eval.reporting.names import short, short_names
 from saq_eval.reporting.verdicts import VERDICTS
-from saq_eval.steps import STEPS
 
 _ROW = 30  # pixels
 _PLAIN = "#ffffff"

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from saq_eval.analysis.steps import STEPS
 from saq_eval.reporting.figures.looks import distinct, escaped, finish, legend_entry, metrics_of, nothing
 from saq_eval.reporting.names import short, short_names
 from saq_eval.reporting.verdicts import VERDICTS, majority
-from saq_eval.steps import STEPS
 
 
 def verdict_table(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:

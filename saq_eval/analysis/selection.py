@@ -1,0 +1,82 @@
+"""Which images a report shows, and their maps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from saq_eval.analysis import statistics
+from saq_eval.evaluation.grid import Grid
+
+PER_GROUP = 6
+
+
+def choose_images(grid: Grid) -> dict[str, list[int]]:
+    """Return groups of images, by what they show, as positions in the sample.
+
+    "worst changed" and "best kept": the images whose maps are least and most alike to the baseline's, on average
+    over quantized networks, methods and similarities; "misclassified only when quantized": right at full
+    precision, wrong for at least one quantized network; and the first image of each class.
+    """
+    sample = grid.settings.sample
+    labels = sample.labels.numpy()
+    groups: dict[str, list[int]] = {}
+    quantized = [s for s in grid.subjects if s.role == "model" and not s.is_baseline and not s.is_fine_tuned]
+    likeness = [
+        (1 if scorer.metric.higher_is_better else -1) * grid.cells[s, explainer.label].scores[scorer.label]
+        for s in quantized
+        for explainer in grid.settings.explainers
+        for scorer in grid.settings.scorers
+        if scorer.metric.category == "similarity"
+    ]
+    if likeness:
+        alike = statistics.mean_of(likeness)
+        order = [int(place) for place in np.argsort(alike, kind="stable") if not np.isnan(alike[place])]
+        if order:
+            groups["worst changed"], groups["best kept"] = order[:PER_GROUP], order[::-1][:PER_GROUP]
+    lost = np.zeros(len(labels), dtype=bool)
+    for subject in quantized:
+        lost |= (grid.predictions[subject.name] != labels) & (grid.predictions[subject.baseline] == labels)
+    if lost.any():
+        groups["misclassified only when quantized"] = np.flatnonzero(lost)[:PER_GROUP].tolist()
+    for label in np.unique(labels):
+        groups[sample.class_names[label]] = [int(np.flatnonzero(labels == label)[0])]
+    return groups
+
+
+def gallery_of(grid: Grid, groups: dict[str, list[int]], seeds: dict[str, int]) -> dict[str, Any]:
+    """Return what a report's gallery holds: chosen images, networks' maps and predictions, and similarity to the baseline's.
+
+    Of networks that differ only in seed, those with the first baseline's are shown: all would not fit on a page.
+
+    Args:
+        groups: see `choose_images`.
+        seeds: by model, the seed that it was trained with.
+
+    Returns:
+        The arguments of `saq_eval.reporting.Gallery.of`.
+    """
+    sample = grid.settings.sample
+    first = next(s for s in grid.subjects if s.is_baseline)
+    shown = {name: s for name, s in grid.by_name.items() if seeds[s.baseline] == seeds[first.name]}
+    positions = np.array(sorted({place for places in groups.values() for place in places}))
+    row_of = {int(position): row for row, position in enumerate(positions)}
+    maps, ssim = {}, {}
+    for name, subject in shown.items():
+        for explainer in grid.settings.methods_of(subject.role):
+            key = (name, explainer.label)
+            maps[key] = np.array(grid.maps(name, explainer)[positions])
+            scores = grid.cells[subject, explainer.label].scores
+            if "SSIM" in scores:
+                ssim[key] = scores["SSIM"][positions]
+    return dict(
+        images=sample.images.numpy()[positions],
+        indices=sample.indices.numpy()[positions],
+        labels=sample.labels.numpy()[positions],
+        class_names=sample.class_names,
+        predictions={name: grid.predictions[name][positions] for name in shown},
+        groups={group: [row_of[place] for place in places] for group, places in groups.items()},
+        maps=maps,
+        ssim=ssim,
+    )

@@ -1,0 +1,5 @@
+"""The command line: each command translates its arguments and calls the Python API."""
+
+from saq_eval.cli.app import main
+
+__all__ = ["main"]

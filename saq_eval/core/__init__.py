@@ -1,0 +1,1 @@
+"""What every package rests on: errors, names with parameters, registries, plain-data records, paths, randomness, devices."""

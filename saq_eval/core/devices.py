@@ -1,0 +1,22 @@
+"""Where networks compute."""
+
+from __future__ import annotations
+
+import joblib
+import torch
+
+from saq_eval.core.errors import SaqEvalError, unknown_name
+
+
+def pick_device(device: str) -> torch.device:
+    """Return the torch device for "cpu", "cuda" or "auto" (a GPU where there is one); raises `SaqEvalError`."""
+    if device not in ("cpu", "cuda", "auto"):
+        raise unknown_name("device", device, ("cpu", "cuda", "auto"))
+    if device == "cuda" and not torch.cuda.is_available():
+        raise SaqEvalError("device 'cuda' was asked for, but torch finds no CUDA device; 'cpu' and 'auto' work")
+    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def processor_cores() -> int:
+    """Return the number of processor cores that this process may use."""
+    return joblib.cpu_count()

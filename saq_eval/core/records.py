@@ -1,0 +1,56 @@
+"""Plain data from files, checked field by field against a dataclass (Pydantic)."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from saq_eval.core.errors import SaqEvalError
+from saq_eval.core.paths import check_file
+
+T = TypeVar("T")
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # LibYAML's is several times faster, where it is built in
+_adapter = functools.cache(TypeAdapter)
+
+
+def read_yaml(path: Path) -> Any:
+    """Return what a YAML file holds, as plain data.
+
+    Raises:
+        SaqEvalError: names the file that cannot be read or is no YAML.
+    """
+    check_file(path, "cannot be read as YAML", most_bytes=16 * 2**20)
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
+        raise SaqEvalError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
+
+
+def parse(kind: type[T], data: Any, source: str | Path) -> T:
+    """Build a dataclass from plain data, each field checked and converted to its type.
+
+    Args:
+        kind: a dataclass; unknown fields are errors where its `__pydantic_config__` forbids extras.
+        data: plain data, as `read_yaml` returns it.
+        source: the file (or whatever) the data came from, for the message.
+
+    Raises:
+        SaqEvalError: names the source and the first wrong field.
+    """
+    try:
+        return _adapter(kind).validate_python(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        reason = first["msg"].removeprefix("Value error, ")
+        raise SaqEvalError(f"{source}: {field}{': ' if field else ''}{reason[:1].lower()}{reason[1:]}") from error
+
+
+def read_record(kind: type[T], path: Path) -> T:
+    """Build a dataclass from a YAML file; see `read_yaml` and `parse`."""
+    return parse(kind, read_yaml(path), path)

@@ -1,0 +1,1 @@
+"""Studies: grids of networks to train and to compare."""
