@@ -17,11 +17,14 @@ from tqdm import tqdm
 
 import saq_eval
 from saq_eval import SaqEvalError
-from saq_eval.analysis.tables import KEYS, check_keys
+from saq_eval.analysis.tables import TABLES, checked
 from saq_eval.attribution import find_explainers
 from saq_eval.core.errors import SaqEvalWarning
 from saq_eval.data.datasets import DATASETS, Dataset
-from saq_eval.evaluation.grid import Clock, Grid, Settings, Subject, run_all
+from saq_eval.evaluation.clock import Clock
+from saq_eval.evaluation.executor import run_all
+from saq_eval.evaluation.grid import Grid
+from saq_eval.evaluation.settings import Settings, Subject
 from saq_eval.evaluation.store import read_maps
 from saq_eval.metrics import find_scorer, find_scorers, metric_sets
 from saq_eval.zoo import random_weights
@@ -31,7 +34,6 @@ SCORES = [*MODEL, "method", "metric", "category", "sample", "label", "prediction
 EFFECT = ["delta", "delta_ci_low", "delta_ci_high", "p_value", "p_adjusted", "effect_size", "margin", "p_equivalence", "verdict", "retrained", "retraining_low", "retraining_high", "retraining", "networks_needed", "images_needed"]  # fmt: skip  # noqa: E501
 SUMMARY = [*MODEL, "method", "metric", "category", "scope", "mask", "higher_is_better", "degenerate", "n", "mean", "ci_low", "ci_high", "baseline", *EFFECT, "chance", "corrected", "floor", "noise"]  # fmt: skip  # noqa: E501
 CONTROLS = [*MODEL, "method", "metric", "category", "scope", "higher_is_better", "control", "n", "mean", "control_mean", "difference", "ci_low", "ci_high", "p_value", "p_adjusted", "verdict"]  # fmt: skip  # noqa: E501
-TABLES = ["scores", "summary", "effects", "conditions", "controls", "curves", "agreement", "robustness", "models", "layers", "findings"]  # fmt: skip  # noqa: E501
 FILES = {*(f"{name}.csv" for name in TABLES), "report.html", "run.json", "gallery.npz"}
 QUICK = {"methods": ["saliency", "smoothgrad"], "metrics": ["FaithfulnessCorrelation", "PointingGame", "SSIM"]}
 
@@ -265,7 +267,7 @@ def test_kept_maps_are_scored_anew_without_being_computed(tmp_path, monkeypatch)
     def refuse(*args, **kwargs):
         raise AssertionError("a map was computed")
 
-    monkeypatch.setattr("saq_eval.evaluation.grid.explain", refuse)
+    monkeypatch.setattr("saq_eval.evaluation.cells.explain", refuse)
     again = saq_eval.compare("digits", metrics=["Spearman", "SSIM"], output=tmp_path, save_maps=True, **arguments)
     assert again.run["maps"] == {"kept": True, "computed": 0, "read": computed}
     # All but what is adjusted to the whole table, which is another.
@@ -298,7 +300,7 @@ def test_an_interrupted_run_goes_on_from_the_kept_maps(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return saq_eval.explain(*args, **kwargs)
 
-    monkeypatch.setattr("saq_eval.evaluation.grid.explain", counted)
+    monkeypatch.setattr("saq_eval.evaluation.cells.explain", counted)
     with pytest.raises(KeyboardInterrupt):
         saq_eval.compare("digits", **arguments)
     assert [path.name for path in tmp_path.iterdir()] == ["maps"]
@@ -356,7 +358,7 @@ def test_degenerate_maps_are_counted_and_not_scored(monkeypatch):
             maps[1:3] = 0
         return maps
 
-    monkeypatch.setattr("saq_eval.evaluation.grid.explain", sometimes_constant)
+    monkeypatch.setattr("saq_eval.evaluation.cells.explain", sometimes_constant)
     result = saq_eval.compare("digits", models=["cnn-w2a2"], samples=6, progress=False, **QUICK)
     rows = result.summary[result.summary["method"] == "saliency"]
     assert (rows["degenerate"] == 2).all() and (rows["n"] == 4).all()
@@ -487,12 +489,14 @@ def test_names_in_any_case_and_one_name_for_a_list():
 
 
 def test_every_row_of_every_table_has_a_key(result):
-    assert set(KEYS) == set(result.tables)
+    assert list(TABLES) == list(result.tables)
     for name, table in result.tables.items():
-        assert not table.duplicated(list(KEYS[name])).any(), name
+        assert not table.duplicated(list(TABLES[name].key)).any(), name
     twice = pd.concat([result.models, result.models.head(1)])
     with pytest.raises(RuntimeError, match=r"the table models has two rows for \('cnn-fp32',\)"):
-        check_keys({"models": twice})
+        checked(TABLES["models"], twice)
+    with pytest.raises(RuntimeError, match="the table models has the columns"):
+        checked(TABLES["models"], result.models.drop(columns="kl"))
 
 
 def test_networks_of_one_scheme_that_are_no_twins_keep_their_rows(tmp_path):
@@ -553,7 +557,7 @@ def test_an_interruption_leaves_what_was_there(moment, tmp_path, monkeypatch):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    place = "saq_eval.evaluation.grid.explain" if moment == "scoring" else "saq_eval.reporting.output.render"
+    place = "saq_eval.evaluation.cells.explain" if moment == "scoring" else "saq_eval.reporting.output.render"
     monkeypatch.setattr(place, interrupt)
     with pytest.raises(KeyboardInterrupt):
         saq_eval.compare("digits", models=["cnn-w4a4"], samples=2, output=tmp_path, progress=False, **QUICK)
@@ -574,7 +578,7 @@ def test_workers_bars_hold_no_semaphore_that_a_killed_worker_would_leave():
 
 def test_a_worker_never_sees_an_interruption():
     program = (
-        "import signal\nfrom saq_eval.evaluation.grid import run_all\n"
+        "import signal\nfrom saq_eval.evaluation.executor import run_all\n"
         "masks = run_all([(signal.pthread_sigmask, (signal.SIG_BLOCK, ()))] * 4, workers=2)\n"
         "print([signal.SIGINT in mask for mask in masks], signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))"
     )  # in a process that has started no other yet

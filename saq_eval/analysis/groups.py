@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from saq_eval.analysis import statistics
 from saq_eval.analysis.steps import StepName
-from saq_eval.evaluation.grid import Grid, Subject
-from saq_eval.metrics import Scorer
-from saq_eval.zoo import Model
-from saq_eval.zoo.cards import twin
+from saq_eval.evaluation.grid import Grid
+from saq_eval.evaluation.settings import Subject
+from saq_eval.networks.network import Facts
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Group:
     Attributes:
         name: the scheme's, with the architecture's before it where there are several, and with the first network's behind
             it where that does not tell the group from another of the same training.
-        architecture, scheme, training: as their cards say.
+        architecture, scheme, training: see `saq_eval.networks.network.Facts`.
         members: by seed.
     """
 
@@ -62,16 +62,15 @@ class Group:
         return [step for step in steps if step.pairs]
 
 
-def group_over_seeds(grid: Grid, models: dict[str, Model]) -> list[Group]:
+def group_over_seeds(grid: Grid, facts: Mapping[str, Facts]) -> list[Group]:
     """Return the models in groups, in order; a network trained elsewhere, or with a seed that is taken, stands alone."""
     groups: dict[tuple, Group] = {}
-    for name, model in models.items():
-        card = model.card
-        key = (str(twin(card)), grid.by_name[name].baseline == name)
-        if key in groups and card.seed in groups[key].members:
+    for name, known in facts.items():
+        key: tuple = (known.kin, grid.by_name[name].baseline == name)
+        if key in groups and known.seed in groups[key].members:
             key = (*key, name)
-        empty = Group("", card.architecture.name, card.scheme.name, card.training, {})
-        groups.setdefault(key, empty).members[card.seed] = grid.by_name[name]
+        empty = Group("", known.architecture, known.scheme, known.training, {})
+        groups.setdefault(key, empty).members[known.seed] = grid.by_name[name]
     return _named(list(groups.values()))
 
 
@@ -89,13 +88,6 @@ def step_scores(grid: Grid, step: StepName, subject: Subject, method: str, metri
     """Return a network's scores in a step, float64 (n,): of similarities, those to the maps that it is compared with."""
     cell = grid.cells[subject, method]
     return cell.to_fine_tuned[metric] if similar and step == "bits" else cell.scores[metric]
-
-
-def corrected(grid: Grid, subject: Subject, method: str, scorer: Scorer, scores: np.ndarray) -> np.ndarray:
-    """Return similarities as shares of the way from the chance level, 0, to identical maps, 1; NaN where that is unknown."""
-    chance = statistics.defined_mean(grid.cells[subject, method].chances.get(scorer.label, np.array([np.nan])))
-    way = scorer.metric.best - chance
-    return (scores - chance) / way if way else np.full(len(scores), np.nan)
 
 
 def beside_retraining(

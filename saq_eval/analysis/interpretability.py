@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from saq_eval.analysis import statistics
-from saq_eval.evaluation.grid import Grid, Subject
+from saq_eval.evaluation.grid import Grid
+from saq_eval.evaluation.settings import Subject
 from saq_eval.metrics import Scorer
 
 CATEGORIES = ("faithfulness", "localisation")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from saq_eval.analysis import statistics
+from saq_eval.analysis.results import Results
 from saq_eval.evaluation.grid import Grid
 
 PER_GROUP = 6
@@ -45,19 +46,20 @@ def choose_images(grid: Grid) -> dict[str, list[int]]:
     return groups
 
 
-def gallery_of(grid: Grid, groups: dict[str, list[int]], seeds: dict[str, int]) -> dict[str, Any]:
+def gallery_of(results: Results, groups: dict[str, list[int]]) -> dict[str, Any]:
     """Return what a report's gallery holds: chosen images, networks' maps and predictions, and similarity to the baseline's.
 
     Of networks that differ only in seed, those with the first baseline's are shown: all would not fit on a page.
 
     Args:
         groups: see `choose_images`.
-        seeds: by model, the seed that it was trained with.
 
     Returns:
         The arguments of `saq_eval.reporting.Gallery.of`.
     """
+    grid = results.grid
     sample = grid.settings.sample
+    seeds = {name: network.facts.seed for name, network in results.models.items()}
     first = next(s for s in grid.subjects if s.is_baseline)
     shown = {name: s for name, s in grid.by_name.items() if seeds[s.baseline] == seeds[first.name]}
     positions = np.array(sorted({place for places in groups.values() for place in places}))

@@ -38,12 +38,12 @@ import numpy as np
 from scipy import stats
 
 from saq_eval.analysis import paired_binary
+from saq_eval.evaluation.plan import MARGIN
 
 CONFIDENCE = 0.95
 LEVEL = 0.05
 ENOUGH = 30  # images, for a verdict
 NETWORKS = 3  # for a verdict on a scheme, or on retraining
-MARGIN = 0.2
 SAME_MAPS = 0.05
 MOST_NEEDED = 100  # networks, or times the images, that are looked through for the number that would decide
 TOO_FEW = "too few images"

@@ -23,7 +23,7 @@ class Found:
     Attributes:
         delta, low, high: the difference and its limits, in the quantity's own unit.
         margin: within which it does not matter.
-        verdict: of the claim; see `saq_eval.analysis.findings.answer`.
+        verdict: of the claim; see `saq_eval.analysis.claims.answer`.
         quantity: "accuracy", "interpretability" or "similarity".
         lower: whether the claim says that the difference is below 0.
         networks_needed, images_needed: how many would decide; NaN where that is not known.
@@ -85,3 +85,8 @@ def _needed(found: Found) -> str:
 def signed(number: float, digits: int = 2) -> str:
     """Return a number with its sign, a minus and no hyphen."""
     return f"{number:+z.{digits}f}".replace("-", "−")
+
+
+def beside(retraining: str) -> str:
+    """Say that a difference lies within, or beyond, what retraining does."""
+    return f"{retraining} what retraining does"

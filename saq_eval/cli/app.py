@@ -112,7 +112,8 @@ def compare(
     import saq_eval
     from saq_eval.core.devices import pick_device, processor_cores
     from saq_eval.core.specs import split_specs
-    from saq_eval.evaluation.configuration import merge, read_configuration
+    from saq_eval.evaluation.configuration import read_configuration
+    from saq_eval.evaluation.plan import merge
 
     arguments = merge(
         read_configuration(config) if config else {},

@@ -1,23 +1,41 @@
-"""The configuration file of a comparison: the command line's options, written down."""
+"""The file that `--config` reads: a plan written down, or the record of an earlier run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+import typing
 from pathlib import Path
 from typing import Any
 
 from pydantic import ConfigDict
+from typing_extensions import TypedDict
 
 from saq_eval.core.errors import SaqEvalError
-from saq_eval.core.records import read_record
+from saq_eval.core.records import parse, read_yaml
+from saq_eval.evaluation.plan import Plan, options
 
 Named = str | dict[str, dict[str, str | int | float]]
+_UNWRITTEN = ("progress", "trust_code")  # a file must not let code run, nor say how progress is shown
 
 
-@dataclass(frozen=True)
-class Configuration:
-    """What a file such as this one says; the fields are the arguments of `saq_eval.compare`, and all may be left out.
+def _configuration() -> type:
+    """Return the type of what a file says: the fields of a plan, all of which may be left out."""
+    hints = typing.get_type_hints(Plan)
+    kinds = {name: option.metadata["kind"] for name, option in options().items() if name not in _UNWRITTEN}
+    types = {name: {"names": list[str], "specs": list[Named]}.get(kind, hints[name]) for name, kind in kinds.items()}
+    for name in ("data_root", "zoo", "output"):
+        types[name] = Path
+    Configuration = TypedDict("Configuration", types, total=False)  # type: ignore[misc]  # made from the plan's fields
+    Configuration.__pydantic_config__ = ConfigDict(extra="forbid")
+    return Configuration
+
+
+Configuration = _configuration()
+
+
+def read_configuration(path: Path) -> dict[str, Any]:
+    """Return the keyword arguments of `saq_eval.compare` that a YAML file gives, or the `run.json` of an earlier run.
+
+    The fields are those of `saq_eval.evaluation.plan.Plan`, and all may be left out:
 
     ```yaml
     dataset: fashionmnist
@@ -29,36 +47,22 @@ class Configuration:
     target: predicted
     samples: 256
     ```
+
+    Paths in it are relative to the working directory, as on the command line.
+
+    Raises:
+        SaqEvalError: a file that cannot be read, an unknown field or a value of the wrong kind.
     """
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
-    dataset: str | None = None
-    study: str | None = None
-    models: list[str] | None = None
-    baseline: str | None = None
-    methods: list[Named] | None = None
-    metrics: list[Named] | None = None
-    target: str | None = None
-    samples: int | None = None
-    seed: int | None = None
-    margin: float | None = None
-    batch_size: int | None = None
-    workers: int | None = None
-    device: str | None = None
-    data_root: Path | None = None
-    zoo: Path | None = None
-    output: Path | None = None
-    formats: list[str] | None = None
-    save_maps: bool | None = None
-
-    def arguments(self) -> dict[str, Any]:
-        """Return what the file says, as keyword arguments of `saq_eval.compare`."""
-        said = {field.name: getattr(self, field.name) for field in fields(self)}
-        for name in ("methods", "metrics"):
-            if said[name] is not None:
-                said[name] = [_spec(name.removesuffix("s"), named) for named in said[name]]
-        return {name: value for name, value in said.items() if value is not None}
+    data = read_yaml(path)  # JSON is YAML
+    if isinstance(data, dict) and {"headline", "versions"} <= data.keys():
+        if "plan" not in data:
+            raise SaqEvalError(f"{path} was written by an earlier version: it does not say what was asked for")
+        data = data["plan"]
+    said = dict(parse(Configuration, data, path))
+    for name in ("methods", "metrics"):
+        if name in said:
+            said[name] = [_spec(name.removesuffix("s"), named) for named in said[name]]
+    return said
 
 
 def _spec(kind: str, named: Named) -> str:
@@ -68,19 +72,3 @@ def _spec(kind: str, named: Named) -> str:
         raise SaqEvalError(f"a {kind} in the configuration is a name, or one name with its parameters, not {named}")
     ((name, parameters),) = named.items()
     return f"{name}:{','.join(f'{key}={value}' for key, value in parameters.items())}" if parameters else name
-
-
-def read_configuration(path: Path) -> dict[str, Any]:
-    """Return the keyword arguments of `saq_eval.compare` that a YAML file gives.
-
-    Paths in it are relative to the working directory, as on the command line.
-
-    Raises:
-        SaqEvalError: a file that cannot be read, an unknown field or a value of the wrong kind.
-    """
-    return read_record(Configuration, path).arguments()
-
-
-def merge(configured: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a file, overridden by those that are given (not none) on the command line."""
-    return {**configured, **{name: value for name, value in given.items() if value is not None}}

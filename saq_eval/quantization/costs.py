@@ -4,56 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, fx, nn
 
+from saq_eval.networks.network import BitWidths, LayerCost
 from saq_eval.quantization.pact import ACTIVATION_QUANTIZERS
 from saq_eval.quantization.schemes import Scheme
-
-
-@dataclass(frozen=True)
-class LayerCost:
-    """A convolution or linear layer of a frozen network.
-
-    Attributes:
-        name: of the layer.
-        shape: of its weights, (out, in, ...).
-        weight_bits, activation_bits: of its two operands; the first layer of a quantized network reads
-            8-bit pixels where its scheme says so.
-        alpha: the clip of the quantizer that it reads from; none where it reads the image, several
-            quantizers or unquantized values.
-        weight_bytes: its weights at their bit width, without scales and biases.
-        macs: multiply-accumulate operations for one image.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    weight_bits: int
-    activation_bits: int
-    alpha: float | None
-    weight_bytes: int
-    macs: int
-
-    @property
-    def bops(self) -> int:
-        """Bit operations for one image: MACs · weight bits · activation bits (as arXiv 2005.07093 counts them)."""
-        return self.macs * self.weight_bits * self.activation_bits
-
-
-@dataclass(frozen=True)
-class BitWidths:
-    """A network's bit widths for people: "4"; "4/2" where earlier and later layers differ, in order of execution.
-
-    Attributes:
-        weights, activations: of the hidden layers; of a network that has none, of the layers that it has.
-        ends: the weights of the first and the last layer.
-    """
-
-    weights: str
-    activations: str
-    ends: str
 
 
 def bit_widths(layers: Sequence[LayerCost]) -> BitWidths:

@@ -13,30 +13,25 @@ from typing import Any
 
 import pandas as pd
 
+from saq_eval.analysis.schema import Columns
+from saq_eval.analysis.tables import TABLES
 from saq_eval.core.errors import SaqEvalError
 from saq_eval.core.paths import user_path
 from saq_eval.reporting.formats import check_formats, write_formats
 from saq_eval.reporting.gallery import Gallery
 from saq_eval.reporting.page.render import Run, render
 
-TABLES = (
-    *("scores", "summary", "effects", "conditions", "curves", "controls", "agreement", "robustness"),
-    *("models", "layers", "findings"),
-)
 PAGE, RECORD, GALLERY = "report.html", "run.json", "gallery.npz"
-FILES = (*(f"{name}.csv" for name in TABLES), PAGE, RECORD, GALLERY)
 
 _RECORDED = ("headline", "dataset", "samples", "methods", "metrics", "models", "versions", "wall_seconds", "command")
-_BOOLEAN = {"higher_is_better"}
-_TEXT = {
-    *("dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "role", "method", "metric"),
-    *("category", "baseline", "verdict", "condition", "control", "other", "layer", "shape", "claim", "text"),
-    *("networks", "unit", "architecture", "first_last_bits", "mask", "scope", "fine_tuned", "retraining"),
-    *("quantity", "group", "words"),
-}
 # A spreadsheet takes a cell that begins like this for a formula; an apostrophe before it makes it text.
 _FORMULA = re.compile(r"'*[=+\-@＝＋－＠\t\r\n]")
 _GUARDED = re.compile(r"'+[=+\-@＝＋－＠\t\r\n]")
+
+
+def files() -> list[str]:
+    """Return the names of the files that a comparison writes."""
+    return [*(f"{name}.csv" for name in TABLES), PAGE, RECORD, GALLERY]
 
 
 def check_writable(folder: Path) -> None:
@@ -45,7 +40,7 @@ def check_writable(folder: Path) -> None:
     try:
         while not existing.exists() and existing != existing.parent:
             existing = existing.parent
-        for name in FILES:
+        for name in files():
             if (folder / name).is_dir():
                 raise IsADirectoryError(None, f"its {name} is a folder")
         with tempfile.TemporaryDirectory(dir=existing, prefix=".partial-"):
@@ -68,7 +63,7 @@ def write_report(
 
     Args:
         folder: made if it is not there.
-        tables: by name, out of `TABLES`.
+        tables: by name, out of `saq_eval.analysis.schema.TABLES`.
         run: the record: configuration, seeds, versions, hashes, wall times, and "headline", three sentences.
         gallery: the images that the page shows.
         formats: others beside CSV, of `saq_eval.reporting.formats.FORMATS`.
@@ -86,7 +81,7 @@ def write_report(
         with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
             fresh = Path(partial)
             for name, table in tables.items():
-                write_csv(table, fresh / f"{name}.csv")
+                write_csv(table, TABLES[name].columns, fresh / f"{name}.csv")
             write_formats(fresh, tables, run, formats)
             gallery.write(fresh / GALLERY)
             _write_text(fresh / PAGE, render([(tables, run, gallery)]))
@@ -106,8 +101,8 @@ def read_run(folder: Path) -> Run:
     """
     try:
         run = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        files = {name: folder / f"{name}.csv" for name in TABLES}
-        tables = {name: read_csv(file) for name, file in files.items() if file.exists()}
+        there = {name: folder / f"{name}.csv" for name in TABLES if (folder / f"{name}.csv").exists()}
+        tables = {name: read_csv(file, TABLES[name].columns) for name, file in there.items()}
     except (OSError, ValueError) as error:
         raise SaqEvalError(f"{folder} holds no finished comparison: {error}") from error
     for name in ("summary", "effects", "models", "layers", "curves"):
@@ -162,10 +157,10 @@ def rerender(folders: Sequence[Path], page: Path | None = None, formats: Sequenc
         raise SaqEvalError(f"the page {page} cannot be written: {error.strerror}") from error
 
 
-def write_csv(table: pd.DataFrame, path: Path) -> None:
+def write_csv(table: pd.DataFrame, columns: Columns, path: Path) -> None:
     """Write a table so that a spreadsheet takes no name for a formula, and `read_csv` gives the names back."""
     guarded = table.copy(deep=False)
-    texts = _TEXT & set(table.columns)
+    texts = [column for column in table.columns if columns.get(column) == "text"]
     for column in texts:
         guarded[column] = [f"'{text}" if _FORMULA.match(text) else text for text in table[column].astype(str)]
     # The csv module leaves a carriage return bare, and readers take it for the end of a line.
@@ -180,14 +175,17 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
     )
 
 
-def read_csv(path: Path) -> pd.DataFrame:
-    """Read a table that `write_csv` wrote; a network may be named "NA"."""
-    columns = pd.read_csv(path, nrows=0, encoding="utf-8").columns
-    texts = _TEXT & set(columns)
-    if "layer" in texts:
-        texts -= {"weight_bits", "activation_bits"}  # a layer has one bit width each, a network may have several
-    types = dict.fromkeys(texts, str) | dict.fromkeys(_BOOLEAN & set(columns), bool)
-    numbers = {column: [""] for column in columns if column not in types}
+def read_csv(path: Path, columns: Columns) -> pd.DataFrame:
+    """Read a table that `write_csv` wrote; a network may be named "NA".
+
+    Args:
+        columns: what each column holds. The file may lack some, and have others, which are numbers.
+    """
+    there = pd.read_csv(path, nrows=0, encoding="utf-8").columns
+    kinds = {column: columns.get(column, "number") for column in there}
+    texts = [column for column, kind in kinds.items() if kind == "text"]
+    types = dict.fromkeys(texts, str) | {column: bool for column, kind in kinds.items() if kind == "truth"}
+    numbers = {column: [""] for column, kind in kinds.items() if kind == "number"}
     table = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=numbers, encoding="utf-8")
     for column in texts:
         table[column] = [text[1:] if _GUARDED.match(text) else text for text in table[column]]

@@ -14,9 +14,9 @@ from saq_eval.core.errors import SaqEvalError
 from saq_eval.core.paths import check_name
 from saq_eval.core.randomness import check_seed
 from saq_eval.core.records import read_record
+from saq_eval.networks.network import BitWidths
 from saq_eval.networks.preprocessing import Preprocessing
 from saq_eval.quantization import Scheme
-from saq_eval.quantization.costs import BitWidths
 from saq_eval.training.checkpoints import Epoch
 from saq_eval.training.recipes import Recipe
 

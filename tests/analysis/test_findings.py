@@ -3,20 +3,26 @@
 import re
 import zlib
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from saq_eval.analysis import findings, statistics
+from saq_eval.analysis import statistics
 from saq_eval.analysis.groups import group_over_seeds
+from saq_eval.analysis.headline import headline
 from saq_eval.analysis.interpretability import Composite, leave_one_out
+from saq_eval.analysis.results import Results
+from saq_eval.analysis.tables import TABLES
 from saq_eval.attribution import CONTROLS, find_explainers
-from saq_eval.evaluation.grid import Cell, Grid, Settings, Subject
+from saq_eval.evaluation.cells import Cell
+from saq_eval.evaluation.grid import Grid
+from saq_eval.evaluation.settings import Settings, Subject
 from saq_eval.metrics import find_scorers
+from saq_eval.networks.network import Network
 from saq_eval.zoo import ArchitectureCard
 from saq_eval.zoo.finding import find_models
+from saq_eval.zoo.networks import facts_of
 
 N = 60
 METRICS = ["FaithfulnessCorrelation", "PixelFlipping", "PointingGame"]  # of the second, lower is better
@@ -25,6 +31,15 @@ SEEDS = ("", "-s1", "-s2", "-s3", "-s4")
 
 def noise(*purpose: object) -> np.ndarray:
     return 0.1 * np.random.default_rng(zlib.crc32(repr(purpose).encode())).standard_normal(N)
+
+
+def facts(cards):
+    return {name: facts_of(card, card.bit_widths) for name, card in cards.items()}
+
+
+def answer(grid, cards):
+    networks = {name: Network(known, None, name, "") for name, known in facts(cards).items()}
+    return TABLES["findings"].make(Results(grid, networks, Composite.of(grid), margin=0.2))
 
 
 @pytest.fixture
@@ -39,7 +54,6 @@ def make_grid(digits, tmp_path):
 
     def make(names, mean, wrong=None, metrics=METRICS, methods=("saliency",)):
         cards = {card.name: card for card, _ in find_models("digits", names)}
-        models = {name: SimpleNamespace(card=cards[name]) for name in names}
         baseline_of = {name: cards[name].parent or name for name in names}
         tuned = {name: re.sub("w2a2|w4a4", "fp32-ft", name) for name in names if name != baseline_of[name]}
         subjects = [
@@ -81,7 +95,7 @@ def make_grid(digits, tmp_path):
             name: float((logits.argmax(1) == digits.labels.numpy()).mean()) for name, logits in grid.logits.items()
         }
         grid.accuracies = {subject: right[subject.name] for subject in subjects if subject.role != "control"}
-        return grid, models
+        return grid, {name: cards[name] for name in names}
 
     return make
 
@@ -172,8 +186,8 @@ def asked(make_grid, change, wrong=None, untrained=-0.5, seeds=SEEDS, schemes=("
             return untrained
         return change + further if "w2a2" in name else further if "ft" in name else 0.0
 
-    grid, models = make_grid(names, mean, wrong, metrics=METRICS[:1])
-    return findings.answer(grid, models, Composite.of(grid), margin=0.2).set_index("claim")
+    grid, cards = make_grid(names, mean, wrong, metrics=METRICS[:1])
+    return answer(grid, cards).set_index("claim")
 
 
 LOWER = "lower precision lowers interpretability"
@@ -238,7 +252,7 @@ def test_where_no_score_tells_trained_from_untrained_nothing_is_claimed(make_gri
 
 
 def test_of_a_few_images_nothing_is_claimed(make_grid, monkeypatch):
-    monkeypatch.setattr("tests.test_findings.N", 28)
+    monkeypatch.setattr("tests.analysis.test_findings.N", 28)
     found = asked(make_grid, -0.1)
     row = found.loc[LOWER]
     assert (row["verdict"], row["words"]) == ("too few images", "")
@@ -247,8 +261,8 @@ def test_of_a_few_images_nothing_is_claimed(make_grid, monkeypatch):
 
 
 def test_interpretability_is_not_spoken_of_where_no_metric_of_it_was_asked_for(make_grid):
-    grid, models = make_grid(["cnn-fp32", "cnn-w2a2"], lambda *_: 0.5, metrics=["SSIM"])
-    found = findings.answer(grid, models, Composite.of(grid), margin=0.2)
+    grid, cards = make_grid(["cnn-fp32", "cnn-w2a2"], lambda *_: 0.5, metrics=["SSIM"])
+    found = answer(grid, cards)
     assert set(found["quantity"]) == {"accuracy"}
 
 
@@ -259,8 +273,8 @@ def test_similarity_is_tested_over_networks_in_each_step(make_grid):
     def mean(role, method, metric, name):
         return 0.5 if role == "retrained" else 0.3
 
-    grid, models = make_grid(names, mean, metrics=["SSIM"])
-    found = findings.answer(grid, models, Composite.of(grid), margin=0.2).set_index("claim")
+    grid, cards = make_grid(names, mean, metrics=["SSIM"])
+    found = answer(grid, cards).set_index("claim")
     whole = found.loc["lower precision with its further training changes maps more than retraining does"]
     bits = found.loc["lower precision changes maps more than retraining does"]
     assert whole["verdict"] == "supported" and whole["words"].startswith("less alike, by at least 1")
@@ -271,8 +285,8 @@ def test_similarity_is_tested_over_networks_in_each_step(make_grid):
 def test_similarity_of_one_network_takes_three_retrained_ones(make_grid):
     for others, verdict in ((2, ""), (4, "supported")):
         names = ["cnn-w2a2", *(f"cnn-fp32{seed}" for seed in SEEDS[: others + 1])]
-        grid, models = make_grid(names, lambda role, *_: 0.5 if role == "retrained" else 0.1, metrics=["SSIM"])
-        found = findings.answer(grid, models, Composite.of(grid), margin=0.2)
+        grid, cards = make_grid(names, lambda role, *_: 0.5 if role == "retrained" else 0.1, metrics=["SSIM"])
+        found = answer(grid, cards)
         row = found[found["quantity"] == "similarity"].iloc[0]
         assert (row["verdict"], row["scope"]) == (verdict, "network")
         assert verdict or row["text"].endswith("nothing can be said: it takes 3 retrained networks at least.")
@@ -283,8 +297,8 @@ def test_the_claim_of_lower_accuracy_takes_both_trainings_together(make_grid, di
         f"cnn-{scheme}{training}{seed}" for seed in SEEDS for training in ("", "-sgt") for scheme in ("fp32", "w2a2")
     ]
     wrong = {name: (60 if "sgt" in name else 40) + place % 3 for place, name in enumerate(names) if "w2a2" in name}
-    grid, models = make_grid(names, lambda *_: 0.0, wrong)
-    found = findings.answer(grid, models, Composite.of(grid), margin=0.2)
+    grid, cards = make_grid(names, lambda *_: 0.0, wrong)
+    found = answer(grid, cards)
     row = found.query("claim == 'lower precision with its further training lowers accuracy'").iloc[0]
     assert (row["networks"], row["seeds"]) == ("w2a2, standard and saliency-guided", 5)
     assert row["delta"] == pytest.approx(-np.mean(list(wrong.values())) / len(digits)) and row["verdict"] == "supported"
@@ -306,8 +320,8 @@ def test_a_small_certain_loss_is_said_with_its_direction(make_grid, digits):
 
 def test_networks_are_grouped_over_seeds(make_grid):
     names = ["cnn-fp32", "cnn-w2a2", "cnn-fp32-s1", "cnn-w2a2-s1", "cnn-fp32-sgt", "cnn-w2a2-sgt"]
-    grid, models = make_grid(names, lambda *_: 0.0)
-    groups = group_over_seeds(grid, models)
+    grid, cards = make_grid(names, lambda *_: 0.0)
+    groups = group_over_seeds(grid, facts(cards))
     assert [(g.scheme, g.training, [s.name for s in g.members.values()]) for g in groups] == [
         ("fp32", "standard", ["cnn-fp32", "cnn-fp32-s1"]),
         ("w2a2", "standard", ["cnn-w2a2", "cnn-w2a2-s1"]),
@@ -319,25 +333,25 @@ def test_networks_are_grouped_over_seeds(make_grid):
 def test_networks_that_are_no_twins_are_told_apart(make_grid):
     """One scheme and training, but a recipe, arguments or an architecture of its own: names are unique by training."""
     names = ["cnn-fp32", "cnn-w2a2", "cnn-fp32-s1", "cnn-w2a2-s1", "cnn-w4a4"]
-    grid, models = make_grid(names, lambda *_: 0.0)
-    card = models["cnn-w2a2-s1"].card
+    grid, cards = make_grid(names, lambda *_: 0.0)
+    card = cards["cnn-w2a2-s1"]
     calibrated = replace(card, seed=0, recipe=replace(card.recipe, epochs=card.recipe.epochs + 1))
-    models["cnn-w2a2-s1"] = SimpleNamespace(card=calibrated)
-    groups = group_over_seeds(grid, models)
+    cards["cnn-w2a2-s1"] = calibrated
+    groups = group_over_seeds(grid, facts(cards))
     assert [(g.name, len(g.members)) for g in groups] == [
         ("fp32", 2), ("w2a2 (cnn-w2a2)", 1), ("w2a2 (cnn-w2a2-s1)", 1), ("w4a4", 1),
     ]  # fmt: skip
-    models["cnn-w4a4"] = SimpleNamespace(card=replace(models["cnn-w4a4"].card, architecture=ArchitectureCard("lenet")))
-    assert [g.name for g in group_over_seeds(grid, models)][-1] == "lenet w4a4"
+    cards["cnn-w4a4"] = replace(cards["cnn-w4a4"], architecture=ArchitectureCard("lenet"))
+    assert [g.name for g in group_over_seeds(grid, facts(cards))][-1] == "lenet w4a4"
 
 
 def test_the_precision_of_training_makes_no_other_twin(make_grid):
     names = ["cnn-fp32", "cnn-w2a2", "cnn-fp32-s1", "cnn-w2a2-s1"]
-    grid, models = make_grid(names, lambda *_: 0.0)
-    card = models["cnn-w2a2-s1"].card
+    grid, cards = make_grid(names, lambda *_: 0.0)
+    card = cards["cnn-w2a2-s1"]
     other = {"bfloat16": "float32", "float32": "bfloat16"}[card.recipe.precision]
-    models["cnn-w2a2-s1"] = SimpleNamespace(card=replace(card, recipe=replace(card.recipe, precision=other)))
-    assert [len(g.members) for g in group_over_seeds(grid, models)] == [2, 2]
+    cards["cnn-w2a2-s1"] = replace(card, recipe=replace(card.recipe, precision=other))
+    assert [len(g.members) for g in group_over_seeds(grid, facts(cards))] == [2, 2]
 
 
 def headline_of(make_grid, seeds, **arguments):
@@ -348,14 +362,14 @@ def headline_of(make_grid, seeds, **arguments):
     def mean(role, method, metric, name):
         return -0.5 if method in CONTROLS or role == "control" else -0.1 * ("w2a2" in name)
 
-    grid, models = make_grid(names, mean, metrics=METRICS[:1])
-    found = findings.answer(grid, models, Composite.of(grid), margin=0.2)
+    grid, cards = make_grid(names, mean, metrics=METRICS[:1])
+    found = answer(grid, cards)
     rows = [
         (name, name.split("-")[1] if "ft" not in name else "fp32-ft", grid.by_name[name].baseline, 0.0, "standard")
         for name in names
     ]
     table = pd.DataFrame(rows, columns=["model", "networks", "baseline", "accuracy_delta", "training"])
-    return findings.headline({"models": table, "findings": found})
+    return headline({"models": table, "findings": found})
 
 
 def test_the_headline_speaks_of_the_step_of_bits_and_says_its_scope(make_grid):
@@ -376,12 +390,12 @@ def test_the_headline_of_one_network_says_what_retraining_does(make_grid):
 def test_the_headline_of_baselines_alone_says_that_there_is_nothing_to_compare():
     models = pd.DataFrame([("a", "fp32", "a", 0.0, "standard")])
     models.columns = ["model", "networks", "baseline", "accuracy_delta", "training"]
-    said = findings.headline({"models": models, "findings": pd.DataFrame(columns=findings.COLUMNS)})
+    said = headline({"models": models, "findings": TABLES["findings"].frame([])})
     assert said[0] == "1 network, a baseline, and no other to compare with."
 
 
 def test_the_headline_without_a_claim_keeps_names_as_they_are():
     rows = [("cnn-fp32", "fp32", 0.0, "cnn-fp32"), ("p", "p-w3a3 (calibrated)", -0.01, "cnn-fp32")]
     models = pd.DataFrame(rows, columns=["model", "networks", "accuracy_delta", "baseline"]).assign(training="standard")
-    said = findings.headline({"models": models, "findings": pd.DataFrame(columns=findings.COLUMNS)})
+    said = headline({"models": models, "findings": TABLES["findings"].frame([])})
     assert said[0].endswith("in points: p-w3a3 (calibrated), standard, −1.00.")

@@ -3,8 +3,9 @@ import torch
 from torch import nn
 
 from saq_eval import freeze, quantize
+from saq_eval.networks.network import BitWidths
 from saq_eval.quantization import SCHEMES
-from saq_eval.quantization.costs import BitWidths, bit_widths, layer_costs
+from saq_eval.quantization.costs import bit_widths, layer_costs
 
 
 def costs(network, scheme, size=6):

@@ -10,7 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from saq_eval.analysis.record import SCHEMA
+from saq_eval.analysis.schema import MEAN
 from saq_eval.analysis.statistics import ENOUGH, LEVEL, MARGIN, NETWORKS, SAME_MAPS
+from saq_eval.analysis.tables import TABLES
 from saq_eval.analysis.wording import Found, in_words
 from saq_eval.reporting import Gallery
 
@@ -60,48 +63,6 @@ METRICS = {  # category, higher is better, range
     "TopKIoU:k=0.2": ("similarity", True, (0, 1)),
 }
 CURVES = ("PixelFlipping", "ROAD")
-_MODEL = ("dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "seed", "role")
-_TESTED = (
-    *("delta", "delta_ci_low", "delta_ci_high", "p_value", "p_adjusted", "effect_size", "margin", "p_equivalence"),
-    *("verdict", "retrained", "retraining_low", "retraining_high", "retraining", "networks_needed", "images_needed"),
-)
-_MEAN = ("mean", "ci_low", "ci_high")
-COLUMNS = {  # of a comparison's tables, in their order
-    "scores": (*_MODEL, "method", "metric", "category", "sample", "label", "prediction", "target", "score"),
-    "summary": (
-        *(*_MODEL, "method", "metric", "category", "scope", "mask", "higher_is_better", "degenerate", "n", *_MEAN),
-        *("baseline", *_TESTED, "chance", "corrected", "floor", "noise"),
-    ),
-    "effects": (
-        *("dataset", "networks", "architecture", "scheme", "training", "step", "method", "metric", "category"),
-        *("scope", "mask", "higher_is_better", "seeds", "n", *_MEAN, *_TESTED, "floor"),
-    ),
-    "conditions": (
-        *(*_MODEL, "method", "metric", "category", "scope", "higher_is_better", "condition", "n", "mean", *_TESTED),
-    ),
-    "curves": (*_MODEL, "method", "metric", "scope", "step", "n", *_MEAN),
-    "controls": (
-        *(*_MODEL, "method", "metric", "category", "scope", "higher_is_better", "control", "n", "mean"),
-        *("control_mean", "difference", "ci_low", "ci_high", "p_value", "p_adjusted", "verdict"),
-    ),
-    "agreement": ("metric", "other", "tau", "p_value", "n"),
-    "robustness": ("rank", "method", "scope", "corrected", "ci_low", "ci_high", "floor", "degenerate", "n"),
-    "models": (
-        *("dataset", "model", "scheme", "weight_bits", "activation_bits", "training", "seed", "networks", "scope"),
-        *("first_last_bits", "accuracy", "baseline", "fine_tuned", "accuracy_delta", "flips", "kl", "parameters"),
-        *("size_kib", "file_kib", "compression_ratio", "bops", "surrogate_gap"),
-        *("interpretability", "interpretability_ci_low", "interpretability_ci_high"),
-    ),
-    "layers": (
-        *("dataset", "model", "layer", "shape", "weight_bits", "activation_bits", "alpha", "kib", "mmacs", "mbops"),
-    ),
-    "findings": (
-        *("dataset", "claim", "step", "quantity", "networks", "group", "training", "scope", "seeds", "unit", "delta"),
-        *("ci_low", "ci_high", "p_value", "p_adjusted", "p_opposite", "p_equivalence", "margin"),
-        *("margin_in_spreads", "verdict"),
-        *("retraining_low", "retraining_high", "retraining", "without_low", "without_high", "words", "text"),
-    ),
-}
 CLASS_NAMES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 HOSTILE = (
     '<script>alert("x")</script>',
@@ -159,7 +120,7 @@ def fake_run(
         "layers": _layers(models),
         "findings": _findings(models),
     }
-    tables = {name: table[list(COLUMNS[name])] for name, table in tables.items()}
+    tables = {name: table[list(TABLES[name].columns)] for name, table in tables.items()}
     for table in tables.values():
         for column in {"model", "baseline", "fine_tuned"} & set(table.columns):
             table[column] = table[column].replace(rename)
@@ -363,7 +324,7 @@ def _effects(rng: np.random.Generator, summary: pd.DataFrame, models: pd.DataFra
         steps.append(some.assign(step="further training" if scheme == FINE_TUNED else "whole"))
     keys = ["dataset", "networks", "architecture", "scheme", "training", "step", "method", "metric", "category"]
     table = pd.concat(steps).groupby([*keys, "mask", "higher_is_better"], sort=False)
-    table = table.agg(seeds=("seed", "nunique"), n=("n", "max"), **{c: (c, "mean") for c in (*_MEAN, "delta", "floor")})
+    table = table.agg(seeds=("seed", "nunique"), n=("n", "max"), **{c: (c, "mean") for c in (*MEAN, "delta", "floor")})
     table = table.reset_index()
     return _tested(rng, table, (table["ci_high"] - table["ci_low"]) / 2 / np.sqrt(table["seeds"]))
 
@@ -388,7 +349,7 @@ def _curves(rng: np.random.Generator, about: pd.DataFrame, methods: Sequence[str
             for step, value in zip(steps, mean, strict=True):
                 role = "control" if method in CONTROL_METHODS else "model"
                 rows.append((*row, role, method, metric, "network", step, samples, value, value - 0.04, value + 0.04))
-    return pd.DataFrame(rows, columns=COLUMNS["curves"])
+    return pd.DataFrame(rows, columns=list(TABLES["curves"].columns))
 
 
 def _controls(rng: np.random.Generator, summary: pd.DataFrame) -> pd.DataFrame:
@@ -410,7 +371,7 @@ def _controls(rng: np.random.Generator, summary: pd.DataFrame) -> pd.DataFrame:
 def _agreement(rng: np.random.Generator, metrics: Sequence[str], models: int) -> pd.DataFrame:
     pairs = itertools.combinations(metrics, 2)
     rows = [(a, b, rng.uniform(-0.3, 0.9), rng.uniform(0, 0.2), models) for a, b in pairs]
-    return pd.DataFrame(rows, columns=COLUMNS["agreement"])
+    return pd.DataFrame(rows, columns=list(TABLES["agreement"].columns))
 
 
 def _robustness(rng: np.random.Generator, methods: Sequence[str]) -> pd.DataFrame:
@@ -442,7 +403,7 @@ def _layers(models: pd.DataFrame) -> pd.DataFrame:
             macs = weights * (784 if place < 2 else 49) / 1e6
             layer = (f"layers.{place}", shape, bits, bits, alpha, weights * bits / 8192, macs, macs * bits * bits)
             rows.append((model.dataset, model.model, *layer))
-    return pd.DataFrame(rows, columns=COLUMNS["layers"])
+    return pd.DataFrame(rows, columns=list(TABLES["layers"].columns))
 
 
 _WHAT = {
@@ -547,6 +508,8 @@ def _run(
 ) -> dict[str, Any]:
     described = [(m, "control" if m in CONTROL_METHODS else "gradient") for m in (*methods, *CONTROL_METHODS)]
     return {
+        "schema": SCHEMA,
+        "plan": {"dataset": dataset, "methods": ["standard"], "samples": samples, "seed": 0},
         "command": f"saq-eval compare --dataset {dataset!r} --methods standard --samples {samples} --seed 0",
         "dataset": dataset,
         "headline": [

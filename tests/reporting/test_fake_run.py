@@ -5,10 +5,10 @@ from typing import get_args
 import pytest
 from pandas.api.types import is_numeric_dtype
 
-from saq_eval.analysis.findings import ClaimVerdict
+from saq_eval.analysis.claims import ClaimVerdict
 from saq_eval.analysis.statistics import Verdict
 from saq_eval.analysis.steps import STEPS
-from saq_eval.analysis.tables import check_keys
+from saq_eval.analysis.tables import TABLES, checked
 from tests.reporting.fake_run import FINE_TUNED, SCHEMES, fake_run
 
 
@@ -39,7 +39,9 @@ def test_its_record_says_what_a_real_one_says(real, whole):
 @pytest.mark.parametrize("options", [{}, {"seeds": (0, 1, 2), "methods": ("lrp",), "samples": 30}])
 def test_no_row_is_there_twice(options):
     tables, _, _ = fake_run(**options)
-    assert check_keys(tables) is tables
+    assert set(tables) == set(TABLES)
+    for name, table in tables.items():
+        checked(TABLES[name], table)
 
 
 def test_all_verdicts_occur(whole):

@@ -4,9 +4,10 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from saq_eval.analysis.tables import TABLES
 from saq_eval.core.errors import SaqEvalError
 from saq_eval.reporting import check_writable, read_run, render, write_report
-from saq_eval.reporting.output import FILES, TABLES, read_csv, write_csv
+from saq_eval.reporting.output import files, read_csv, write_csv
 from tests.reporting.fake_run import HOSTILE
 
 NAMES = [
@@ -59,8 +60,9 @@ def test_scores_may_be_missing(result, tmp_path):
 
 def test_names_come_back_as_they_were(tmp_path):
     table = pd.DataFrame({"model": NAMES, "delta": range(len(NAMES)), "verdict": "", "higher_is_better": True})
-    write_csv(table, tmp_path / "table.csv")
-    back = read_csv(tmp_path / "table.csv")
+    columns = TABLES["summary"].columns
+    write_csv(table, columns, tmp_path / "table.csv")
+    back = read_csv(tmp_path / "table.csv", columns)
     assert back["model"].tolist() == NAMES
     assert (
         back["verdict"].eq("").all()
@@ -71,7 +73,7 @@ def test_names_come_back_as_they_were(tmp_path):
 
 def test_no_cell_is_a_formula(tmp_path):
     table = pd.DataFrame({"model": NAMES, "delta": -1.5})
-    write_csv(table, tmp_path / "table.csv")
+    write_csv(table, TABLES["summary"].columns, tmp_path / "table.csv")
     with open(tmp_path / "table.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
     assert len(rows) == 1 + len(NAMES)
@@ -108,7 +110,7 @@ def test_a_folder_whose_name_is_no_text_can_be_written(result, tmp_path):
 
 def test_the_same_result_gives_the_same_bytes(result, folder, tmp_path):
     write_report(tmp_path, *result)
-    for name in FILES:
+    for name in files():
         if name not in ("run.json",):
             assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
 
@@ -134,7 +136,7 @@ def test_a_folder_that_is_no_run_is_an_error(result, tmp_path, missing):
 @pytest.mark.parametrize(("name", "column"), [("effects", "networks"), ("models", "networks"), ("effects", "step")])
 def test_a_run_of_an_earlier_version_is_told_to_be_one(result, tmp_path, name, column):
     write_report(tmp_path, *result)
-    write_csv(result[0][name].drop(columns=column), tmp_path / f"{name}.csv")
+    write_csv(result[0][name].drop(columns=column), TABLES[name].columns, tmp_path / f"{name}.csv")
     with pytest.raises(SaqEvalError, match=rf"earlier version: its {name}\.csv"):
         read_run(tmp_path)
 

@@ -1,6 +1,6 @@
 """How often the statistics err, by simulation: the figures of docs/statistics.md.
 
-`python -m tests.test_error_rates` prints them. Differences of many null comparisons are drawn, and it is counted how
+`python -m tests.validation.test_error_rates` prints them. Differences of many null comparisons are drawn, and it is counted how
 often they are called different; at the margin's edge, how often they are called negligible.
 """
 

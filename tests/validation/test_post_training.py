@@ -1,6 +1,6 @@
 """Eight bits after training change next to nothing, and the verdicts say so; what fine-tuning by PACT changes beside.
 
-`python -m tests.test_post_training` prints the figures of docs/statistics.md.
+`python -m tests.validation.test_post_training` prints the figures of docs/statistics.md.
 """
 
 import tempfile

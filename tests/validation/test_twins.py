@@ -14,8 +14,10 @@ import torch
 import saq_eval
 from saq_eval import comparison
 from saq_eval.analysis.interpretability import Composite
-from saq_eval.analysis.tables import Tables
-from saq_eval.evaluation.grid import Grid, Subject
+from saq_eval.analysis.results import Results
+from saq_eval.analysis.tables import TABLES, make_tables
+from saq_eval.evaluation.grid import Grid
+from saq_eval.evaluation.settings import Subject
 from saq_eval.metrics.similarity import pairwise, ssim
 from saq_eval.studies.driver import train_model
 from saq_eval.training.recipes import default_recipe
@@ -42,16 +44,15 @@ def zoo(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def twins(zoo):
-    """Explain the same images by each twin, and return the filled grid and the models."""
+    """Explain the same images by each twin, and return the filled grid and the networks."""
     kept = {}
 
-    class Kept(Tables):
-        def __init__(self, grid, models, *others):
-            kept.update(grid=grid, models=models)
-            super().__init__(grid, models, *others)
+    def keep(results):
+        kept.update(grid=results.grid, networks=results.models)
+        return make_tables(results)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(comparison, "Tables", Kept)
+        patched.setattr(comparison, "make_tables", keep)
         saq_eval.compare(
             "digits",
             models=["twin-*"],
@@ -63,23 +64,22 @@ def twins(zoo):
             progress=False,
         )
     assert all(len(kept["grid"].retrained_of(f"twin-{seed}")) == TWINS - 1 for seed in range(TWINS))
-    return kept["grid"], kept["models"]
+    return kept["grid"], kept["networks"]
 
 
 class Sides:
     """The tables of a comparison of some twins, called quantized, with others, called their baselines."""
 
     def __init__(self, twins, pairs, retrained=()):
-        grid, models = twins
-        self.models, self.cells = {}, {}
+        grid, networks = twins
+        self.networks, self.cells = {}, {}
         for seed, (network, baseline) in enumerate(pairs):
             ours, theirs = f"network-{seed}", f"baseline-{seed}"
             for name, source in ((theirs, baseline), (ours, network)):
-                card = models[f"twin-{source}"].card
-                scheme = replace(card.scheme, name="fp32" if name == theirs else "other")
-                self.models[name] = replace(
-                    models[f"twin-{source}"], card=replace(card, name=name, seed=seed, scheme=scheme)
-                )
+                twin = networks[f"twin-{source}"]
+                scheme = "fp32" if name == theirs else "other"
+                facts = replace(twin.facts, name=name, seed=seed, scheme=scheme, kin=scheme)
+                self.networks[name] = replace(twin, facts=facts)
                 self._add(Subject(name, None, f"twin-{source}", theirs), grid, source, baseline)
         for seed, (_, baseline) in enumerate(pairs):
             for other in [b for _, b in pairs if b != baseline] + list(retrained):
@@ -101,7 +101,7 @@ class Sides:
         return grid.cells[subject, method].scores
 
     def effects(self) -> pd.DataFrame:
-        return Tables(self.grid, self.models, Composite({}, {}, 0.0), 0, 0.2).effects()
+        return TABLES["effects"].make(Results(self.grid, self.networks, Composite({}, {}, 0.0), margin=0.2))
 
 
 class _Labels:

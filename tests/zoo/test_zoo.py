@@ -11,9 +11,9 @@ from torch import nn
 
 from saq_eval import SaqEvalError, add_model, compare, find_models, freeze, load_model, quantize
 from saq_eval.core.errors import SaqEvalWarning
+from saq_eval.networks.network import BitWidths
 from saq_eval.networks.preprocessing import Normalize, Preprocessing
 from saq_eval.quantization import PACTActivation
-from saq_eval.quantization.costs import BitWidths
 from saq_eval.quantization.packing import pack
 from saq_eval.training.loop import start_clips_at_quantile
 from saq_eval.zoo import (

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from saq_eval.reporting import tables
+from saq_eval.reporting.page import tables
 from saq_eval.reporting.page.tables import Column, make_table
 
 

@@ -1,0 +1,128 @@
+"""What all tables and findings are made from: the scores of all cells, what is known of the networks, the measure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from saq_eval.analysis import statistics
+from saq_eval.analysis.groups import Group, group_over_seeds
+from saq_eval.analysis.interpretability import Composite
+from saq_eval.attribution import CONTROLS
+from saq_eval.evaluation.grid import Grid
+from saq_eval.evaluation.settings import Subject
+from saq_eval.metrics import Metric, Scorer
+from saq_eval.networks.network import Network
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """A filled grid, and what its numbers are read by.
+
+    Attributes:
+        grid: the cells.
+        networks: by name, the models and those with random weights.
+        composite: what interpretability is measured by.
+        margin: see `saq_eval.analysis.statistics`.
+    """
+
+    grid: Grid
+    networks: Mapping[str, Network]
+    composite: Composite
+    margin: float
+
+    @cached_property
+    def models(self) -> dict[str, Network]:
+        """The models by name, without random weights."""
+        return {s.name: self.networks[s.name] for s in self.grid.subjects if s.role == "model"}
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """The models in groups that differ in the seed alone."""
+        return group_over_seeds(self.grid, {name: network.facts for name, network in self.models.items()})
+
+    @property
+    def dataset(self) -> str:
+        """The name of the data set."""
+        return self.grid.settings.sample.name
+
+    @cached_property
+    def scorers(self) -> dict[str, Scorer]:
+        """The metrics with their parameters, by label."""
+        return {scorer.label: scorer for scorer in self.grid.settings.scorers}
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods' labels, without controls."""
+        return [explainer.label for explainer in self.grid.settings.explainers]
+
+    @cached_property
+    def mask(self) -> str:
+        """The kind of mask that localisation was scored by; see `Dataset.mask_record`."""
+        return self.grid.settings.sample.mask_record()["kind"]
+
+    def metric(self, label: str) -> Metric:
+        """Return the metric of a label."""
+        return self.scorers[label].metric
+
+    def is_similarity(self, label: str) -> bool:
+        """Whether a metric compares a map with the baseline's."""
+        return self.metric(label).category == "similarity"
+
+    def mask_of(self, label: str) -> str:
+        """Return the kind of mask that a metric was scored by; "" for one that needs none."""
+        return self.mask if "masks" in self.metric(label).needs else ""
+
+    # What a row is about.
+
+    def about(self, subject: Subject) -> dict[str, Any]:
+        """Return the columns that say which network a row is about."""
+        facts = self.networks[subject.name].facts
+        return {
+            "dataset": self.dataset,
+            "model": facts.name,
+            "scheme": facts.scheme,
+            "weight_bits": facts.bits.weights,
+            "activation_bits": facts.bits.activations,
+            "training": facts.training,
+            "seed": facts.seed,
+            "role": subject.role,
+        }
+
+    def about_cell(self, subject: Subject, method: str, metric: str) -> dict[str, Any]:
+        """Return the columns that say which network, method and metric a row is about."""
+        role = "control" if method in CONTROLS else subject.role
+        about = self.about(subject) | {"role": role, "method": method, "metric": metric}
+        return about | {"category": self.metric(metric).category}
+
+    # What scores are compared with.
+
+    def baseline(self, subject: Subject) -> Subject:
+        """Return the network that one is compared with."""
+        return self.grid.by_name[subject.baseline]
+
+    def references(self, subject: Subject, method: str, metric: str) -> np.ndarray:
+        """Return the scores that a network's are compared with: its baseline's, float64 (1, n).
+
+        Of a similarity: how alike the maps of networks that differ from the baseline in the seed alone are to the
+        baseline's, a row for each of them, or NaN without any.
+        """
+        if not self.is_similarity(metric):
+            return self.grid.cells[self.baseline(subject), method].scores[metric][None]
+        floors = list(self.floors(subject.baseline, method, metric).values())
+        return np.stack(floors) if floors else np.full((1, len(self.grid.settings.sample)), np.nan)
+
+    def floors(self, baseline: str, method: str, metric: str) -> dict[str, np.ndarray]:
+        """Return, by identity, how alike the maps of a baseline's retrained networks are to its own."""
+        return {s.identity: self.grid.cells[s, method].scores[metric] for s in self.grid.retrained_of(baseline)}
+
+    def corrected(self, subject: Subject, method: str, metric: str, scores: np.ndarray) -> np.ndarray:
+        """Return similarities as shares of the way from the chance level, 0, to identical maps, 1; NaN if that is unknown."""
+        chances = self.grid.cells[subject, method].chances.get(metric, np.array([np.nan]))
+        chance = statistics.defined_mean(chances)
+        way = self.metric(metric).best - chance
+        return (scores - chance) / way if way else np.full(len(scores), np.nan)

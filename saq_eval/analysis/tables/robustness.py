@@ -1,0 +1,64 @@
+"""Which methods' maps survive quantization."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from saq_eval.analysis import statistics
+from saq_eval.analysis.results import Results
+from saq_eval.analysis.schema import TABLES, result_table
+from saq_eval.evaluation.settings import Subject
+
+
+@result_table(
+    "robustness",
+    row="method",
+    holds="how alike quantized networks' maps are to their baselines', over all similarities: the chance-corrected "
+    "similarity, that of networks that differ only in seed (`floor`), and the share of maps that say nothing",
+    columns={
+        **{"rank": "number", "method": "text", "scope": "text"},
+        **dict.fromkeys(("corrected", "ci_low", "ci_high", "floor", "degenerate", "n"), "number"),
+    },
+    key=("method",),
+)
+def robustness(results: Results) -> pd.DataFrame:
+    """Return the methods in the order of their rank; all that sets a network apart from its baseline counts."""
+    models = [subject for subject in results.grid.subjects if subject.role == "model"]
+    quantized = [s for s in models if not s.is_baseline and not s.is_fine_tuned]
+    similarities = [metric for metric in results.scorers if results.is_similarity(metric)]
+    if not quantized or not similarities:
+        return TABLES["robustness"].frame([])
+    kept, floors = zip(*(_kept(results, method, quantized, similarities) for method in results.methods), strict=True)
+    mean, low, high = statistics.intervals(np.stack(kept))
+    rows = [
+        {
+            "method": method,
+            "scope": "network",
+            "corrected": mean[place],
+            "ci_low": low[place],
+            "ci_high": high[place],
+            "floor": floors[place],
+            "degenerate": np.mean([results.grid.cells[s, method].degenerate.mean() for s in quantized]),
+            "n": int((~np.isnan(kept[place])).sum()),
+        }
+        for place, method in enumerate(results.methods)
+    ]
+    ranked = pd.DataFrame(rows).sort_values("corrected", ascending=False, kind="stable", ignore_index=True)
+    return TABLES["robustness"].frame(ranked.to_dict("records"), {"rank": np.arange(1, len(ranked) + 1)})
+
+
+def _kept(
+    results: Results, method: str, quantized: Sequence[Subject], similarities: Sequence[str]
+) -> tuple[np.ndarray, float]:
+    """Return how much of its maps a method keeps, float64 (n,), and how much of them retrained networks have in common."""
+    scores, retrained = [], []
+    for subject, metric in itertools.product(quantized, similarities):
+        ours = results.grid.cells[subject, method].scores[metric]
+        scores.append(results.corrected(subject, method, metric, ours))
+        floor = statistics.mean_of(list(results.references(subject, method, metric)))
+        retrained.append(results.corrected(subject, method, metric, floor))
+    return statistics.mean_of(scores), statistics.defined_mean(np.stack(retrained))

@@ -1,0 +1,67 @@
+import inspect
+import shlex
+from dataclasses import fields
+from typing import get_args
+
+import pytest
+
+import saq_eval
+from saq_eval import SaqEvalError
+from saq_eval.evaluation.configuration import Configuration
+from saq_eval.evaluation.plan import Group, Plan, merge, options
+
+
+def test_every_field_belongs_to_a_group_and_has_words_for_its_documentation():
+    for name, option in options().items():
+        assert option.metadata["group"] in get_args(Group)
+        assert f"\n        {name}: " in inspect.cleandoc(Plan.__doc__).replace("\n    ", "\n        ")
+        assert option.metadata["says"] or name == "progress"
+    groups = [option.metadata["group"] for option in options().values()]
+    assert groups == sorted(groups, key=get_args(Group).index)
+
+
+def test_arguments_and_configuration_derive_from_the_fields():
+    names = [each.name for each in fields(Plan)]
+    assert list(inspect.signature(saq_eval.compare).parameters) == names
+    assert set(Configuration.__annotations__) == set(names) - {"progress", "trust_code"}
+
+
+def test_one_name_stands_for_a_list():
+    plan = Plan("digits", models="cnn-*", methods=("lrp",), formats="json")
+    assert (plan.models, plan.methods, plan.metrics, plan.formats) == (["cnn-*"], ["lrp"], None, ["json"])
+
+
+def test_a_plan_says_what_repeats_it_but_not_where_things_lie():
+    plan = Plan("digits", models=["a b", "c"], samples=5, save_maps=True, output="here", zoo="there", formats=["json"])
+    assert plan.said() == {
+        **{"dataset": "digits", "models": ["a b", "c"], "target": "label", "samples": 5, "seed": 0, "margin": 0.2},
+        **{"batch_size": 64, "workers": 1, "device": "auto", "save_maps": True, "formats": ["json"]},
+    }
+    command = shlex.split(plan.command())
+    assert command[:6] == ["saq-eval", "compare", "--dataset", "digits", "--models", "a b,c"]
+    assert "--save-maps" in command and "--output" not in command and command[-2:] == ["--formats", "json"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"workers": 0}, r"workers lies between 1 and \d+, not 0"),
+        ({"samples": 2.5}, "samples is a whole number, not 2.5"),
+        ({"margin": 0}, "margin is above 0"),
+        ({"target": "labels"}, "unknown target 'labels'; did you mean 'label'"),
+        ({"save_maps": True}, "maps are kept in the output folder"),
+        ({"methods": [3]}, "a method is asked for by its name, not by 3"),
+    ],
+)
+def test_a_plan_is_checked(given, message):
+    with pytest.raises(SaqEvalError, match=message):
+        Plan("digits", **given)
+
+
+def test_an_unknown_argument_is_an_error_of_the_call():
+    with pytest.raises(TypeError, match=r"compare\(\) got an unexpected keyword argument 'sample'"):
+        saq_eval.compare("digits", sample=3)
+
+
+def test_what_is_given_later_comes_first():
+    assert merge({"samples": 3, "seed": 4}, {"samples": 5, "seed": None}) == {"samples": 5, "seed": 4}
