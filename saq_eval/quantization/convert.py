@@ -22,9 +22,10 @@ from saq_eval.quantization.graph import (
     is_call,
     traced,
 )
+from saq_eval.quantization.layers import QuantConv2d, QuantLinear
 from saq_eval.quantization.pact import ACTIVATION_QUANTIZERS, PACTActivation, SignedPACT
+from saq_eval.quantization.quantizers import dequantize
 from saq_eval.quantization.schemes import FULL_PRECISION, Bits, Scheme, load_scheme
-from saq_eval.quantization.weights import QuantConv2d, QuantLinear, dequantize
 
 
 def _without_drawing(convert: Callable) -> Callable:

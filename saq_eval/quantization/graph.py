@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from saq_eval.core.errors import SaqEvalError
 from saq_eval.networks.modules import check_finite, hooked, make_permanent, private_copy
+from saq_eval.quantization.layers import QuantConv2d, QuantLinear
 from saq_eval.quantization.pact import PACTActivation, SignedPACT
-from saq_eval.quantization.weights import QuantConv2d, QuantLinear
 
 LAYERS = (nn.Conv2d, nn.Linear, QuantConv2d, QuantLinear)
 RECTIFIERS = (nn.ReLU, nn.ReLU6, PACTActivation)

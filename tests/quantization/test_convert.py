@@ -11,7 +11,7 @@ from saq_eval import Bits, SaqEvalError, Scheme, freeze, quantize
 from saq_eval.networks.architectures import ARCHITECTURES
 from saq_eval.quantization import SCHEMES, PACTActivation, QuantConv2d, QuantLinear, SignedPACT
 from saq_eval.quantization.packing import pack, unpack
-from saq_eval.quantization.weights import dequantize
+from saq_eval.quantization.quantizers import dequantize
 from tests.conftest import settle
 
 models = importlib.import_module("torchvision.models")
