@@ -22,8 +22,8 @@ class LayerCost:
         shape: of its weights, (out, in, ...).
         weight_bits, activation_bits: of its two operands; the first layer of a quantized network reads
             8-bit pixels where its scheme says so.
-        alpha: the clip of the quantizer that it reads from; none where it reads the image, several
-            quantizers or unquantized values.
+        alpha: the clip of the quantizer that it reads from; `None` if it reads the image, several quantizers
+            or values that are not quantized.
         weight_bytes: its weights at their bit width, without scales and biases.
         macs: multiply-accumulate operations for one image.
     """
@@ -57,7 +57,10 @@ class BitWidths:
 
 
 def bit_widths(layers: Sequence[LayerCost]) -> BitWidths:
-    """Return the bit widths of layers, in order of execution, that are there, whatever the scheme has for others."""
+    """Return the bit widths of a network's layers, given in order of execution.
+
+    A scheme may also have bits for layers that the network does not have: these do not count.
+    """
     hidden, ends = layers[1:-1] or layers, (layers[0], layers[-1])
 
     def text(widths: Iterable[int]) -> str:
