@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from saq_eval.data.datasets import load_dataset, register_dataset
     from saq_eval.metrics import register_metric
     from saq_eval.networks.architectures import register_architecture
-    from saq_eval.quantization import Bits, Scheme, freeze, quantize, register_scheme
+    from saq_eval.quantization import Bits, Scheme, freeze, quantize, register_quantizer, register_scheme
     from saq_eval.studies.driver import train_model, train_study
     from saq_eval.training.recipes import Recipe
     from saq_eval.training.saliency_guided import SaliencyGuided
@@ -46,6 +46,7 @@ _HOME = {
     "register_dataset": "data.datasets",
     "register_method": "attribution",
     "register_metric": "metrics",
+    "register_quantizer": "quantization",
     "register_scheme": "quantization",
     "register_zoo": "zoo",
     "train_model": "studies.driver",

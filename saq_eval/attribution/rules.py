@@ -46,7 +46,7 @@ from zennit.rules import Epsilon, Gamma, Norm, Pass, ZPlus
 from saq_eval.attribution.subject import guarded, shortened, without_in_place
 from saq_eval.core.errors import SaqEvalError
 from saq_eval.networks.preprocessing import Normalize
-from saq_eval.quantization.convert import SUMS, modular
+from saq_eval.quantization.graph import SUMS, modular
 from saq_eval.quantization.pact import PACTActivation, SignedPACT
 
 

@@ -541,8 +541,20 @@ def schemes() -> None:
     def bits(value: Any) -> str:
         return "same" if value is None else f"{value.weight_bits}/{value.activation_bits}"
 
-    rows = [(s.name, bits(s.default), bits(s.later), bits(s.ends), s.two_bit_weights) for s in SCHEMES.values()]
-    _print_table(("scheme", "hidden layers", "later hidden layers", "first and last layer", "2-bit weights by"), rows)
+    rows = [
+        (s.name, bits(s.default), bits(s.later), bits(s.ends), s.weights, s.two_bit_weights) for s in SCHEMES.values()
+    ]
+    columns = ("scheme", "hidden layers", "later hidden layers", "first and last layer", "weights by")
+    _print_table((*columns, "2-bit weights by"), rows)
+
+
+@app.command()
+def quantizers() -> None:
+    """List the quantizers of weights that a scheme can name, with the bit widths that they have."""
+    from saq_eval.quantization.quantizers import QUANTIZERS, widths_text
+
+    rows = [(name, widths_text(kind.widths), kind.reference) for name, kind in QUANTIZERS.items()]
+    _print_table(("quantizer", "bits", "reference"), rows)
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """Extensions that other installed packages bring, found by the entry-point group "saq_eval".
 
 An entry point names a module; importing it registers what it brings with `register_architecture`,
-`register_scheme`, `register_dataset`, `register_method`, `register_metric`,
+`register_quantizer`, `register_scheme`, `register_dataset`, `register_method`, `register_metric`,
 `register_zoo`:
 
     [project.entry-points.saq_eval]

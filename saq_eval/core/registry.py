@@ -1,4 +1,4 @@
-"""Names for things that users may add to: datasets, architectures, schemes, methods, metrics."""
+"""Names for things that users may add to: datasets, architectures, quantizers, schemes, methods, metrics."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ class LayerCost:
         shape: of its weights, (out, in, ...).
         weight_bits, activation_bits: of its two operands; the first layer of a quantized network reads
             8-bit pixels where its scheme says so.
-        alpha: the clip of the quantizer that it reads from; none where it reads the image, several
-            quantizers or unquantized values.
+        alpha: the clip of the quantizer that it reads from; `None` if it reads the image, several quantizers
+            or values that are not quantized.
         weight_bytes: its weights at their bit width, without scales and biases.
         macs: multiply-accumulate operations for one image.
     """

@@ -1,12 +1,16 @@
-"""Quantization: schemes (data), PACT activations, DoReFa and SAWB weights, and the two forms of a quantized network."""
+"""Quantization: schemes (data), PACT activations, weight quantizers, and the two forms of a quantized network."""
 
 from saq_eval.quantization.convert import freeze, quantize
+from saq_eval.quantization.layers import QuantConv2d, QuantLinear
 from saq_eval.quantization.pact import ACTIVATION_QUANTIZERS, PACTActivation, SignedPACT
+from saq_eval.quantization.quantizers import QUANTIZERS, WeightQuantizer, register_quantizer
+from saq_eval.quantization.quantizers.dorefa import DoReFa
+from saq_eval.quantization.quantizers.sawb import SAWB
 from saq_eval.quantization.schemes import SCHEMES, Bits, Scheme, load_scheme, register_scheme
-from saq_eval.quantization.weights import SAWB, DoReFa, QuantConv2d, QuantLinear
 
 __all__ = [
     "ACTIVATION_QUANTIZERS",
+    "QUANTIZERS",
     "SAWB",
     "SCHEMES",
     "Bits",
@@ -16,8 +20,10 @@ __all__ = [
     "QuantLinear",
     "Scheme",
     "SignedPACT",
+    "WeightQuantizer",
     "freeze",
     "load_scheme",
     "quantize",
+    "register_quantizer",
     "register_scheme",
 ]

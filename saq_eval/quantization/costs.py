@@ -14,7 +14,10 @@ from saq_eval.quantization.schemes import Scheme
 
 
 def bit_widths(layers: Sequence[LayerCost]) -> BitWidths:
-    """Return the bit widths of layers, in order of execution, that are there, whatever the scheme has for others."""
+    """Return the bit widths of a network's layers, given in order of execution.
+
+    A scheme may also have bits for layers that the network does not have: these do not count.
+    """
     hidden, ends = layers[1:-1] or layers, (layers[0], layers[-1])
 
     def text(widths: Iterable[int]) -> str:

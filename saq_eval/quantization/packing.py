@@ -1,4 +1,4 @@
-"""Integer codes at their bit width: what a zoo file holds of a frozen network."""
+"""Frozen networks as zoo files hold them: integer codes packed at their bit width."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def unpack_codes(packed: Tensor, bits: int, shape: torch.Size) -> Tensor:
 def pack(network: nn.Module) -> dict[str, Tensor]:
     """Return a frozen network's tensors: its state dict, with packed codes in place of quantized weights.
 
-    The bit widths are not among them: a zoo's card has them.
+    The bit widths are left out: a zoo's card has them.
     """
     tensors = {
         name: tensor.detach().contiguous().cpu()
@@ -65,11 +65,11 @@ def pack(network: nn.Module) -> dict[str, Tensor]:
 def unpack(network: nn.Module, tensors: dict[str, Tensor]) -> None:
     """Load what `pack` returned into a frozen network of the same architecture and scheme.
 
-    Afterwards the network computes with the very weights, bit for bit, that it was packed with.
+    Afterwards the network has the weights of the packed one, bit for bit.
 
     Raises:
-        SaqEvalError: names the tensors that are not finite, missing, unexpected, of the wrong shape or type, or clips
-            that are not above 0.
+        SaqEvalError: names the tensors that are not finite, missing, unexpected, or of the wrong shape or type, and the
+            clips that are not above 0.
     """
     check_finite(tensors, "the file")
     state = dict(tensors)
@@ -110,7 +110,7 @@ def pack_state(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Ten
         state: of the frozen form, packed already or not.
 
     Raises:
-        SaqEvalError: names layers at other bits than the network's, and both widths.
+        SaqEvalError: names the layers whose bit widths are not the network's, and both widths.
     """
     packed = dict(state)
     wrong = []

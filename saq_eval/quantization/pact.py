@@ -31,8 +31,8 @@ class PACTActivation(StatesBits, nn.ReLU):
     """y = round(clip(x, 0, α) · (2^k − 1) / α) · α / (2^k − 1), with learned α (PACT, equations 1–2).
 
     Gradients are straight-through (equation 3): dy/dx is 1 on 0 < x < α and 0 elsewhere; dy/dα is 1
-    where x ≥ α and 0 elsewhere. At x = 0 the slope is 0, as `nn.ReLU`'s is. A subclass of `nn.ReLU`,
-    so that attribution libraries treat it as the rectifier it is.
+    where x ≥ α and 0 elsewhere. At x = 0 the slope is 0, as `nn.ReLU`'s is. It is a subclass of
+    `nn.ReLU`, so that attribution libraries treat it as a rectifier.
 
     Attributes:
         bits: k, the bit width of the output, which takes at most 2^k distinct values.

@@ -14,9 +14,10 @@ from saq_eval.core.errors import SaqEvalError
 from saq_eval.core.paths import check_name, user_path
 from saq_eval.core.records import read_record
 from saq_eval.core.registry import Registry
-from saq_eval.quantization.weights import SAWB, DoReFa, Granularity, WeightQuantizer
+from saq_eval.quantization.quantizers import QUANTIZERS, WIDTHS, Granularity, WeightQuantizer
 
 FULL_PRECISION = 32
+_USUAL = "dorefa"  # the quantizer of schemes that name none
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Bits:
 
     def __post_init__(self) -> None:
         for width in (self.weight_bits, self.activation_bits):
-            if type(width) is not int or not (2 <= width <= 16 or width == FULL_PRECISION):
+            if type(width) is not int or not (width in WIDTHS or width == FULL_PRECISION):
                 raise SaqEvalError(
                     f"a bit width is a whole number from 2 to 16, or 32 for full precision, not {width!r}"
                 )
@@ -41,9 +42,9 @@ class Bits:
 
 @dataclass(frozen=True)
 class Scheme:
-    """The bit widths of a whole network.
+    """The bit widths of a whole network, and how its weights are quantized.
 
-    A layer takes the bits of the first of these that speaks of it: `overrides`, `ends` (the first
+    A layer takes the bits of the first of these that is about it: `overrides`, `ends` (the first
     and the last layer), `later`, `default`.
 
     Attributes:
@@ -53,11 +54,13 @@ class Scheme:
         later: the later half of the hidden layers, in order of execution (of 5 hidden layers, the last
             2), where it differs from the default.
         overrides: by layer name; shell patterns such as `conv*` are allowed, the first match counts.
-        two_bit_weights: how weights of 2 bits are quantized, "dorefa" or "sawb" (see `DoReFa`, `SAWB`);
-            those of other widths always by DoReFa.
+        weights: the registered quantizer of the weights, such as "dorefa" (see `register_quantizer`).
+        two_bit_weights: the quantizer of 2-bit weights, such as "sawb", where it is another than `weights`. `None`
+            becomes the name in `weights`.
         granularity: whether weights are scaled per "layer" or per output "channel".
-        fine_tuned: of full precision, whether the network is trained on from a parent by the quantized networks' recipe:
-            the control that tells what further training does from what bits do. Quantized networks always are.
+        fine_tuned: for full precision: whether the network is trained on from a parent by the recipe of quantized
+            networks. It is the control that tells what further training does from what bits do. Quantized networks
+            are always trained on.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -67,29 +70,61 @@ class Scheme:
     ends: Bits
     later: Bits | None = None
     overrides: Mapping[str, Bits] = field(default_factory=dict)
-    two_bit_weights: Literal["dorefa", "sawb"] = "dorefa"
+    weights: str = field(default=_USUAL, kw_only=True)
+    two_bit_weights: str | None = None
     granularity: Granularity = "layer"
     fine_tuned: bool = False
 
     def __post_init__(self) -> None:
         check_name("scheme", self.name)
-        for field_name, value, valid in (
-            ("two_bit_weights", self.two_bit_weights, ("dorefa", "sawb")),
-            ("granularity", self.granularity, ("layer", "channel")),
-        ):
-            if value not in valid:
-                raise SaqEvalError(f"a scheme's {field_name} is {' or '.join(map(repr, valid))}, not {value!r}")
+        if self.granularity not in ("layer", "channel"):
+            raise SaqEvalError(f"a scheme's granularity is 'layer' or 'channel', not {self.granularity!r}")
+        if self.two_bit_weights is None:
+            # A card names the quantizer of 2-bit weights, most schemes do not. The two have to be equal.
+            object.__setattr__(self, "two_bit_weights", self.weights)
+        for name in (self.weights, self.two_bit_weights):
+            check_name("quantizer", name)
 
     def weight_quantizer(self, bits: int) -> WeightQuantizer:
-        """Return a new quantizer for a layer whose weights have so many bits."""
-        kind = SAWB if bits == 2 and self.two_bit_weights == "sawb" else DoReFa
-        return kind(bits, self.granularity)
+        """Return a new quantizer for a layer whose weights have so many bits; raises as `check_quantizers` does."""
+        return self._quantizer_kind(bits)(bits, self.granularity)
+
+    def _quantizer_kind(self, bits: int) -> type[WeightQuantizer]:
+        return QUANTIZERS[getattr(self, _quantizer_field(bits))]
+
+    def check_quantizers(self, source: str) -> None:
+        """Check that the quantizers are registered, and that they have the bit widths which the scheme gives them.
+
+        This is no part of building a scheme: a card can be read where the package that brings its quantizer is missing.
+
+        Args:
+            source: what the scheme came from, for the message.
+
+        Raises:
+            SaqEvalError: names the field, the wrong name or bit width, and what is valid.
+        """
+        for field_name in ("weights", "two_bit_weights"):
+            try:
+                kind = QUANTIZERS[getattr(self, field_name)]
+                for bits in self._weight_widths:
+                    if _quantizer_field(bits) == field_name:
+                        kind.check_width(bits)
+            except SaqEvalError as error:
+                raise SaqEvalError(f"{source}: {field_name}: {error}") from error
+
+    @property
+    def _parts(self) -> tuple[Bits, ...]:
+        return (self.default, self.ends, self.later or self.default, *self.overrides.values())
+
+    @property
+    def _weight_widths(self) -> list[int]:
+        """The bit widths of quantized weights, in ascending order."""
+        return sorted({bits.weight_bits for bits in self._parts} - {FULL_PRECISION})
 
     @property
     def is_full_precision(self) -> bool:
         """Whether every layer computes in floating point."""
-        parts = (self.default, self.ends, self.later or self.default, *self.overrides.values())
-        return all(bits == Bits(FULL_PRECISION, FULL_PRECISION) for bits in parts)
+        return all(bits == Bits(FULL_PRECISION, FULL_PRECISION) for bits in self._parts)
 
     @property
     def starts_from_parent(self) -> bool:
@@ -117,14 +152,20 @@ class Scheme:
         parts += [f"the later half {text(self.later)}"] if self.later else []
         parts += [f"first and last layer {text(self.ends)}"]
         parts += [f"{pattern} {text(bits)}" for pattern, bits in self.overrides.items()]
-        if any(
-            b.weight_bits == 2 for b in (self.default, self.ends, self.later or self.ends, *self.overrides.values())
-        ):
-            parts += [f"2-bit weights by {'SAWB' if self.two_bit_weights == 'sawb' else 'DoReFa'}"]
+        parts += self._quantizers_text()
         return ", ".join(parts) + (", scaled per channel" if self.granularity == "channel" else "")
 
+    def _quantizers_text(self) -> list[str]:
+        """Return the quantizers for people: of 2-bit weights always, of others where they are not DoReFa's."""
+        two_bit = 2 in self._weight_widths
+        texts = [f"2-bit weights by {self._quantizer_kind(2).__name__}"] if two_bit else []
+        others = [bits for bits in self._weight_widths if bits != 2]
+        if others and self.weights != _USUAL:
+            texts += [f"{'other ' if two_bit else ''}weights by {self._quantizer_kind(others[0]).__name__}"]
+        return texts
+
     def unused(self, layers: Sequence[str]) -> str | None:
-        """Say in a sentence that a network has no hidden layer for the scheme's bits; none where it has one.
+        """Say in a sentence that a network has no hidden layer for the scheme's bits; `None` if it has one.
 
         Args:
             layers: as for `assign`.
@@ -163,6 +204,11 @@ class Scheme:
         return {layer: bits(layer) for layer in layers}
 
 
+def _quantizer_field(bits: int) -> str:
+    """Return the field of `Scheme` that names the quantizer of weights of so many bits."""
+    return "two_bit_weights" if bits == 2 else "weights"
+
+
 SCHEMES: Registry[Scheme] = Registry("scheme")
 
 
@@ -172,15 +218,23 @@ def register_scheme(scheme: Scheme) -> Scheme:
 
 
 def load_scheme(source: str | Path | Scheme) -> Scheme:
-    """Return a scheme by its registered name, or read one from a `.yaml` file with the fields of `Scheme`."""
-    if isinstance(source, Scheme):
-        return source
-    path = user_path(source)
-    return read_record(Scheme, path) if path.suffix in (".yaml", ".yml") else SCHEMES[str(source)]
+    """Return a scheme by its registered name, or read one from a `.yaml` file with the fields of `Scheme`.
+
+    Raises:
+        SaqEvalError: an unknown name, a malformed file, or a quantizer that `Scheme.check_quantizers` refuses.
+    """
+    path = None if isinstance(source, Scheme) else user_path(source)
+    if path is not None and path.suffix in (".yaml", ".yml"):
+        scheme, origin = read_record(Scheme, path), str(path)
+    else:
+        scheme = source if isinstance(source, Scheme) else SCHEMES[str(source)]
+        origin = f"scheme {scheme.name!r}"
+    scheme.check_quantizers(origin)
+    return scheme
 
 
-# First and last layers at 8 bits: with 2-bit ends PACT's own 2-bit network loses twice as much (arXiv 1805.06085, table 4).
-# Weights of 2 bits by SAWB: DoReFa's outermost level lies at the largest weight, which leaves most weights on the inner two.
+# First and last layers have 8 bits: with 2-bit ends PACT's own 2-bit network loses twice as much (arXiv 1805.06085,
+# table 4). 2-bit weights are SAWB's: DoReFa's outermost level is the largest weight, so that most weights take the inner two.
 _ENDS = Bits(8, 8)
 register_scheme(Scheme("fp32", default=Bits(32, 32), ends=Bits(32, 32)))
 register_scheme(Scheme("fp32-ft", default=Bits(32, 32), ends=Bits(32, 32), fine_tuned=True))

@@ -11,9 +11,9 @@ STATED_BITS = "stated_bits"  # the buffer's name
 
 
 class StatesBits(nn.Module):
-    """A quantizer whose state holds its bit width, so that it is not loaded into one of another width without a word.
+    """A quantizer whose state dict holds its bit width; loading one of another width is an error.
 
-    A state dict without it, as older ones are, is loaded as it is.
+    Older state dicts hold no bit width, and are loaded as they are.
 
     Attributes:
         bits: the bit width.

@@ -281,11 +281,17 @@ def test_methods_say_what_they_cost_and_need(tmp_path):
     assert "arXiv 1806.07421" in lines["rise"] and "logits only" in lines["rise"]
 
 
-@pytest.mark.parametrize("what", ["datasets", "architectures", "schemes", "methods", "metrics"])
+@pytest.mark.parametrize("what", ["datasets", "architectures", "schemes", "quantizers", "methods", "metrics"])
 def test_lists(what, tmp_path):
     import importlib
 
-    modules = {"schemes": "quantization", "methods": "attribution"}
+    modules = {
+        "datasets": "data.datasets",
+        "architectures": "networks.architectures",
+        "schemes": "quantization",
+        "quantizers": "quantization",
+        "methods": "attribution",
+    }
     registry = getattr(importlib.import_module(f"saq_eval.{modules.get(what, what)}"), what.upper())
     done = saq_eval(what, cwd=tmp_path)
     assert done.returncode == 0

@@ -1,6 +1,7 @@
 """What another installed package brings, found by its entry points."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,10 +27,13 @@ def package(tmp_path):
     return install
 
 
-def saq_eval(site, *arguments):
+def run(site, *arguments):
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{site}"}
-    command = [sys.executable, "-m", "saq_eval", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment)
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment)
+
+
+def saq_eval(site, *arguments):
+    return run(site, "-m", "saq_eval", *arguments)
 
 
 def test_architectures_schemes_and_zoo_folders(package, tmp_path):
@@ -51,6 +55,30 @@ def test_architectures_schemes_and_zoo_folders(package, tmp_path):
     assert "their-w2a2" in saq_eval(site, "zoo", "list").stdout
     shown = saq_eval(site, "zoo", "show", "their-w2a2")
     assert str(theirs) in shown.stdout and shown.returncode == 0
+
+
+def test_quantizers_that_a_scheme_file_names(package, tmp_path):
+    """By the example of the zoo's README."""
+    text = (ROOT / "model_zoo" / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(# my_quantizer.py\n.*?)```", text, re.DOTALL)
+    site = package(example)
+    assert re.search(r"^three-sigma +2 to 8 +mine *$", saq_eval(site, "quantizers").stdout, re.MULTILINE)
+    (tmp_path / "mine.yaml").write_text(
+        "name: mine\n"
+        "default: {weight_bits: 3, activation_bits: 4}\n"
+        "ends: {weight_bits: 8, activation_bits: 8}\n"
+        "weights: three-sigma\n"
+    )
+    code = (
+        "import sys, saq_eval\n"
+        "from torch import nn\n"
+        "network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2))\n"
+        "frozen = saq_eval.freeze(saq_eval.quantize(network, sys.argv[1]))\n"
+        "print([int(layer.weight_bits) for layer in frozen.children() if hasattr(layer, 'weight_bits')])\n"
+        "print(type(saq_eval.quantize(network, sys.argv[1]).get_submodule('0').quantizer).__name__)\n"
+    )
+    done = run(site, "-c", code, str(tmp_path / "mine.yaml"))
+    assert done.stdout.split("\n")[:2] == ["[8, 8]", "ThreeSigma"], done.stderr
 
 
 def test_methods_with_parameters(package, tmp_path):

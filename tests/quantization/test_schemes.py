@@ -1,7 +1,7 @@
 import pytest
 
-from saq_eval import Bits, SaqEvalError, Scheme
-from saq_eval.quantization import SAWB, SCHEMES, DoReFa, load_scheme
+from saq_eval import Bits, SaqEvalError, Scheme, quantize
+from saq_eval.quantization import QUANTIZERS, SAWB, SCHEMES, DoReFa, load_scheme
 
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc1", "fc2"]
 
@@ -102,14 +102,40 @@ def test_a_name_that_is_no_name(name):
         Scheme(name, Bits(4, 4), Bits(8, 8))
 
 
-def test_2_bit_weights_by_either_quantizer():
+def test_weights_of_each_width_have_the_quantizer_that_the_scheme_names():
     dorefa = Scheme("x", Bits(2, 2), Bits(8, 8), granularity="channel")
     assert isinstance(dorefa.weight_quantizer(2), DoReFa) and dorefa.weight_quantizer(2).granularity == "channel"
     sawb = Scheme("x", Bits(2, 2), Bits(8, 8), two_bit_weights="sawb")
     assert isinstance(sawb.weight_quantizer(2), SAWB) and isinstance(sawb.weight_quantizer(8), DoReFa)
-    for wrong in ({"two_bit_weights": "lsq"}, {"granularity": "group"}):
-        with pytest.raises(SaqEvalError, match="a scheme's .* is 'dorefa' or 'sawb'|'layer' or 'channel'"):
-            Scheme("x", Bits(2, 2), Bits(8, 8), **wrong)
+    only_two = Scheme("x", Bits(2, 2), Bits(32, 32), weights="sawb")  # which is that of 2-bit weights too
+    assert isinstance(only_two.weight_quantizer(2), SAWB) and only_two.two_bit_weights == "sawb"
+    assert load_scheme(only_two) is only_two
+
+
+def test_a_scheme_means_the_same_with_and_without_the_names_of_the_usual_quantizers():
+    named = Scheme("w4a4", Bits(4, 4), Bits(8, 8), weights="dorefa", two_bit_weights="dorefa")
+    assert named == SCHEMES["w4a4"] and repr(named) == repr(SCHEMES["w4a4"])
+    assert named != Scheme("w4a4", Bits(4, 4), Bits(8, 8), weights="sawb")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"two_bit_weights": "lsq"}, "scheme 'x': two_bit_weights: unknown quantizer 'lsq'; valid: dorefa, sawb$"),
+        ({"weights": "dorefs"}, "weights: unknown quantizer 'dorefs'; did you mean 'dorefa'. valid: dorefa, sawb$"),
+        ({"weights": "sawb"}, "weights: SAWB quantizes weights to 2 bits, not 8; valid for 8 bits: dorefa$"),
+        ({"weights": "a b"}, "a quantizer's name has up to 100 letters"),
+        ({"granularity": "group"}, "a scheme's granularity is 'layer' or 'channel', not 'group'"),
+    ],
+)
+def test_quantizers_that_a_scheme_cannot_have(cnn, tmp_path, fields, message):
+    with pytest.raises(SaqEvalError, match=message):
+        quantize(cnn, Scheme("x", Bits(2, 2), Bits(8, 8), **fields))
+    file = tmp_path / "x.yaml"
+    text = "name: x\ndefault: {weight_bits: 2, activation_bits: 2}\nends: {weight_bits: 8, activation_bits: 8}\n"
+    file.write_text(text + "".join(f"{key}: {value}\n" for key, value in fields.items()))
+    with pytest.raises(SaqEvalError, match=r"x\.yaml: "):
+        load_scheme(file)
 
 
 def test_descriptions_say_how_the_ends_are_treated():
@@ -119,3 +145,12 @@ def test_descriptions_say_how_the_ends_are_treated():
     )
     custom = Scheme("x", Bits(4, 4), Bits(8, 8), overrides={"fc1": Bits(3, 5)}, granularity="channel")
     assert custom.description() == "x: hidden layers 4/4, first and last layer 8/8, fc1 3/5, scaled per channel"
+    by_sawb = Scheme("x", Bits(2, 4), Bits(32, 32), weights="sawb")
+    assert by_sawb.description() == "x: hidden layers 2/4, first and last layer 32/32, 2-bit weights by SAWB"
+
+
+def test_descriptions_name_quantizers_other_than_the_usual_one(monkeypatch):
+    monkeypatch.setattr(QUANTIZERS, "_entries", {**QUANTIZERS._entries, "mine": type("Mine", (DoReFa,), {})})
+    scheme = Scheme("x", Bits(2, 2), Bits(8, 8), weights="mine", two_bit_weights="sawb")
+    assert scheme.description().endswith("8/8, 2-bit weights by SAWB, other weights by Mine")
+    assert Scheme("x", Bits(4, 4), Bits(8, 8), weights="mine").description().endswith("8/8, weights by Mine")

@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from saq_eval import SaqEvalError
+from saq_eval.quantization import SCHEMES
 from saq_eval.zoo import open_model
-from saq_eval.zoo.cards import Card, read_card
+from saq_eval.zoo.cards import Card, read_card, twin, write_card
 from tests import BUILTIN
 
 FOLDER = BUILTIN / "digits" / "cnn-mixed-sgt"
@@ -104,3 +105,23 @@ def test_what_is_no_card_is_one_sentence(tmp_path_factory, content):
 
 def test_the_fuzzer_starts_from_a_good_card(tmp_path_factory):
     assert read(tmp_path_factory, yaml.safe_dump(GOOD).encode()) == read_card(FOLDER / "card.yaml")
+
+
+def test_a_card_from_before_schemes_named_a_quantizer_is_a_card_of_today(tmp_path):
+    """The scheme has no `weights`, as in the shipped cards; written again, it has the usual one, and nothing else changes."""
+    old, folder = read_card(FOLDER / "card.yaml"), tmp_path / "digits" / "cnn-mixed-sgt"
+    assert "weights" not in GOOD["scheme"] and old.scheme == SCHEMES["mixed"]
+    folder.mkdir(parents=True)
+    write_card(old, folder / "card.yaml")
+    new = read_card(folder / "card.yaml")
+    assert new == old and repr(new.scheme) == repr(old.scheme) and repr(twin(new)) == repr(twin(old))
+    written = yaml.safe_load((folder / "card.yaml").read_text())
+    assert written["scheme"].pop("weights") == "dorefa"
+    assert written["scheme"] == {"fine_tuned": False, **GOOD["scheme"]}
+
+
+def test_a_card_whose_quantizer_is_not_installed_is_read_and_not_opened(tmp_path_factory):
+    card = read(tmp_path_factory, yaml.safe_dump(GOOD | {"scheme": GOOD["scheme"] | {"weights": "theirs"}}).encode())
+    assert card.scheme.weights == "theirs"
+    with pytest.raises(SaqEvalError, match="weights: unknown quantizer 'theirs'; valid: dorefa, sawb"):
+        open_model(card, FOLDER)
