@@ -34,7 +34,7 @@ from saq_eval.core.devices import pick_device, processor_cores
 from saq_eval.core.errors import SaqEvalError, SaqEvalWarning, in_short, unknown_name
 from saq_eval.core.paths import user_path
 from saq_eval.core.randomness import check_seed, derived_seed
-from saq_eval.data.datasets import Dataset, load_dataset
+from saq_eval.data import Dataset, load_dataset
 from saq_eval.evaluation.grid import Clock, Grid, Settings, Subject, Target
 from saq_eval.metrics import find_scorers
 from saq_eval.networks.inference import predict

@@ -19,7 +19,7 @@ from saq_eval.core.devices import pick_device
 from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
 from saq_eval.core.paths import user_path
 from saq_eval.core.randomness import check_seed
-from saq_eval.data.datasets import load_dataset
+from saq_eval.data import load_dataset
 from saq_eval.metrics import is_degenerate
 from saq_eval.networks.inference import predict
 from saq_eval.zoo import check_reads, find_models, open_model

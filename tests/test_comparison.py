@@ -20,7 +20,7 @@ from saq_eval import SaqEvalError
 from saq_eval.analysis.tables import KEYS, check_keys
 from saq_eval.attribution import find_explainers
 from saq_eval.core.errors import SaqEvalWarning
-from saq_eval.data.datasets import DATASETS, Dataset
+from saq_eval.data import DATASETS, Dataset
 from saq_eval.evaluation.grid import Clock, Grid, Settings, Subject, run_all
 from saq_eval.evaluation.store import read_maps
 from saq_eval.metrics import find_scorer, find_scorers, metric_sets

@@ -397,7 +397,7 @@ def zoo_verify(
     """Recompute what every model's card says of it; exit code 2 if something differs."""
     from functools import cache
 
-    from saq_eval.data.datasets import load_dataset
+    from saq_eval.data import load_dataset
     from saq_eval.zoo import find_models, verify_model
 
     test_set = cache(lambda name: load_dataset(name, "test", data_root))
@@ -519,7 +519,7 @@ def zoo_remove(
 @app.command()
 def datasets() -> None:
     """List the datasets."""
-    from saq_eval.data.datasets import DATASETS
+    from saq_eval.data import DATASETS
 
     typer.echo("\n".join(DATASETS))
 

@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from saq_eval.attribution import CONTROLS, Explainer, explain, find_explainer
 from saq_eval.core.randomness import derived_seed, deterministic
-from saq_eval.data.datasets import Dataset
+from saq_eval.data import Dataset
 from saq_eval.evaluation.store import MapKey, MapStore, checksum
 from saq_eval.metrics import Scorer, Task, is_degenerate
 from saq_eval.networks.inference import predict

@@ -20,7 +20,7 @@ from saq_eval.core.errors import SaqEvalError, unknown_name
 from saq_eval.core.paths import check_name, user_path
 from saq_eval.core.randomness import check_seed, deterministic
 from saq_eval.core.records import read_record
-from saq_eval.data.datasets import DATASETS, Dataset, load_dataset
+from saq_eval.data import DATASETS, Dataset, load_dataset
 from saq_eval.networks.architectures import ARCHITECTURES, find_architecture
 from saq_eval.quantization import Scheme, freeze, load_scheme, quantize
 from saq_eval.training.checkpoints import Checkpoint, kept_precision

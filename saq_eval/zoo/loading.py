@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 
 from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
 from saq_eval.core.paths import check_file
-from saq_eval.data.datasets import Dataset
+from saq_eval.data import Dataset
 from saq_eval.networks.architectures import find_architecture
 from saq_eval.networks.inference import accuracy
 from saq_eval.networks.modules import check_finite
