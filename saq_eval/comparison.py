@@ -42,7 +42,7 @@ from saq_eval.reporting import Gallery, write_report
 from saq_eval.reporting.formats import check_formats
 from saq_eval.reporting.notebook import Plots, notebook_summary
 from saq_eval.reporting.output import check_writable
-from saq_eval.studies.driver import StudyComparison, load_study
+from saq_eval.studies.study import StudyComparison, load_study
 from saq_eval.zoo import Model, check_reads, find_models, open_model, random_weights
 from saq_eval.zoo.cards import Card, is_fine_tuned_twin, twin
 
