@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from saq_eval import explain, load_dataset, load_model
-from saq_eval.data.datasets import Dataset
+from saq_eval.data import Dataset
 from saq_eval.metrics import Task
 from saq_eval.metrics.base import find_scorer
 

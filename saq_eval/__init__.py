@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from saq_eval.attribution import explain, register_method
     from saq_eval.comparison import Comparison, compare
     from saq_eval.core.errors import SaqEvalError
-    from saq_eval.data.datasets import load_dataset, register_dataset
+    from saq_eval.data import load_dataset, register_dataset
     from saq_eval.metrics import register_metric
     from saq_eval.networks.architectures import register_architecture
     from saq_eval.quantization import Bits, Scheme, freeze, quantize, register_quantizer, register_scheme
@@ -39,11 +39,11 @@ _HOME = {
     "explain": "attribution",
     "find_models": "zoo",
     "freeze": "quantization",
-    "load_dataset": "data.datasets",
+    "load_dataset": "data",
     "load_model": "zoo",
     "quantize": "quantization",
     "register_architecture": "networks.architectures",
-    "register_dataset": "data.datasets",
+    "register_dataset": "data",
     "register_method": "attribution",
     "register_metric": "metrics",
     "register_quantizer": "quantization",

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from saq_eval.attribution import explain
-from saq_eval.data.datasets import Dataset, load_dataset
+from saq_eval.data import Dataset, load_dataset
 from saq_eval.metrics import Task
 from saq_eval.networks.architectures import ARCHITECTURES
 

@@ -20,7 +20,7 @@ from saq_eval import SaqEvalError
 from saq_eval.analysis.tables import TABLES, checked
 from saq_eval.attribution import find_explainers
 from saq_eval.core.errors import SaqEvalWarning
-from saq_eval.data.datasets import DATASETS, Dataset
+from saq_eval.data import DATASETS, Dataset
 from saq_eval.evaluation.clock import Clock
 from saq_eval.evaluation.executor import run_all
 from saq_eval.evaluation.grid import Grid

@@ -4,7 +4,7 @@ from PIL import Image
 
 from saq_eval import SaqEvalError, panel
 from saq_eval.core.errors import SaqEvalWarning
-from saq_eval.panel import _layout, draw_panel
+from saq_eval.panel import draw_panel
 
 
 def test_a_row_per_model_and_a_column_per_method(tmp_path):
@@ -28,19 +28,13 @@ def test_the_class_can_be_chosen_and_random_methods_have_a_seed(tmp_path):
     assert panel(target=5) != panel()
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(1, 2), (1, 11), (6, 11), (12, 3), (24, 3), (24, 11), (24, 2)])
-def test_a_panel_fits_a_screen(rows, columns):
-    blocks, tile = _layout(rows, columns)
-    length = -(-rows // blocks)
-    assert tile >= 0.4 and (blocks - 1) * length < rows <= blocks * length
-    assert blocks * (columns * tile + 1.2) <= 13.4 and length * tile + 0.9 <= 8.4
-
-
 def test_many_networks_are_limited_with_a_sentence_and_seeds_stand_together(tmp_path, monkeypatch):
     opened, drawn = [], []
-    real, draw = panel.open_model, panel._draw
+    real, draw = panel.open_model, panel.draw_maps
     monkeypatch.setattr(panel, "open_model", lambda card, *a, **k: opened.append(card.name) or real(card, *a, **k))
-    monkeypatch.setattr(panel, "_draw", lambda image, title, rows, e: drawn.extend(rows) or draw(image, title, rows, e))
+    monkeypatch.setattr(
+        panel, "draw_maps", lambda image, title, rows, e: drawn.extend(rows) or draw(image, title, rows, e)
+    )
     with pytest.warns(SaqEvalWarning, match="the panel shows 24 of 62 networks; choose them by name or pattern"):
         path = draw_panel("digits", 3, models=["cnn-*"], methods=["saliency", "edges"], output=tmp_path / "a.png")
     assert len(opened) == 24  # nothing else is loaded

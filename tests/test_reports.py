@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from saq_eval import find_models
-from saq_eval.studies.driver import load_study
+from saq_eval.studies.study import load_study
 from tests import ROOT
 
 REPORTS = ROOT / "reports"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from saq_eval.attribution.base import Explainer
 from saq_eval.core.randomness import derived_seed
-from saq_eval.data.datasets import load_dataset
+from saq_eval.data import load_dataset
 
 
 def background_images(

@@ -1,1 +1,7 @@
-"""Images: data sets by name, the sample that a comparison looks at, masks, and what stands in for hidden pixels."""
+"""Images: datasets by name, the sample that a comparison looks at, masks, and what stands in for hidden pixels."""
+
+from saq_eval.data import builtin  # noqa: F401  (registers the datasets)
+from saq_eval.data.images import Dataset, Item, Split
+from saq_eval.data.registry import DATASETS, load_dataset, register_dataset
+
+__all__ = ["DATASETS", "Dataset", "Item", "Split", "load_dataset", "register_dataset"]

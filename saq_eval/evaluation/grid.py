@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from saq_eval.attribution import CONTROLS, Explainer
-from saq_eval.data.datasets import Dataset
+from saq_eval.data import Dataset
 from saq_eval.evaluation.cells import Cell, choose_targets, evaluate, logits_of, maps_of, surrogate_gap
 from saq_eval.evaluation.clock import Clock
 from saq_eval.evaluation.executor import run_all

@@ -6,21 +6,17 @@ The keyword arguments of `saq_eval.compare`, the options of `saq-eval compare`, 
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
-from torch import nn
-
-from saq_eval.core.devices import processor_cores
 from saq_eval.core.errors import SaqEvalError, in_short, unknown_name
-from saq_eval.core.randomness import check_seed
-from saq_eval.evaluation.settings import Target
 
+Target = Literal["label", "predicted", "baseline"]
 Group = Literal["what", "how measured", "how run", "where from", "where to"]
 MARGIN = 0.2  # in standard deviations: a small effect, by Cohen's convention
 
@@ -158,6 +154,10 @@ class Plan:
         Raises:
             SaqEvalError: a value of the wrong kind or out of range.
         """
+        # The command line makes its options from the fields, and does not wait for torch to do so.
+        from saq_eval.core.devices import processor_cores
+        from saq_eval.core.randomness import check_seed
+
         for each in fields(self):
             if each.metadata["kind"] in ("names", "specs"):
                 given = _listed(each.name.removesuffix("s"), getattr(self, each.name))
@@ -170,7 +170,7 @@ class Plan:
                 raise SaqEvalError(f"{name} is a whole number, not {in_short(value)}")
             if most is not None and not 1 <= value <= most:  # of samples, the test set's size is the limit
                 raise SaqEvalError(f"{name} lies between 1 and {most}, not {value}")
-        if not isinstance(self.margin, (int, float)) or not 0 < self.margin < np.inf:
+        if not isinstance(self.margin, (int, float)) or not 0 < self.margin < math.inf:
             raise SaqEvalError(f"margin is above 0, in standard deviations, not {in_short(self.margin)}")
         if not isinstance(self.target, str) or self.target not in get_args(Target):
             raise unknown_name("target", self.target, get_args(Target))
@@ -206,7 +206,7 @@ def options() -> dict[str, Field]:
     return {each.name: each for each in fields(Plan)}
 
 
-def _listed(kind: str, given: Iterable[str] | str | None) -> list[str] | None:
+def _listed(kind: str, given: Collection[str] | Iterator[str] | str | None) -> list[str] | None:
     """Return the names of several things as a list, where one may stand by itself; none where none are given.
 
     Raises:
@@ -214,7 +214,8 @@ def _listed(kind: str, given: Iterable[str] | str | None) -> list[str] | None:
     """
     if given is None:
         return None
-    names = list(given) if isinstance(given, Iterable) and not isinstance(given, (str, nn.Module)) else [given]
+    several = isinstance(given, (Collection, Iterator)) and not isinstance(given, str)
+    names = list(given) if several else [given]
     for name in names:
         if not isinstance(name, str):
             raise SaqEvalError(f"a {kind} is asked for by its name, not by {in_short(name)}")

@@ -9,10 +9,9 @@ from typing import Literal
 from torch import Tensor, nn
 
 from saq_eval.attribution import CONTROLS, Explainer, find_explainer
-from saq_eval.data.datasets import Dataset
+from saq_eval.data import Dataset
 from saq_eval.metrics import Scorer
 
-Target = Literal["label", "predicted", "baseline"]
 Role = Literal["model", "control", "retrained"]
 
 

@@ -16,13 +16,13 @@ from saq_eval.attribution.background import background_images
 from saq_eval.core.devices import pick_device
 from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
 from saq_eval.core.randomness import derived_seed
-from saq_eval.data.datasets import Dataset, load_dataset
+from saq_eval.data import Dataset, load_dataset
 from saq_eval.evaluation.plan import Plan
 from saq_eval.evaluation.settings import Settings, Subject
 from saq_eval.metrics import Scorer, find_scorers
 from saq_eval.networks.inference import predict
 from saq_eval.networks.network import Network
-from saq_eval.studies.driver import StudyComparison, load_study
+from saq_eval.studies.study import StudyComparison, load_study
 from saq_eval.zoo import check_reads, find_models, open_model
 from saq_eval.zoo.networks import RANDOM_WEIGHTS, Choice, as_network, choose, open_network, untrained
 

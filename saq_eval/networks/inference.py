@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from saq_eval.data.datasets import Dataset
+from saq_eval.data import Dataset
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saq_eval.core.errors import SaqEvalError
-from saq_eval.data.datasets import Dataset
+from saq_eval.data import Dataset
 from saq_eval.quantization import ACTIVATION_QUANTIZERS, PACTActivation, SignedPACT
 from saq_eval.training.checkpoints import Checkpoint, Epoch
 from saq_eval.training.precision import fast_precision

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from saq_eval.core.errors import SaqEvalError
 from saq_eval.core.paths import check_name, user_path
-from saq_eval.data.datasets import load_dataset
+from saq_eval.data import load_dataset
 from saq_eval.networks.inference import predict
 from saq_eval.networks.preprocessing import Normalize, Preprocessing, with_preprocessing
 from saq_eval.quantization import Scheme, freeze, load_scheme

@@ -10,7 +10,7 @@ from pathlib import Path
 from saq_eval.core.errors import SaqEvalError, unknown_name
 from saq_eval.core.paths import user_path
 from saq_eval.core.plugins import load_plugins
-from saq_eval.data.datasets import DATASETS
+from saq_eval.data import DATASETS
 from saq_eval.zoo.cards import CARD, Card, read_card
 
 _REGISTERED_ZOOS: list[Path] = []

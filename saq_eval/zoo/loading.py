@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 
 from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
 from saq_eval.core.paths import check_file
-from saq_eval.data.datasets import Dataset
+from saq_eval.data import Dataset
 from saq_eval.networks.architectures import find_architecture
 from saq_eval.networks.inference import accuracy
 from saq_eval.networks.modules import check_finite
@@ -224,11 +224,18 @@ def measure(card: Card, frozen: fx.GraphModule, test_set: Dataset) -> Card:
     )
 
 
-def warn_of_unused_bits(frozen: fx.GraphModule, scheme: Scheme, image: Tensor) -> None:
-    """Warn where a scheme's bits are those of no layer, since the network has no hidden one; image (1, c, h, w)."""
+def warn_of_unused_bits(frozen: fx.GraphModule, scheme: Scheme, image: Tensor, *, stacklevel: int = 3) -> None:
+    """Warn where no layer has a scheme's bits because the network has no hidden layer.
+
+    Args:
+        frozen: the network in frozen form.
+        scheme: what it is quantized by.
+        image: float32 (1, c, h, w), as the network reads it.
+        stacklevel: as in `warnings.warn`; 3 names the line that called this function's caller.
+    """
     unused = scheme.unused([layer.name for layer in layer_costs(frozen, scheme, image)])
     if unused:
-        warnings.warn(unused, SaqEvalWarning, stacklevel=3)
+        warnings.warn(unused, SaqEvalWarning, stacklevel=stacklevel)
 
 
 def check_reads(name: str, network: nn.Module, dataset: Dataset) -> None:

@@ -1,41 +1,22 @@
-"""Training into the zoo: single models, whole studies, and what happens when a run is stopped."""
+"""Training into the zoo: single models and whole studies."""
 
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import filelock
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file
 
 import saq_eval
-from saq_eval import Recipe, SaqEvalError, find_models, train_model, train_study
-from saq_eval.core.records import read_record
-from saq_eval.studies.driver import Study, load_study, retrain_model
+from saq_eval import SaqEvalError, find_models, train_model, train_study
+from saq_eval.studies.driver import retrain_model
+from saq_eval.studies.study import Study
 from saq_eval.zoo import TRAINING_FORM, WEIGHTS, find_model, load_training_form, verify_model
 from saq_eval.zoo.cards import ArchitectureCard, is_fine_tuned_twin, read_card
 from tests import BUILTIN
-
-RECIPE = Recipe(epochs=3, batch_size=64, learning_rate=0.1, weight_decay=0.0, alpha_init="quantile")
-SMALL = {"channels": [8, 8], "pool_after": [1, 2], "hidden": 16}
-
-
-@pytest.fixture
-def zoo(tmp_path, monkeypatch):
-    """An empty zoo in place of the built-in one."""
-    (tmp_path / "zoo").mkdir()
-    monkeypatch.setattr("saq_eval.zoo.finding.builtin_zoo", lambda: tmp_path / "zoo")
-    return tmp_path / "zoo"
-
-
-def train_small(scheme="fp32", **arguments):
-    given = {"arguments": SMALL, "recipe": RECIPE, "progress": False, "name": f"small-{scheme}"} | arguments
-    return train_model("digits", scheme, **given)
+from tests.studies.small import RECIPE, SMALL, train_small
 
 
 def test_training_writes_an_entry_that_children_start_from(zoo, digits):
@@ -163,86 +144,6 @@ def test_a_model_in_training_is_locked(zoo):
         train_small(zoo=zoo)
 
 
-class Killed(Exception):
-    """Stands for whatever ends a process in the middle of an epoch."""
-
-
-@pytest.mark.parametrize("saliency_guided", [False, True])
-def test_a_stopped_run_ends_where_an_unbroken_one_does(zoo, monkeypatch, saliency_guided):
-    """Also on another processor, which by itself would train in another precision."""
-    import saq_eval.studies.driver as studies
-
-    arguments = {"recipe": replace(RECIPE, shift=1), "saliency_guided": saliency_guided}
-    monkeypatch.setattr(studies, "fast_precision", lambda device: "float32")
-    unbroken = train_small(zoo=zoo, name="unbroken", **arguments)
-
-    import saq_eval.training.loop as loop
-
-    real, epochs = loop._epoch, []
-
-    def dies_in_the_third_epoch(*arguments):
-        epochs.append(arguments[4])
-        if len(epochs) == 3:
-            raise Killed
-        return real(*arguments)
-
-    monkeypatch.setattr(loop, "_epoch", dies_in_the_third_epoch)
-    with pytest.raises(Killed):
-        train_small(zoo=zoo, name="broken", **arguments)
-    assert not (zoo / "digits" / "broken").exists()
-    monkeypatch.setattr(studies, "fast_precision", lambda device: "bfloat16")
-    broken = train_small(zoo=zoo, name="broken", **arguments)
-    assert broken.recipe.precision == unbroken.recipe.precision == "float32"
-    assert epochs == [0, 1, 2, 2]  # the unfinished epoch is done again, the finished ones are not
-    assert broken.weights_sha256 == unbroken.weights_sha256
-    assert broken.history == unbroken.history
-    assert not list(zoo.rglob(".partial*"))
-
-
-def test_progress_of_other_settings_is_not_taken_for_ones_own(zoo, monkeypatch):
-    import saq_eval.training.loop as loop
-
-    real = loop._epoch
-    monkeypatch.setattr(loop, "_epoch", lambda *a: real(*a) if a[4] == 0 else (_ for _ in ()).throw(Killed))
-    with pytest.raises(Killed):
-        train_small(zoo=zoo)
-    monkeypatch.setattr(loop, "_epoch", real)
-    with pytest.raises(SaqEvalError, match="keeps the progress of an unfinished run with other settings"):
-        train_small(zoo=zoo, recipe=replace(RECIPE, learning_rate=0.07))
-    assert train_small(zoo=zoo, recipe=replace(RECIPE, learning_rate=0.07), overwrite=True).recipe.learning_rate == 0.07
-
-
-def test_spoilt_progress_is_named(zoo):
-    file = zoo / "digits" / ".partial-small-fp32" / "progress.pt"
-    file.parent.mkdir(parents=True)
-    file.write_bytes(b"no progress")
-    with pytest.raises(SaqEvalError, match=r"progress\.pt: the progress of an earlier run cannot be read"):
-        train_small(zoo=zoo)
-
-
-def test_a_killed_process_resumes(zoo, tmp_path):
-    """The real thing: SIGKILL between two epochs, and the same command again."""
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text("{epochs: 6, batch_size: 64, learning_rate: 0.1, weight_decay: 0.0, shift: 1}")
-    command = [
-        *(sys.executable, "-m", "saq_eval", "train", "--dataset", "digits", "--scheme", "fp32"),
-        *("--arguments", yaml.safe_dump(SMALL), "--recipe", str(recipe), "--zoo", str(zoo), "--name"),
-    ]
-    progress = zoo / "digits" / ".partial-broken" / "progress.pt"
-    process = subprocess.Popen([*command, "broken"])
-    deadline = time.monotonic() + 120
-    while not progress.exists():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (zoo / "digits" / "broken").exists()
-    for name in ("broken", "unbroken"):
-        subprocess.run([*command, name], check=True, capture_output=True)
-    broken, unbroken = (find_model("digits", name)[0] for name in ("broken", "unbroken"))
-    assert broken.weights_sha256 == unbroken.weights_sha256 and broken.history == unbroken.history
-
-
 @pytest.mark.parametrize("name", ["cnn-fp32-s1", "cnn-w2a2-sgt"])
 def test_retraining_from_the_card_gives_the_accuracy_again(tmp_path, name):
     """In the numbers that this processor is fast in: the card's bfloat16 may take it ten minutes."""
@@ -292,7 +193,7 @@ STUDY = Study(
 @pytest.fixture
 def quick(monkeypatch):
     """One recipe of two epochs for everything."""
-    monkeypatch.setattr("saq_eval.studies.driver.default_recipe", lambda dataset, quantized: replace(RECIPE, epochs=2))
+    monkeypatch.setattr("saq_eval.studies.study.default_recipe", lambda dataset, quantized: replace(RECIPE, epochs=2))
 
 
 def test_a_study_is_trained_once_and_then_kept(zoo, quick):
@@ -322,7 +223,7 @@ def test_a_study_says_what_differs_and_overwrites_only_that(zoo, quick, monkeypa
     train_study(replace(STUDY, trainings=("standard",)), "digits", only=only, progress=False)
     parent = find_model("digits", "cnn-fp32")[0]
     monkeypatch.setattr(
-        "saq_eval.studies.driver.default_recipe", lambda dataset, quantized: replace(RECIPE, epochs=2 + (not quantized))
+        "saq_eval.studies.study.default_recipe", lambda dataset, quantized: replace(RECIPE, epochs=2 + (not quantized))
     )
     study = replace(STUDY, trainings=("standard",), seeds=(0,))
     with pytest.raises(SaqEvalError, match=r"cnn-fp32: its card differs from the study in recipe; overwrite it"):
@@ -360,50 +261,11 @@ def test_a_fine_tuned_network_is_its_parent_trained_on_in_full_precision(zoo, di
         train_small("w4a4", parent="small-fp32-ft", name="other", zoo=zoo)
 
 
-def test_schemes_and_datasets_may_have_fewer_seeds():
-    paper = load_study("paper")
-    names = {model.name for model in paper.plan("mnist")}
-    assert {"cnn-fp32-s4", "cnn-fp32-ft-sgt-s4", "cnn-w2a2-s4", "cnn-w8a8-s2"} <= names
-    assert not {"cnn-w8a8-s3", "cnn-w4a2-s3"} & names
-    assert "cnn-fp32-s3" not in {model.name for model in paper.plan("planted")}
-    for fewer, message in (
-        ({"scheme_seeds": {"w9a9": (0,)}}, "unknown scheme 'w9a9'"),
-        ({"dataset_seeds": {"minst": (0,)}}, "unknown dataset 'minst'; did you mean 'mnist'"),
-        ({"scheme_seeds": {"w4a4": (7,)}}, r"w4a4's seeds are some of the study's \[0, 1, 2, 3, 4\], not \[7\]"),
-        ({"scheme_seeds": {"fp32": (0,)}}, "fp32 has all seeds of a study"),
-    ):
-        with pytest.raises(SaqEvalError, match=message):
-            replace(paper, **fewer)
-
-
 def test_only_some_of_a_study(zoo, quick):
     assert [card.name for card in train_study(STUDY, "digits", only=["*-fp32-s3"], progress=False)] == ["cnn-fp32-s3"]
     with pytest.raises(SaqEvalError, match="study 'small' has no model called x"):
         train_study(STUDY, "digits", only=["x"], progress=False)
     assert [card.name for card, _ in find_models("digits")] == ["cnn-fp32-s3"]
-
-
-def test_study_files(tmp_path):
-    paper = load_study("paper")
-    assert paper.schemes == ("fp32", "fp32-ft", "w8a8", "w4a4", "mixed", "w4a2", "w2a2")
-    assert paper.seeds == (0, 1, 2, 3, 4)
-    with pytest.raises(SaqEvalError, match="unknown study 'papr'; did you mean 'paper'"):
-        load_study("papr")
-    mine = tmp_path / "mine.yaml"
-    mine.write_text("{name: mine, schemes: [w4a4], trainings: [standard], seeds: [5], architecture: {name: resnet20}}")
-    assert [model.name for model in load_study(mine).plan("digits")] == ["resnet20-fp32-s5", "resnet20-w4a4-s5"]
-    for text, message in (
-        ("{name: x, schemes: [], trainings: [standard], seeds: [0]}", "schemes are at least one"),
-        ("{name: x, schemes: [w4a4], trainings: [adversarial], seeds: [0]}", "trainings.0: input should be"),
-        ("{name: x, schemes: [w4a4], trainings: [standard], seeds: [-1]}", "a seed is a whole number"),
-        ("{name: x, schemes: [w4a4], trainings: [standard], seeds: [0], architecture: {name: 'os:system'}}", "unknown"),
-    ):
-        mine.write_text(text)
-        with pytest.raises(SaqEvalError, match=rf"mine\.yaml: .*{message}"):
-            load_study(mine)
-    mine.write_text("{name: x, schemes: [w9], trainings: [standard], seeds: [0]}")
-    with pytest.raises(SaqEvalError, match="unknown scheme 'w9'"):
-        read_record(Study, mine).plan("digits")
 
 
 @pytest.mark.parametrize(
@@ -419,19 +281,3 @@ def test_what_can_be_checked_is_checked_before_training(tmp_path, monkeypatch, a
     monkeypatch.setattr(studies, "fit", lambda *arguments: pytest.fail("it trains first"))
     with pytest.raises(SaqEvalError, match=message):
         train_model("digits", "fp32", name="mine", zoo=tmp_path, progress=False, **arguments)
-
-
-@pytest.mark.parametrize("field", ["epochs", "batch_size", "threads"])
-def test_recipes_have_upper_bounds(field):
-    with pytest.raises(SaqEvalError, match=f"a recipe's {field} is at most"):
-        replace(RECIPE, **{field: 10**9})
-
-
-@pytest.mark.parametrize("name", ["/dev/zero", "."])
-def test_a_study_is_read_from_a_file_alone(tmp_path, name, monkeypatch):
-    link = tmp_path / "study.yaml"
-    link.symlink_to(name)
-    with pytest.raises(SaqEvalError, match="cannot be read as YAML: it is a (device or a pipe|folder), not a file"):
-        load_study(link)
-    with pytest.raises(SaqEvalError, match="a path is a text, not"):
-        load_study(7)

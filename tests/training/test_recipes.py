@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from saq_eval import Recipe, SaqEvalError
@@ -31,3 +33,18 @@ GOOD = {"epochs": 1, "batch_size": 32, "learning_rate": 0.1, "weight_decay": 0.0
 def test_a_wrong_field_is_named(change, message):
     with pytest.raises(SaqEvalError, match=message):
         parse(Recipe, GOOD | change, "recipe.yaml")
+
+
+@pytest.mark.parametrize("field", ["epochs", "batch_size", "threads"])
+def test_recipes_have_upper_bounds(field):
+    with pytest.raises(SaqEvalError, match=f"a recipe's {field} is at most"):
+        replace(parse(Recipe, GOOD, "recipe.yaml"), **{field: 10**9})
+
+
+def test_a_recipe_agrees_with_what_it_left_open():
+    left_open = Recipe(2, 32, 0.1, 0.0)
+    for used in ("float32", "bfloat16"):
+        named = Recipe(2, 32, 0.1, 0.0, precision=used)
+        assert left_open.agrees_with(named) and named.agrees_with(named)
+        assert not named.agrees_with(Recipe(2, 32, 0.1, 0.0, precision={"float32": "bfloat16"}.get(used, "float32")))
+    assert not left_open.agrees_with(Recipe(3, 32, 0.1, 0.0, precision="float32"))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from saq_eval import find_models, load_dataset
-from saq_eval.studies.driver import default_name, load_study
+from saq_eval.studies.study import default_name, load_study
 from saq_eval.zoo import find_model, verify_model
 from tests import BUILTIN
 

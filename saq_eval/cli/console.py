@@ -1,0 +1,46 @@
+"""What the command line prints: tables, complaints and warnings."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from saq_eval.core.errors import SaqEvalWarning
+
+
+def print_table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Print a table: a terminal gets columns as narrow as their words, a pipe gets whole lines."""
+    terminal = sys.stdout.isatty()
+    table = Table(box=None, pad_edge=False)
+    for column in columns:  # on a terminal, RelevanceMassAccuracy takes three lines
+        table.add_column(re.sub(r"(?<=[a-z])(?=[A-Z][a-z])| (?=%)", "\n", column) if terminal else column)
+    for row in rows:
+        table.add_row(*map(str, row))
+    console = Console(width=10_000, highlight=False, markup=False)
+    needed = console.measure(table)
+    console.width = max(shutil.get_terminal_size().columns, needed.minimum) if terminal else needed.maximum
+    console.print(table)
+
+
+def complain(error: Exception | str) -> None:
+    """Print one line on standard error, after the program's name."""
+    typer.echo(f"saq-eval: {' '.join(str(error).split())}", err=True)
+
+
+_show_warning = warnings.showwarning
+
+
+def show_warning(message: Warning | str, category: type[Warning], *where: Any, **details: Any) -> None:
+    """Print one of our warnings in one line, without the code that it comes from; takes `warnings.showwarning`'s place."""
+    if issubclass(category, SaqEvalWarning):
+        complain(f"warning: {message}")
+    else:
+        _show_warning(message, category, *where, **details)

@@ -1,0 +1,57 @@
+"""Options that several commands share, and what turns their texts into values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from saq_eval.core.errors import SaqEvalError
+
+DatasetOption = Annotated[str, typer.Option(help="digits, mnist, fashionmnist or planted.")]
+ZooOption = Annotated[Path | None, typer.Option(help="A zoo folder beside the built-in one; else SAQ_EVAL_ZOO.")]
+DataRootOption = Annotated[
+    Path | None, typer.Option(help="Folder of the dataset files; else SAQ_EVAL_DATA_ROOT, else the user cache.")
+]
+ArgumentsOption = Annotated[
+    str, typer.Option(help="Keyword arguments of the architecture, as JSON or YAML: '{width: 16}'.")
+]
+TrustOption = Annotated[
+    bool, typer.Option("--trust-code", help="Run code outside saq_eval that a card names to build its network.")
+]
+ModelsOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Names or patterns, comma-separated; may be repeated; by default all of seed 0."),
+]
+MethodsOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Comma-separated names, with parameters as in integrated_gradients:n_steps=64,baseline=blur, "
+        "or quick, standard (default) or full."
+    ),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
+DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or auto.")]
+OnlyDatasetOption = Annotated[str | None, typer.Option(help="Only models of this dataset.")]
+TargetZooOption = Annotated[Path | None, typer.Option(help="The zoo folder to write to; else SAQ_EVAL_ZOO.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace a model of that name.")]
+
+
+def names(given: Iterable[str] | None) -> list[str]:
+    """Return the names in comma-separated lists."""
+    return [name.strip() for part in given or () for name in part.split(",") if name.strip()]
+
+
+def arguments_of(text: str) -> dict[str, Any]:
+    """Return the mapping that `--arguments` gives; raises `SaqEvalError` where it is none."""
+    import yaml
+
+    try:
+        arguments = yaml.safe_load(text)  # of which JSON is a part
+    except yaml.YAMLError:
+        arguments = None
+    if not isinstance(arguments, dict) or not all(isinstance(name, str) for name in arguments):
+        raise SaqEvalError(f"--arguments is a mapping from names to values, such as '{{width: 16}}', not {text!r}")
+    return arguments

@@ -1,0 +1,66 @@
+"""The options of `saq-eval compare`, made from the fields of a plan."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from saq_eval.cli.options import names
+from saq_eval.evaluation.plan import Plan, options
+
+R = TypeVar("R")
+
+_UNASKED = ("progress",)  # `--quiet` says it
+_PATHS = ("data_root", "zoo", "output")
+
+
+def takes_a_plan(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a command, whose last parameter is `**plan`, an option for each field of a plan, before its own options."""
+    own = [p for p in inspect.signature(command).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    hints = typing.get_type_hints(command, include_extras=True)
+    asked = {name: _type(name) for name in options() if name not in _UNASKED}
+    every = asked | {parameter.name: hints[parameter.name] for parameter in own}
+    command.__annotations__ = every | {"return": None}
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what typer reads
+        [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+            for name, annotation in asked.items()
+        ]
+        + [p.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[p.name]) for p in own]
+    )
+    return command
+
+
+def _type(name: str) -> Any:
+    """Return the type of a field's option, none standing for what is not given."""
+    about = options()[name].metadata
+    if about["kind"] == "switch":
+        return Annotated[bool | None, typer.Option(f"--{name.replace('_', '-')}", help=about["says"])]
+    if name in _PATHS:
+        kind: Any = Path
+    elif about["kind"] in ("names", "specs"):
+        kind = list[str] if about["kind"] == "names" else str
+    else:
+        given = {int, float} & {*typing.get_args(_HINTS[name]), _HINTS[name]}
+        kind = given.pop() if given else str
+    return Annotated[kind | None, typer.Option(help=about["says"])]
+
+
+_HINTS = typing.get_type_hints(Plan)
+
+
+def arguments_of_plan(given: dict[str, Any]) -> dict[str, Any]:
+    """Return what was given on the command line as keyword arguments of `saq_eval.compare`, none for what was not."""
+    from saq_eval.core.specs import split_specs
+
+    read: dict[str, Callable[[Any], Any]] = {"names": names, "specs": split_specs}
+    kinds = {name: option.metadata["kind"] for name, option in options().items()}
+    return {
+        name: value if value is None else read.get(kinds[name], lambda same: same)(value)
+        for name, value in given.items()
+    }

@@ -1,0 +1,106 @@
+"""One picture of an image and its maps, to look at, not to measure on."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure, SubFigure
+
+from saq_eval.core.errors import SaqEvalError
+from saq_eval.metrics import is_degenerate
+
+Row = tuple[str, Sequence[np.ndarray]]
+
+# In inches, at 120 pixels each: a screen; room for a network's name, and for title and headings; the sizes of a picture.
+_SCREEN, _NAME, _HEAD, _LARGEST, _SMALLEST = (13.3, 8.3), 1.2, 0.9, 1.6, 0.4
+
+
+def draw_maps(image: np.ndarray, title: str, rows: Sequence[Row], headings: Sequence[str]) -> Figure:
+    """Draw an image and its maps, a row per network, a column per method; in blocks side by side, to fill a screen.
+
+    Signed maps run from blue (negative) over white to red (positive), each over its own largest magnitude; maps
+    without negative values run from white to red. A map that is constant or not finite is not drawn: its place says
+    "constant".
+
+    Args:
+        image: float (c, h, w) in [0, 1], one or three channels.
+        title: above the figure.
+        rows: for each network, what stands at the left of its row, and its maps, float (h, w), one per heading.
+        headings: the methods.
+    """
+    blocks, tile = layout(len(rows), len(headings) + 1)
+    length = math.ceil(len(rows) / blocks)
+    width = blocks * (tile * (len(headings) + 1) + _NAME)
+    figure = Figure(figsize=(max(width, 3), tile * length + _HEAD), layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    parts = figure.subfigures(1, blocks, squeeze=False)[0]
+    for number, part in enumerate(parts):
+        _draw_block(part, image, rows[number * length : (number + 1) * length], length, headings)
+    return figure
+
+
+def layout(rows: int, columns: int) -> tuple[int, float]:
+    """Return the number of blocks that stand side by side, and the size of a picture in inches.
+
+    The pictures are as large as the screen allows.
+
+    Args:
+        rows: networks.
+        columns: pictures in a row.
+    """
+
+    def size(blocks: int) -> float:
+        return min((_SCREEN[0] / blocks - _NAME) / columns, (_SCREEN[1] - _HEAD) / math.ceil(rows / blocks), _LARGEST)
+
+    # Blocks that are not needed would stay empty.
+    fitting = [blocks for blocks in range(1, rows + 1) if math.ceil(rows / math.ceil(rows / blocks)) == blocks]
+    best = max(fitting, key=lambda blocks: (size(blocks), -blocks))
+    return best, max(size(best), _SMALLEST)
+
+
+def _draw_block(
+    figure: SubFigure,
+    image: np.ndarray,
+    rows: Sequence[Row],
+    length: int,
+    headings: Sequence[str],
+) -> None:
+    axes = figure.subplots(length, len(headings) + 1, squeeze=False)
+    for axis in axes.flat:
+        axis.set_xticks([])
+        axis.set_yticks([])
+    for axis in axes[len(rows) :].flat:
+        axis.set_visible(False)
+    for row, (name, maps) in enumerate(rows):
+        axes[row, 0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
+        pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
+        axes[row, 0].imshow(pixels, cmap="gray", vmin=0, vmax=1)
+        for axis, values in zip(axes[row, 1:], maps, strict=True):
+            if is_degenerate(values[None])[0]:
+                axis.text(0.5, 0.5, "constant", ha="center", va="center", transform=axis.transAxes, fontsize=8)
+                continue
+            largest = np.abs(values).max()
+            axis.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest)
+    axes[0, 0].set_title("image", fontsize=8)
+    for axis, heading in zip(axes[0, 1:], headings, strict=True):
+        axis.set_title(heading.replace("_", "_\n").replace(":", ":\n").replace(",", ",\n"), fontsize=7)
+
+
+def write_png(figure: Figure, path: Path) -> Path:
+    """Write a figure as a PNG file, whole or not at all, and return the path.
+
+    Raises:
+        SaqEvalError: if the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".partial-") as partial:
+            fresh = Path(partial) / "panel.png"
+            figure.savefig(fresh, dpi=120, bbox_inches="tight", metadata={"Software": None})
+            return fresh.replace(path)
+    except OSError as error:
+        raise SaqEvalError(f"the panel {path} cannot be written: {error.strerror}") from error

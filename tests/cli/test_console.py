@@ -1,0 +1,41 @@
+import os
+import re
+import shutil
+import sys
+
+from saq_eval.cli import console
+from saq_eval.cli.console import complain, print_table
+from saq_eval.core.errors import SaqEvalWarning
+
+COLUMNS, ROWS = ("method", "RelevanceMassAccuracy"), [("saliency", 0.25), ("x" * 30, "[b]1[/b]")]
+
+
+def test_a_pipe_gets_whole_lines(capsys):
+    print_table(COLUMNS, ROWS)
+    heading, first, second = capsys.readouterr().out.splitlines()
+    assert heading.split() == list(COLUMNS) and first.split() == ["saliency", "0.25"]
+    assert second.split() == ["x" * 30, "[b]1[/b]"]  # as it is, no markup
+
+
+def test_a_terminal_gets_narrow_columns_without_broken_words(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((10, 24)))
+    print_table(COLUMNS, ROWS)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    assert [line.split()[-1] for line in shown.splitlines()[:3]] == ["Relevance", "Mass", "Accuracy"]
+    assert "x" * 30 in shown  # wider than the terminal
+
+
+def test_a_complaint_is_one_line(capsys):
+    complain("two\n  lines")
+    assert tuple(capsys.readouterr()) == ("", "saq-eval: two lines\n")
+
+
+def test_our_warnings_are_one_line_and_others_are_left_as_they_are(capsys, monkeypatch):
+    others = []
+    monkeypatch.setattr(console, "_show_warning", lambda *where, **details: others.append((where, details)))
+    console.show_warning(SaqEvalWarning("few images"), SaqEvalWarning, "file.py", 7)
+    assert capsys.readouterr().err == "saq-eval: warning: few images\n" and others == []
+    warning = UserWarning("another")
+    console.show_warning(warning, UserWarning, "file.py", 7, line="code")
+    assert capsys.readouterr().err == "" and others == [((warning, UserWarning, "file.py", 7), {"line": "code"})]

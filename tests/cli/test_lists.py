@@ -1,0 +1,38 @@
+import re
+
+import pytest
+
+from saq_eval.attribution import METHODS
+from saq_eval.data import DATASETS
+from saq_eval.metrics import METRICS
+from saq_eval.networks.architectures import ARCHITECTURES
+from saq_eval.quantization import SCHEMES
+from saq_eval.quantization.quantizers import QUANTIZERS
+from tests.cli.process import saq_eval
+
+REGISTRIES = {
+    "datasets": DATASETS,
+    "architectures": ARCHITECTURES,
+    "schemes": SCHEMES,
+    "quantizers": QUANTIZERS,
+    "methods": METHODS,
+    "metrics": METRICS,
+}
+
+
+def test_methods_say_what_they_cost_and_need(tmp_path):
+    lines = {line.split()[0]: line for line in saq_eval("methods", cwd=tmp_path).stdout.splitlines()}
+    assert re.search(r"integrated_gradients +gradient +quick +signed +32 +no +gradients +n_steps=32,baseline=black", lines["integrated_gradients"])  # fmt: skip  # noqa: E501
+    assert re.search(
+        r"deeplift_shap +rules +full +signed +20 +no +known layers, background images", lines["deeplift_shap"]
+    )
+    assert re.search(r"edges +control +always +absolute +0 +no +nothing", lines["edges"])
+    assert "arXiv 1806.07421" in lines["rise"] and "logits only" in lines["rise"]
+
+
+@pytest.mark.parametrize("what", REGISTRIES)
+def test_lists(what, tmp_path):
+    registry = REGISTRIES[what]
+    done = saq_eval(what, cwd=tmp_path)
+    assert done.returncode == 0
+    assert [line.split()[0] for line in done.stdout.splitlines()][-len(registry) :] == list(registry)

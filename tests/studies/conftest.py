@@ -1,0 +1,11 @@
+"""A zoo to train into."""
+
+import pytest
+
+
+@pytest.fixture
+def zoo(tmp_path, monkeypatch):
+    """An empty zoo in place of the built-in one."""
+    (tmp_path / "zoo").mkdir()
+    monkeypatch.setattr("saq_eval.zoo.finding.builtin_zoo", lambda: tmp_path / "zoo")
+    return tmp_path / "zoo"
