@@ -3,7 +3,7 @@
 A metric gives one score per image. These policies hold for all:
 
 - **Parameters** are the keyword-only parameters of the function that declares the metric; a text such as
-  `FaithfulnessCorrelation:nr_runs=50,baseline=blur` sets them. A parameter whose default is none is chosen by the
+  `FaithfulnessCorrelation:nr_runs=50,fill=blur` sets them. A parameter whose default is none is chosen by the
   image's size; what was chosen is on record.
 - **Degenerate maps** (constant, all zero, not finite) have no score: NaN, whatever a library would make of them.
 - **Hiding.** Whole pixels are hidden, with all their channels, since a map has one value per pixel (`hiding`).
@@ -173,7 +173,7 @@ class Scorer:
 
     @property
     def label(self) -> str:
-        """The metric's name with the parameters that are not the usual ones, as in `PixelFlipping:baseline=blur`."""
+        """The metric's name with the parameters that are not the usual ones, as in `PixelFlipping:fill=blur`."""
         return label(self.metric.name, self.parameters, self.metric.declares)
 
     def settings(self, shape: Shape) -> dict[str, Any]:

@@ -12,9 +12,9 @@ arguments of Quantus' constructor. What Quantus leaves to its caller, or would l
 - **Maps** are divided by their largest magnitude, image by image (Quantus' own `normalise_by_max` spans the batch),
   and so are those that a metric has explained anew. Complexity asks where relevance is, of either sign, and gets
   magnitudes. Completeness is about the scale and gets the maps as they are.
-- **Hiding.** Quantus hides single values of channels, whose attribution is the whole pixel's. What hides by a `baseline`
+- **Hiding.** Quantus hides single values of channels, whose attribution is the whole pixel's. What hides by a `fill`
   sees pictures of one channel, which pixels are shown (`saq_eval.metrics.hiding`).
-- **Baselines.** "black", "mean" and "blur" are those of the attribution methods (`baseline_images`). Quantus' words
+- **Fills.** "black", "mean" and "blur" are those of the attribution methods (`fill_images`). Quantus' words
   mean other things: "black" the image's minimum, "uniform" one number per step for all pixels.
 - **Ties.** Quantus breaks them by position. Where the order of tied pixels matters, it is asked twice, the second time
   with everything turned by 180°.
@@ -58,7 +58,7 @@ from saq_eval.attribution.perturbation import superpixels
 from saq_eval.core.errors import SaqEvalError
 from saq_eval.core.randomness import derived_seed, global_seed
 from saq_eval.core.specs import Count, Pixels, Positive, Share
-from saq_eval.data.fills import Baseline
+from saq_eval.data.fills import Fill
 from saq_eval.metrics.base import METRICS, Metric, Need, Reading, Shape, Task, is_degenerate, read
 from saq_eval.metrics.hiding import MaskedNetwork, changeable, mean_of_both_orders, order_matters, patch_side, step_size
 
@@ -92,7 +92,7 @@ def register_quantus(
 ) -> Callable[[Declaration], Declaration]:
     """Register the Quantus metric that has the decorated function's name.
 
-    The function takes an image's shape (c, h, w) and returns arguments of Quantus' constructor, of which `baseline`
+    The function takes an image's shape (c, h, w) and returns arguments of Quantus' constructor, of which `fill`
     is put in Quantus' terms here. Reports print what it returns.
 
     Args:
@@ -124,8 +124,8 @@ def register_quantus(
         def score(task: Task, **parameters: Any) -> np.ndarray:
             twice = np.full(len(task.maps), ranks == "segments")
             if ranks == "pixels":
-                baseline = parameters.get("baseline")
-                twice = order_matters(read(maps, task.maps), changeable(task.images, baseline) if baseline else None)
+                fill = parameters.get("fill")
+                twice = order_matters(read(maps, task.maps), changeable(task.images, fill) if fill else None)
             return mean_of_both_orders(functools.partial(score_once, parameters), task, twice)
 
         def score_once(parameters: Arguments, task: Task) -> np.ndarray:
@@ -137,10 +137,10 @@ def register_quantus(
             chunk = 1 if singly else task.batch_size
             for positions in np.split(usable, np.arange(chunk, len(usable), chunk)) if len(usable) else ():
                 network, pictures, completed = task.network, task.images[positions], arguments
-                if "baseline" in arguments:
-                    network = MaskedNetwork(network, pictures, arguments["baseline"], task.device)
+                if "fill" in arguments:
+                    network = MaskedNetwork(network, pictures, arguments["fill"], task.device)
                     pictures = np.ones((len(positions), 1, *shape[1:]), dtype=np.float32)
-                    completed = _without("baseline", arguments) | {"perturb_baseline": 0.0}
+                    completed = _without("fill", arguments) | {"perturb_baseline": 0.0}
                 if complete:
                     completed = complete(completed, task, positions, given[positions])
                 with _quiet(), _on_our_terms(name, task, positions, maps) as explain:
@@ -316,7 +316,7 @@ def FaithfulnessCorrelation(
     *,
     nr_runs: Annotated[int, Field(ge=2)] = 50,
     subset_size: Pixels | None = None,
-    baseline: Baseline = "black",
+    fill: Fill = "black",
 ) -> Arguments:
     """Correlation of the logit's drop when random pixels are hidden with these pixels' summed attribution.
 
@@ -328,7 +328,7 @@ def FaithfulnessCorrelation(
     size = subset_size or step_size(shape, None, steps=14)
     if size >= shape[1] * shape[2]:
         raise SaqEvalError(f"subset_size={size} is not below the {shape[1] * shape[2]} pixels of the image")
-    return {"nr_runs": nr_runs, "subset_size": size, "baseline": baseline}
+    return {"nr_runs": nr_runs, "subset_size": size, "fill": fill}
 
 
 @register_quantus(
@@ -338,14 +338,12 @@ def FaithfulnessCorrelation(
     chance=_no_relation,
     ranks="pixels",
 )
-def FaithfulnessEstimate(
-    shape: Shape, *, features_in_step: Pixels | None = None, baseline: Baseline = "black"
-) -> Arguments:
+def FaithfulnessEstimate(shape: Shape, *, features_in_step: Pixels | None = None, fill: Fill = "black") -> Arguments:
     """Correlation of the logit's drop when pixels of neighbouring ranks are hidden with their summed attribution.
 
     28 groups of 28 pixels on 28x28: a correlation over fewer is coarse, and each costs a pass.
     """
-    return {"features_in_step": step_size(shape, features_in_step, steps=28), "baseline": baseline}
+    return {"features_in_step": step_size(shape, features_in_step, steps=28), "fill": fill}
 
 
 @register_quantus(
@@ -353,24 +351,22 @@ def FaithfulnessEstimate(
     range=(-1.0, 1.0),
     reads="probabilities",
     maps="magnitudes",
-    # A baseline that is not drawn needs no samples; the threshold guards a division that ranks do not see.
+    # A fill that is not drawn needs no samples; the threshold guards a division that ranks do not see.
     fixed={"nr_samples": 1, "eps": 0.0, "similarity_func": _spearman},
     chance=_no_relation,
     ranks="pixels",
 )
-def MonotonicityCorrelation(
-    shape: Shape, *, features_in_step: Pixels | None = None, baseline: Baseline = "black"
-) -> Arguments:
+def MonotonicityCorrelation(shape: Shape, *, features_in_step: Pixels | None = None, fill: Fill = "black") -> Arguments:
     """Rank correlation of the probability's squared change when pixels of neighbouring ranks are hidden with their relevance.
 
     28 groups of 28 pixels on 28x28, as in FaithfulnessEstimate. The expectation over values to hide pixels with is
-    that of one value, the baseline.
+    that of one value, the fill.
     """
-    return {"features_in_step": step_size(shape, features_in_step, steps=28), "baseline": baseline}
+    return {"features_in_step": step_size(shape, features_in_step, steps=28), "fill": fill}
 
 
 def _revealing(arguments: Arguments, task: Task, positions: np.ndarray, maps: np.ndarray) -> Arguments:
-    """Start with all pixels hidden and show them; Quantus puts baseline on baseline, so that all maps win."""
+    """Start with all pixels hidden and show them; Quantus puts fill on fill, so that all maps win."""
     return arguments | {"perturb_func": _set_shown, "perturb_func_kwargs": {"shown": 1}}
 
 
@@ -382,12 +378,12 @@ def _revealing(arguments: Arguments, task: Task, positions: np.ndarray, maps: np
     complete=_revealing,
     ranks="pixels",
 )
-def Monotonicity(shape: Shape, *, features_in_step: Pixels | None = None, baseline: Baseline = "black") -> Arguments:
-    """Whether the probability never falls as pixels are shown on the baseline, least relevant first.
+def Monotonicity(shape: Shape, *, features_in_step: Pixels | None = None, fill: Fill = "black") -> Arguments:
+    """Whether the probability never falls as pixels are shown on the fill, least relevant first.
 
     7 steps of 112 pixels on 28x28: it asks for a rise at every step, which over many steps nothing achieves.
     """
-    return {"features_in_step": step_size(shape, features_in_step, steps=7), "baseline": baseline}
+    return {"features_in_step": step_size(shape, features_in_step, steps=7), "fill": fill}
 
 
 def _steps_of_pixels(arguments: Arguments, shape: Shape) -> int:
@@ -401,14 +397,14 @@ def _steps_of_pixels(arguments: Arguments, shape: Shape) -> int:
     steps=_steps_of_pixels,
     ranks="pixels",
 )
-def PixelFlipping(shape: Shape, *, features_in_step: Pixels | None = None, baseline: Baseline = "black") -> Arguments:
+def PixelFlipping(shape: Shape, *, features_in_step: Pixels | None = None, fill: Fill = "black") -> Arguments:
     """Mean probability of the class while pixels are hidden for good, most relevant first.
 
     14 steps of 56 pixels on 28x28, as MetaQuantus has it (arXiv 2302.07265). They set integrated gradients apart from
     random maps (Cohen's d 1.31 on cnn-fp32, 1.33 on cnn-w2a2) nearly as well as 56 steps do (1.39, 1.37), and
     better than 7 (1.15, 1.22; `benchmarks/metric_parameters.py`).
     """
-    return {"features_in_step": step_size(shape, features_in_step, steps=14), "baseline": baseline}
+    return {"features_in_step": step_size(shape, features_in_step, steps=14), "fill": fill}
 
 
 def _steps_of_patches(arguments: Arguments, shape: Shape) -> int:
@@ -424,12 +420,12 @@ def _steps_of_patches(arguments: Arguments, shape: Shape) -> int:
     fixed={"regions_evaluation": None},  # all of them
     ranks="pixels",
 )
-def RegionPerturbation(shape: Shape, *, patch_size: Pixels | None = None, baseline: Baseline = "black") -> Arguments:
+def RegionPerturbation(shape: Shape, *, patch_size: Pixels | None = None, fill: Fill = "black") -> Arguments:
     """Mean drop of the class' probability while square patches are hidden for good, most relevant first.
 
     49 patches of 4x4 on 28x28: about as wide as a digit's strokes.
     """
-    return {"patch_size": patch_side(shape, patch_size, across=7), "baseline": baseline}
+    return {"patch_size": patch_side(shape, patch_size, across=7), "fill": fill}
 
 
 @register_quantus(
@@ -439,12 +435,12 @@ def RegionPerturbation(shape: Shape, *, patch_size: Pixels | None = None, baseli
     steps=_steps_of_patches,
     ranks="pixels",
 )
-def Selectivity(shape: Shape, *, patch_size: Pixels | None = None, baseline: Baseline = "black") -> Arguments:
+def Selectivity(shape: Shape, *, patch_size: Pixels | None = None, fill: Fill = "black") -> Arguments:
     """Mean probability of the class while square patches are hidden for good, most relevant first.
 
     RegionPerturbation's curve, as values instead of drops; patches as there.
     """
-    return {"patch_size": patch_side(shape, patch_size, across=7), "baseline": baseline}
+    return {"patch_size": patch_side(shape, patch_size, across=7), "fill": fill}
 
 
 def _segments(image: np.ndarray, segments: int) -> np.ndarray:
@@ -472,12 +468,12 @@ def _per_segment(scores: np.ndarray, task: Task, positions: np.ndarray, argument
     complete=_of_the_image,
     finish=_per_segment,
 )
-def IROF(shape: Shape, *, segments: Annotated[Pixels, Field(ge=2)] = 50, baseline: Baseline = "black") -> Arguments:
+def IROF(shape: Shape, *, segments: Annotated[Pixels, Field(ge=2)] = 50, fill: Fill = "black") -> Arguments:
     """Mean relative drop of the class' probability while segments (SLIC) are hidden for good, most relevant first.
 
     About 50 segments, the superpixels of the attribution methods; NaN where an image has one only.
     """
-    return {"segments": segments, "baseline": baseline}
+    return {"segments": segments, "fill": fill}
 
 
 def _unexplained(a: np.ndarray, b: np.ndarray, **_: Any) -> np.ndarray:
@@ -502,14 +498,14 @@ def _patch_by_patch(arguments: Arguments, task: Task, positions: np.ndarray, map
     fixed={"loss_func": _unexplained, "n_perturb_samples": 1},  # nothing is drawn: all samples are alike
     complete=_patch_by_patch,
 )
-def Infidelity(shape: Shape, *, patch_size: Pixels | None = None, baseline: Baseline = "black") -> Arguments:
+def Infidelity(shape: Shape, *, patch_size: Pixels | None = None, fill: Fill = "black") -> Arguments:
     """Share of the logit's squared drops, as each patch is hidden by itself, that the map's sums over the patches miss.
 
     The map is scaled to fit best and the squared error is over the squared drops: as published it grows with the
     square of the logits and of the map's unit. What is taken away is that pixels are shown, by 1: so a map is read as in the
     other metrics, as the effect of hiding the pixel, not as an effect per unit of its value. Patches of 4x4 on 28x28.
     """
-    return {"patch_size": patch_side(shape, patch_size, across=7), "baseline": baseline}
+    return {"patch_size": patch_side(shape, patch_size, across=7), "fill": fill}
 
 
 # Complexity: how few pixels the relevance is on.
@@ -742,9 +738,9 @@ def _within_tolerance(arguments: Arguments, task: Task, positions: np.ndarray, m
     maps="unscaled maps",
     complete=_within_tolerance,
 )
-def Completeness(shape: Shape, *, tolerance: Share = 0.05, baseline: Baseline = "black") -> Arguments:
-    """Whether the map's sum is the logit's difference to the baseline's, up to a share `tolerance` of it.
+def Completeness(shape: Shape, *, tolerance: Share = 0.05, fill: Fill = "black") -> Arguments:
+    """Whether the map's sum is the logit's difference to the fill's, up to a share `tolerance` of it.
 
     It is about methods that mean their map to sum up to that; of quantized networks, straight-through gradients do not.
     """
-    return {"tolerance": tolerance, "baseline": baseline}
+    return {"tolerance": tolerance, "fill": fill}

@@ -30,7 +30,7 @@ def saq_eval(*arguments, cwd, **environment):
 def test_compare_writes_the_report_to_the_default_folder(tmp_path):
     done = saq_eval(
         "compare", "--dataset", "digits", "--models", "cnn-w2a2,cnn-w2a2-sgt,cnn-mixed", "--methods", "saliency,occlusion",
-        "--metrics", "PixelFlipping,PixelFlipping:baseline=blur,SSIM", "--samples", 8, "--formats", "markdown,latex",
+        "--metrics", "PixelFlipping,PixelFlipping:fill=blur,SSIM", "--samples", 8, "--formats", "markdown,latex",
         cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -254,7 +254,8 @@ def test_a_configuration_file_and_the_command_line(tmp_path):
     assert done.returncode == 0, done.stderr
     run = json.loads((tmp_path / "here" / "run.json").read_text())
     assert run["samples"] == 5 and list(run["metrics"]) == ["SSIM"]
-    assert list(run["methods"]) == ["saliency", "integrated_gradients:n_steps=4,baseline=blur", "random", "edges"]
+    # `baseline` is what the fill was once called.
+    assert list(run["methods"]) == ["saliency", "integrated_gradients:n_steps=4,fill=blur", "random", "edges"]
     assert "22 sets computed, 0 taken from an earlier run" in done.stdout
     # The command in the record does the same again.
     again = saq_eval(*shlex.split(run["command"])[1:], "--output", "here", cwd=tmp_path)
@@ -273,7 +274,7 @@ def test_explain_writes_a_picture(tmp_path):
 
 def test_methods_say_what_they_cost_and_need(tmp_path):
     lines = {line.split()[0]: line for line in saq_eval("methods", cwd=tmp_path).stdout.splitlines()}
-    assert re.search(r"integrated_gradients +gradient +quick +signed +32 +no +gradients +n_steps=32,baseline=black", lines["integrated_gradients"])  # fmt: skip  # noqa: E501
+    assert re.search(r"integrated_gradients +gradient +quick +signed +32 +no +gradients +n_steps=32,fill=black", lines["integrated_gradients"])  # fmt: skip  # noqa: E501
     assert re.search(
         r"deeplift_shap +rules +full +signed +20 +no +known layers, background images", lines["deeplift_shap"]
     )

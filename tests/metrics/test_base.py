@@ -37,8 +37,9 @@ def test_sets():
     sets = metric_sets()
     assert set(sets["quick"]) < set(sets["standard"]) < set(sets["full"])
     assert {spec.partition(":")[0] for spec in sets["full"]} == set(METRICS)
-    hiding = [name for name in METRICS if "baseline" in find_scorer(name).parameters]
-    assert {f"{name}:baseline=blur" for name in hiding} < set(sets["full"]) and len(hiding) >= 9
+    hiding = [name for name in METRICS if "fill" in find_scorer(name).parameters]
+    assert {f"{name}:fill=blur" for name in hiding} < set(sets["full"]) and len(hiding) >= 9
+    assert find_scorer("PixelFlipping:baseline=blur") == find_scorer("PixelFlipping:fill=blur")  # as it was once called
     labels = [scorer.label for scorer in find_scorers(["quick", "SSIM", "TopKIoU:k=0.1", "TopKIoU"])]
     assert labels == [*sets["quick"], "TopKIoU"]
     with pytest.raises(SaqEvalError, match="at least one metric is needed"):

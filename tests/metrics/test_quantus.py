@@ -36,7 +36,7 @@ PARAMETERS = {
     "SmoothMPRT": "nr_samples=3",
     "ROAD": "percentage_step=25",
 }
-WITH_BASELINE = [name for name in NAMES if "baseline" in find_scorer(name).parameters]
+WITH_FILL = [name for name in NAMES if "fill" in find_scorer(name).parameters]
 RANDOM = [name for name in NAMES if METRICS[name].random]
 
 
@@ -126,16 +126,16 @@ def flipped(task, position, hidden, last_first, step=56):
     return curve
 
 
-@pytest.mark.parametrize("baseline", ["black", "mean", "blur"])
-def test_pixel_flipping_as_published(task, baseline):
-    area, curves = scorer("PixelFlipping", baseline=baseline).score(task)
+@pytest.mark.parametrize("fill", ["black", "mean", "blur"])
+def test_pixel_flipping_as_published(task, fill):
+    area, curves = scorer("PixelFlipping", fill=fill).score(task)
     assert curves.shape == (COUNT, 14) and curves.dtype == np.float64
     for position, (image,) in enumerate(task.images):
         hidden = {
             "black": np.zeros((28, 28)),
             "mean": np.full((28, 28), image.mean()),
             "blur": gaussian(image, sigma=4, mode="nearest"),
-        }[baseline]
+        }[fill]
         expected = np.mean([flipped(task, position, hidden, last_first) for last_first in (False, True)], axis=0)
         close(curves[position], expected)
         close(area[position], (np.sum(expected) - (expected[0] + expected[-1]) / 2) / 13)
@@ -413,13 +413,13 @@ def test_unrelated_maps_score_what_chance_says(name, digits, make_task):
     assert abs(difference.mean()) < 4 * difference.std() / math.sqrt(60) + 1e-9
 
 
-@pytest.mark.parametrize("name", WITH_BASELINE)
-def test_baselines_are_those_of_the_methods(name, network, make_task, digits):
+@pytest.mark.parametrize("name", WITH_FILL)
+def test_fills_are_those_of_the_methods(name, network, make_task, digits):
     # On an image of one colour, its mean and its blurred self are itself: hiding with them changes nothing.
     images = np.full((2, 1, 28, 28), 0.5, dtype=np.float32)
     maps = np.random.default_rng(0).random((2, 28, 28), dtype=np.float32)
     task = make_task(network, maps, images=images)
-    black, mean, blur = (score(name, task, baseline=baseline) for baseline in ("black", "mean", "blur"))
+    black, mean, blur = (score(name, task, fill=fill) for fill in ("black", "mean", "blur"))
     np.testing.assert_allclose(mean, blur, atol=1e-4)
     if name not in ("Completeness", "IROF", "Monotonicity"):
         assert not np.allclose(black, mean, atol=1e-4, equal_nan=True)
@@ -482,19 +482,17 @@ def test_parameters_that_do_not_fit_the_image(spec, message, task):
         find_scorer(spec).score(task)
 
 
-@pytest.mark.parametrize(
-    "spec", ["ROAD:percentage_step=50", "PixelFlipping:baseline=uniform", "PointingGame:weighted=1"]
-)
+@pytest.mark.parametrize("spec", ["ROAD:percentage_step=50", "PixelFlipping:fill=uniform", "PointingGame:weighted=1"])
 def test_parameters_that_no_image_fits(spec):
     with pytest.raises(SaqEvalError):
         find_scorer(spec)
 
 
 def test_settings_say_what_the_size_chose():
-    assert find_scorer("FaithfulnessCorrelation:baseline=blur").settings((1, 28, 28)) == {
+    assert find_scorer("FaithfulnessCorrelation:fill=blur").settings((1, 28, 28)) == {
         "nr_runs": find_scorer("FaithfulnessCorrelation").parameters["nr_runs"],
         "subset_size": 56,
-        "baseline": "blur",
+        "fill": "blur",
         "reads": "signed maps and logits",
     }
     assert find_scorer("PixelFlipping").settings((3, 32, 32))["features_in_step"] == 64
@@ -521,8 +519,8 @@ def test_directions():
 def test_sets():
     sets = metric_sets()
     assert [*sets] == ["quick", "standard", "full"]
-    hiding = {spec.partition(":")[0] for spec in sets["standard"]} & {*WITH_BASELINE, "SymmetricRelevanceGain"}
-    assert hiding and all({name, f"{name}:baseline=blur"} <= {*sets["standard"]} for name in hiding)
+    hiding = {spec.partition(":")[0] for spec in sets["standard"]} & {*WITH_FILL, "SymmetricRelevanceGain"}
+    assert hiding and all({name, f"{name}:fill=blur"} <= {*sets["standard"]} for name in hiding)
     for spec in (*sets["quick"], *sets["standard"]):
         if spec.partition(":")[0] in METRICS:
             assert find_scorer(spec).label == spec
