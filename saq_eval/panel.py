@@ -20,7 +20,7 @@ from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
 from saq_eval.core.paths import user_path
 from saq_eval.core.randomness import check_seed
 from saq_eval.data.datasets import load_dataset
-from saq_eval.metrics import is_degenerate
+from saq_eval.metrics.maps import is_degenerate, largest_magnitudes
 from saq_eval.networks.inference import predict
 from saq_eval.zoo import check_reads, find_models, open_model
 from saq_eval.zoo.cards import Card, twin
@@ -168,7 +168,7 @@ def _draw_block(
             if is_degenerate(values[None])[0]:
                 axis.text(0.5, 0.5, "constant", ha="center", va="center", transform=axis.transAxes, fontsize=8)
                 continue
-            largest = np.abs(values).max()
+            largest = largest_magnitudes(values[None]).item()
             axis.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest)
     axes[0, 0].set_title("image", fontsize=8)
     for axis, explainer in zip(axes[0, 1:], explainers, strict=True):

@@ -7,8 +7,9 @@ import torch
 
 from saq_eval.core.specs import Share
 from saq_eval.data.fills import Fill
-from saq_eval.metrics.base import Task, is_degenerate, read, register_metric
+from saq_eval.metrics.base import Task, register_metric
 from saq_eval.metrics.hiding import MaskedNetwork
+from saq_eval.metrics.maps import is_degenerate, read
 
 
 @register_metric(

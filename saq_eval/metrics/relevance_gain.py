@@ -10,8 +10,9 @@ import torch
 
 from saq_eval.core.specs import Pixels
 from saq_eval.data.fills import Fill
-from saq_eval.metrics.base import METRICS, Metric, Shape, Task, is_degenerate
+from saq_eval.metrics.base import METRICS, Metric, Shape, Task
 from saq_eval.metrics.hiding import MaskedNetwork, changeable, mean_of_both_orders, order_matters, step_size
+from saq_eval.metrics.maps import is_degenerate
 
 
 def SymmetricRelevanceGain(

@@ -21,8 +21,9 @@ from scipy.stats import rankdata
 from torch import nn
 
 from saq_eval.core.randomness import derived_seed
-from saq_eval.metrics.base import METRICS, Metric, Need, Reading, Shape, Task, is_degenerate, read
+from saq_eval.metrics.base import METRICS, Metric, Need, Shape, Task
 from saq_eval.metrics.hiding import MaskedNetwork, changeable, mean_of_both_orders, order_matters
+from saq_eval.metrics.maps import Reading, is_degenerate, read
 from saq_eval.metrics.quantus.draws import draws_of_each_image, replaced
 
 Arguments = dict[str, Any]
