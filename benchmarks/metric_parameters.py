@@ -27,14 +27,14 @@ SETTINGS: list[tuple[str, int]] = [
         for runs in (25, 50, 100, 200)
     ),
     *(
-        (f"FaithfulnessCorrelation:nr_runs={runs},subset_size={size},baseline=blur", runs + 1)
+        (f"FaithfulnessCorrelation:nr_runs={runs},subset_size={size},fill=blur", runs + 1)
         for size in (28, 56, 112)
         for runs in (50, 100)
     ),
     *(
-        (f"{metric}:features_in_step={size},baseline={baseline}", passes * 784 // size)
+        (f"{metric}:features_in_step={size},fill={fill}", passes * 784 // size)
         for metric, passes in (("PixelFlipping", 1), ("SymmetricRelevanceGain", 2))
-        for baseline in ("black", "blur")
+        for fill in ("black", "blur")
         for size in (112, 56, 28, 14)
     ),
     *((f"ROAD:percentage_step={step}", len(range(step, 100, step))) for step in (20, 10, 5)),

@@ -319,7 +319,7 @@ def test_methods_with_parameters_are_columns_of_their_own():
     )
     labels = ["occlusion:window=9,stride=9", "occlusion:window=14,stride=7", "random", "edges"]
     assert list(dict.fromkeys(result.summary["method"])) == labels == list(result.run["methods"])
-    assert result.run["methods"][labels[0]]["parameters"] == {"window": 9, "stride": 9, "baseline": "black"}
+    assert result.run["methods"][labels[0]]["parameters"] == {"window": 9, "stride": 9, "fill": "black"}
     assert labels[0] in result.run["command"]
 
 

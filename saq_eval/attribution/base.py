@@ -12,7 +12,7 @@ for LRP); this package adds what they must know of quantized layers (`rules`), a
   and the image's own index: so maps depend on no other image, on no batch and on no order of calls, and
   two networks see the same noise.
 - **Memory.** No pass of the network holds more than `batch_size` images (two, if that is one, for the
-  methods that pass an image together with its baseline).
+  methods that pass an image together with its fill).
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ class Explainer:
 
 
 def find_explainer(spec: str) -> Explainer:
-    """Return a method with parameters from a text such as `integrated_gradients:n_steps=64,baseline=blur`.
+    """Return a method with parameters from a text such as `integrated_gradients:n_steps=64,fill=blur`.
 
     Raises:
         SaqEvalError: an unknown method or parameter, or a value that the parameter does not take.

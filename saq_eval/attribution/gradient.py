@@ -11,7 +11,7 @@ from torch import Tensor
 
 from saq_eval.attribution.base import Batch, register_method
 from saq_eval.core.specs import Count, NotNegative, Positive
-from saq_eval.data.fills import Baseline, baseline_images
+from saq_eval.data.fills import Fill, fill_images
 
 
 def _gradients(batch: Batch, points: Tensor) -> Tensor:
@@ -45,12 +45,12 @@ def input_x_gradient(batch: Batch) -> Tensor:
     passes=lambda parameters: parameters["n_steps"],
 )
 def integrated_gradients(
-    batch: Batch, *, n_steps: Annotated[int, Field(ge=1, le=1_000)] = 32, baseline: Baseline = "black"
+    batch: Batch, *, n_steps: Annotated[int, Field(ge=1, le=1_000)] = 32, fill: Fill = "black"
 ) -> Tensor:
-    """The gradient averaged over Gauss-Legendre points of the straight path from the baseline, times the difference to it."""
+    """The gradient averaged over Gauss-Legendre points of the straight path from the fill, times the difference to it."""
     return IntegratedGradients(batch.network).attribute(
         batch.images,
-        baselines=baseline_images(batch.images, baseline),
+        baselines=fill_images(batch.images, fill),
         target=batch.targets,
         n_steps=n_steps,
         internal_batch_size=max(batch.batch_size, len(batch.images)),
@@ -96,15 +96,13 @@ def _noisy(batch: Batch, n_samples: int, stdev: float) -> Tensor:
     passes=lambda parameters: parameters["n_samples"],
     random=True,
 )
-def gradient_shap(
-    batch: Batch, *, n_samples: Count = 25, stdev: NotNegative = 0.09, baseline: Baseline = "black"
-) -> Tensor:
-    """Expected gradients: over random points between noisy images and the baseline, the gradient times the difference."""
+def gradient_shap(batch: Batch, *, n_samples: Count = 25, stdev: NotNegative = 0.09, fill: Fill = "black") -> Tensor:
+    """Expected gradients: over random points between noisy images and the fill, the gradient times the difference."""
     noisy = _noisy(batch, n_samples, stdev)
     positions = batch.draw(
         # A generator of its own for the positions: the noise stays the same whatever the number of samples.
         lambda generator: torch.rand(n_samples, 1, 1, 1, generator=generator.manual_seed(generator.initial_seed() + 1))
     )
-    start = baseline_images(batch.images, baseline).unsqueeze(1)
+    start = fill_images(batch.images, fill).unsqueeze(1)
     difference = noisy - start
     return (_gradients(batch, start + positions * difference) * difference).mean(dim=1)

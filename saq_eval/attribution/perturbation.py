@@ -16,7 +16,7 @@ from saq_eval.attribution.base import Batch, register_method
 from saq_eval.core.errors import SaqEvalError
 from saq_eval.core.randomness import global_seed
 from saq_eval.core.specs import Count, NotNegative, Pixels, Share
-from saq_eval.data.fills import Baseline, baseline_images
+from saq_eval.data.fills import Fill, fill_images
 
 
 def superpixels(images: Tensor, segments: int) -> Tensor:
@@ -58,8 +58,8 @@ def _of_pixels(attributions: Tensor) -> Tensor:
     reference="Zeiler and Fergus 2014, arXiv 1311.2901",
     passes=lambda parameters: 1 + (-(-(28 - min(28, parameters["window"])) // parameters["stride"]) + 1) ** 2,
 )
-def occlusion(batch: Batch, *, window: Pixels = 7, stride: Pixels = 3, baseline: Baseline = "black") -> Tensor:
-    """The drop of the logit under a window of the baseline that moves over the image; averaged where windows overlap."""
+def occlusion(batch: Batch, *, window: Pixels = 7, stride: Pixels = 3, fill: Fill = "black") -> Tensor:
+    """The drop of the logit under a window of the fill that moves over the image; averaged where windows overlap."""
     channels, height, width = batch.images.shape[1:]
     if window > min(height, width):
         raise SaqEvalError(f"occlusion: window={window} does not fit into an image of {height}x{width}")
@@ -73,7 +73,7 @@ def occlusion(batch: Batch, *, window: Pixels = 7, stride: Pixels = 3, baseline:
                 batch.images.detach(),
                 sliding_window_shapes=(channels, window, window),
                 strides=(channels, stride, stride),
-                baselines=baseline_images(batch.images, baseline),
+                baselines=fill_images(batch.images, fill),
                 target=batch.targets,
             )
         )
@@ -85,14 +85,14 @@ def occlusion(batch: Batch, *, window: Pixels = 7, stride: Pixels = 3, baseline:
     reference="Captum; superpixels by Achanta et al. 2012, doi 10.1109/TPAMI.2012.120",
     passes=lambda parameters: parameters["segments"] + 1,
 )
-def feature_ablation(batch: Batch, *, segments: Pixels = 50, baseline: Baseline = "black") -> Tensor:
-    """The drop of the logit when a superpixel (SLIC) is replaced by the baseline."""
+def feature_ablation(batch: Batch, *, segments: Pixels = 50, fill: Fill = "black") -> Tensor:
+    """The drop of the logit when a superpixel (SLIC) is replaced by the fill."""
     masks = superpixels(batch.images, segments)
     with torch.no_grad():
         return _of_pixels(
             FeatureAblation(batch.network).attribute(
                 batch.images.detach(),
-                baselines=baseline_images(batch.images, baseline),
+                baselines=fill_images(batch.images, fill),
                 feature_mask=masks.expand_as(batch.images),
                 target=batch.targets,
             )
@@ -106,9 +106,9 @@ def feature_ablation(batch: Batch, *, segments: Pixels = 50, baseline: Baseline 
     passes=lambda parameters: parameters["n_samples"],
     random=True,
 )
-def kernel_shap(batch: Batch, *, n_samples: Count = 200, segments: Pixels = 50, baseline: Baseline = "black") -> Tensor:
+def kernel_shap(batch: Batch, *, n_samples: Count = 200, segments: Pixels = 50, fill: Fill = "black") -> Tensor:
     """Shapley values of superpixels (SLIC), estimated by a weighted linear regression on random coalitions."""
-    return _surrogate(batch, KernelShap(batch.network), n_samples, segments, baseline)
+    return _surrogate(batch, KernelShap(batch.network), n_samples, segments, fill)
 
 
 @register_method(
@@ -124,18 +124,18 @@ def lime(
     n_samples: Count = 200,
     segments: Pixels = 50,
     ridge: NotNegative = 1.0,
-    baseline: Baseline = "black",
+    fill: Fill = "black",
 ) -> Tensor:
     """The weights of a local ridge regression on random sets of superpixels (SLIC)."""
     return _surrogate(
-        batch, Lime(batch.network, interpretable_model=SkLearnRidge(alpha=ridge)), n_samples, segments, baseline
+        batch, Lime(batch.network, interpretable_model=SkLearnRidge(alpha=ridge)), n_samples, segments, fill
     )
 
 
-def _surrogate(batch: Batch, method: Lime, n_samples: int, segments: int, baseline: Baseline) -> Tensor:
+def _surrogate(batch: Batch, method: Lime, n_samples: int, segments: int, fill: Fill) -> Tensor:
     maps = []
     for one in batch.singly():
-        image, start = one.images.detach(), baseline_images(one.images, baseline)
+        image, start = one.images.detach(), fill_images(one.images, fill)
         mask = superpixels(one.images, segments)
         with torch.no_grad(), global_seed(one.seeds[0]):
             if not mask.any():  # one superpixel, about which there is nothing to estimate
@@ -162,15 +162,13 @@ def _surrogate(batch: Batch, method: Lime, n_samples: int, segments: int, baseli
     passes=lambda parameters: parameters["n_masks"],
     random=True,
 )
-def rise(
-    batch: Batch, *, n_masks: Count = 500, cells: Pixels = 7, keep: Share = 0.5, baseline: Baseline = "black"
-) -> Tensor:
+def rise(batch: Batch, *, n_masks: Count = 500, cells: Pixels = 7, keep: Share = 0.5, fill: Fill = "black") -> Tensor:
     """How the logit goes with a pixel's visibility under smooth random masks: their covariance over the mask's variance."""
     maps = []
     height, width = batch.images.shape[2:]
     for one in batch.singly():
         masks = one.draw(functools.partial(_rise_masks, n_masks, cells, keep, height, width))[0]
-        start = baseline_images(one.images, baseline)
+        start = fill_images(one.images, fill)
         logits = []
         with torch.no_grad():
             for some in masks.split(batch.batch_size):

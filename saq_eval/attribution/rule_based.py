@@ -14,7 +14,7 @@ from saq_eval.attribution import rules
 from saq_eval.attribution.base import Batch, register_method
 from saq_eval.attribution.subject import precision
 from saq_eval.core.specs import Count, NotNegative, Positive
-from saq_eval.data.fills import Baseline, baseline_images
+from saq_eval.data.fills import Fill, fill_images
 
 
 @register_method(
@@ -44,9 +44,9 @@ def deconvolution(batch: Batch) -> Tensor:
     in_flight=2,
     passes=lambda parameters: 2,
 )
-def deeplift(batch: Batch, *, baseline: Baseline = "black") -> Tensor:
-    """DeepLIFT's Rescale rule: what each pixel's difference to the baseline adds to the logit's."""
-    return _deeplift(batch, batch.images, baseline_images(batch.images, baseline), batch.targets)
+def deeplift(batch: Batch, *, fill: Fill = "black") -> Tensor:
+    """DeepLIFT's Rescale rule: what each pixel's difference to the fill adds to the logit's."""
+    return _deeplift(batch, batch.images, fill_images(batch.images, fill), batch.targets)
 
 
 @register_method(
@@ -59,7 +59,7 @@ def deeplift(batch: Batch, *, baseline: Baseline = "black") -> Tensor:
     passes=lambda parameters: 2 * parameters["n_background"],
 )
 def deeplift_shap(batch: Batch, *, n_background: Count = 10) -> Tensor:
-    """DeepLIFT averaged over typical images as baselines."""
+    """DeepLIFT averaged over typical images to compare with."""
     references = batch.background[:n_background].to(batch.images)
     pairs = max(1, batch.batch_size // 2)
     total = torch.zeros_like(batch.images, dtype=torch.float64)

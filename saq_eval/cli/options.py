@@ -28,7 +28,7 @@ ModelsOption = Annotated[
 MethodsOption = Annotated[
     str | None,
     typer.Option(
-        help="Comma-separated names, with parameters as in integrated_gradients:n_steps=64,baseline=blur, "
+        help="Comma-separated names, with parameters as in integrated_gradients:n_steps=64,fill=blur, "
         "or quick, standard (default) or full."
     ),
 ]

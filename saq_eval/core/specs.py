@@ -1,4 +1,4 @@
-"""Names with parameters, as on the command line: `integrated_gradients:n_steps=64,baseline=blur`.
+"""Names with parameters, as on the command line: `integrated_gradients:n_steps=64,fill=blur`.
 
 The parameters of a thing are the keyword-only parameters of its function; their annotations say what
 they may be (Pydantic), their defaults what they are otherwise.
@@ -15,6 +15,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from saq_eval.core.errors import SaqEvalError, unknown_name
 
+# What parameters were once called, with what they are called now. The old names go on working.
+FORMER_NAMES = {"baseline": "fill"}
+
 # Kinds of parameters, for annotations.
 Count = Annotated[int, Field(ge=1, le=10_000)]  # of steps, samples, masks: what takes a pass of the network each
 Pixels = Annotated[int, Field(ge=1)]  # of a window, a step, a subset: the image sets the upper limit
@@ -24,9 +27,9 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 def split_specs(text: str) -> list[str]:
-    """Split a comma-separated list of names; a part such as `baseline=blur` belongs to the name before it.
+    """Split a comma-separated list of names; a part such as `fill=blur` belongs to the name before it.
 
-    Example: "saliency,occlusion:window=5,baseline=blur" -> ["saliency", "occlusion:window=5,baseline=blur"].
+    Example: "saliency,occlusion:window=5,fill=blur" -> ["saliency", "occlusion:window=5,fill=blur"].
     """
     specs: list[str] = []
     for part in (part.strip() for part in text.split(",")):
@@ -67,20 +70,24 @@ def fill_parameters(name: str, function: Callable, given: Mapping[str, Any]) -> 
     Args:
         name: what the function is called, for messages.
         function: see `defaults`.
-        given: values, or texts of them.
+        given: values, or texts of them, by the parameters' names; see `FORMER_NAMES`.
 
     Raises:
-        SaqEvalError: a parameter that the function does not have, or a value that it does not take.
+        SaqEvalError: a parameter that the function does not have, a value that it does not take, or one parameter
+            under both of its names.
     """
     filled = defaults(function)
     hints = typing.get_type_hints(function, include_extras=True)
     for key, value in given.items():
-        if key not in filled:
+        known = key if key in filled else FORMER_NAMES.get(key, key)
+        if known not in filled:
             if not filled:
                 raise SaqEvalError(f"{name} has no parameters, so {key}={value} says nothing")
             raise unknown_name(f"parameter of {name}", key, filled)
+        if known != key and known in given:
+            raise SaqEvalError(f"{name}: {key} is the old name of {known}: give one of the two")
         try:
-            filled[key] = TypeAdapter(hints[key]).validate_python(value)
+            filled[known] = TypeAdapter(hints[known]).validate_python(value)
         except ValidationError as error:
             reason = error.errors()[0]["msg"]
             raise SaqEvalError(f"{name}: {key}={value}: {reason[:1].lower()}{reason[1:]}") from None

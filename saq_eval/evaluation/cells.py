@@ -15,7 +15,8 @@ from torch import nn
 from saq_eval.attribution import CONTROLS, Explainer, explain, find_explainer
 from saq_eval.core.randomness import derived_seed
 from saq_eval.evaluation.clock import Clock
-from saq_eval.evaluation.settings import Settings, Subject, Target
+from saq_eval.evaluation.plan import Target
+from saq_eval.evaluation.settings import Settings, Subject
 from saq_eval.evaluation.store import MapKey, MapStore, checksum
 from saq_eval.metrics import Task, is_degenerate
 from saq_eval.networks.inference import predict

@@ -42,7 +42,7 @@ def read_configuration(path: Path) -> dict[str, Any]:
     models: [cnn-fp32, "cnn-w*"]
     methods:
       - saliency
-      - integrated_gradients: {n_steps: 64, baseline: blur}
+      - integrated_gradients: {n_steps: 64, fill: blur}
     metrics: [standard, {FaithfulnessCorrelation: {nr_runs: 200}}]
     target: predicted
     samples: 256

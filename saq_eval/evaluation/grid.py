@@ -16,7 +16,8 @@ from saq_eval.data import Dataset
 from saq_eval.evaluation.cells import Cell, choose_targets, evaluate, logits_of, maps_of, surrogate_gap
 from saq_eval.evaluation.clock import Clock
 from saq_eval.evaluation.executor import run_all
-from saq_eval.evaluation.settings import Role, Settings, Subject, Target
+from saq_eval.evaluation.plan import Target
+from saq_eval.evaluation.settings import Role, Settings, Subject
 from saq_eval.evaluation.store import MapStore
 
 

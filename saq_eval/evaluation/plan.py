@@ -50,7 +50,7 @@ class Plan:
             changes up to there is not the bits' doing.
         methods: registered names, with parameters where wanted ("integrated_gradients:n_steps=64"), or the
             names of sets, "quick", "standard" (by default) or "full".
-        metrics: likewise ("PixelFlipping:baseline=blur"), with sets of the same names.
+        metrics: likewise ("PixelFlipping:fill=blur"), with sets of the same names.
         target: the class explained: the image's "label", the class "predicted" by each model itself, or the
             class predicted by each model's "baseline". Similarity always compares maps of one class: where a
             model predicts another class than its baseline, the baseline explains the model's class for it.
@@ -87,7 +87,7 @@ class Plan:
     )
     methods: Sequence[str] | None = field(
         default=None,
-        metadata=_of("how measured", _SPECS.format("integrated_gradients:n_steps=64,baseline=blur"), "specs"),
+        metadata=_of("how measured", _SPECS.format("integrated_gradients:n_steps=64,fill=blur"), "specs"),
     )
     metrics: Sequence[str] | None = field(
         default=None,

@@ -9,7 +9,8 @@ from saq_eval.metrics import (  # noqa: F401  (registers the metrics)
     road,
     similarity,
 )
-from saq_eval.metrics.base import METRICS, Metric, Scorer, Task, find_scorer, is_degenerate, register_metric
+from saq_eval.metrics.base import METRICS, Metric, Scorer, Task, find_scorer, register_metric
+from saq_eval.metrics.maps import is_degenerate
 from saq_eval.metrics.sets import find_scorers, metric_sets
 
 __all__ = [

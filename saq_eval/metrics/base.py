@@ -1,17 +1,17 @@
-"""What a metric is, and which ones a set's name stands for; the metrics are in the modules beside this one.
+"""What a metric is; the metrics are in the modules beside this one.
 
 A metric gives one score per image. These policies hold for all:
 
 - **Parameters** are the keyword-only parameters of the function that declares the metric; a text such as
-  `FaithfulnessCorrelation:nr_runs=50,baseline=blur` sets them. A parameter whose default is none is chosen by the
+  `FaithfulnessCorrelation:nr_runs=50,fill=blur` sets them. A parameter whose default is none is chosen by the
   image's size; what was chosen is on record.
 - **Degenerate maps** (constant, all zero, not finite) have no score: NaN, whatever a library would make of them.
 - **Hiding.** Whole pixels are hidden, with all their channels, since a map has one value per pixel (`hiding`).
-- **Ties.** No score depends on where in the image tied pixels lie. A top of k pixels holds those that are tied for its
-  last places by equal shares, which is the mean over all their orders (`top_membership`); pixels without relevance never
-  enter it: where fewer than k are relevant, the top is these. What follows the order of pixels is the mean over two
-  opposite orders of the tied ones (`hiding.mean_of_both_orders`). So an image, network, map and mask turned by 180°
-  together score the same, but for what is drawn.
+- **Ties.** No score depends on where in the image tied pixels lie. Pixels that are tied for the last places of a top of k
+  belong to it by equal shares, which is the mean over all their orders (`maps.top_membership`). Pixels without
+  relevance never belong to it: where fewer than k are relevant, the top is these. What follows the order of pixels is
+  the mean over two opposite orders of the tied ones (`hiding.mean_of_both_orders`). So an image, network, map and mask
+  that are all turned by 180° score the same, but for what is drawn.
 - **Randomness.** Each image draws from a generator of its own, seeded by the seed, the metric and the image's own
   index, so that a score depends on no other image, no batch and no order of calls.
 - **Curves.** A metric that follows a curve, one value per step, scores by the area under it over its length, which
@@ -30,12 +30,12 @@ from torch import nn
 
 from saq_eval.core.registry import Registry
 from saq_eval.core.specs import fill_parameters, label, parse_spec
+from saq_eval.metrics.maps import is_degenerate
 
 Shape = tuple[int, int, int]
 Category = Literal[
     "faithfulness", "localisation", "complexity", "robustness", "randomisation", "axiomatic", "similarity"
 ]
-Reading = Literal["signed maps", "magnitudes", "positive relevance", "unscaled maps"]
 Need = Literal["masks", "explanations", "mosaics", "known layers", "segments"]
 
 
@@ -173,7 +173,7 @@ class Scorer:
 
     @property
     def label(self) -> str:
-        """The metric's name with the parameters that are not the usual ones, as in `PixelFlipping:baseline=blur`."""
+        """The metric's name with the parameters that are not the usual ones, as in `PixelFlipping:fill=blur`."""
         return label(self.metric.name, self.parameters, self.metric.declares)
 
     def settings(self, shape: Shape) -> dict[str, Any]:
@@ -205,50 +205,3 @@ def find_scorer(spec: str) -> Scorer:
 def area(curves: np.ndarray) -> np.ndarray:
     """Return the areas under curves of equal steps over their length, float64 (n, steps) -> (n,): the mean height."""
     return np.trapezoid(curves, axis=1) / (curves.shape[1] - 1)
-
-
-def is_degenerate(maps: np.ndarray) -> np.ndarray:
-    """Tell which maps say nothing: constant (all zero included) or not finite.
-
-    Args:
-        maps: float (n, h, w).
-
-    Returns:
-        bool (n,).
-    """
-    flat = maps.reshape(len(maps), -1)
-    return ~np.isfinite(flat).all(axis=1) | (flat.max(axis=1) == flat.min(axis=1))
-
-
-def read(reading: Reading, maps: np.ndarray) -> np.ndarray:
-    """Return what a metric reads of maps, (n, h, w) -> float64 (n, h, w), over the largest magnitude of each map."""
-    maps = maps.astype(np.float64)
-    if reading == "unscaled maps":
-        return maps
-    if reading == "magnitudes":
-        maps = np.abs(maps)
-    if reading == "positive relevance":
-        maps = np.clip(maps, 0, None)
-    largest = np.abs(maps).max(axis=(1, 2), keepdims=True)
-    with np.errstate(invalid="ignore"):  # maps that are not finite: nothing reads them
-        return maps / np.where(largest > 0, largest, 1)
-
-
-def top_membership(relevance: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return by how much each pixel belongs to the most relevant ones of its row.
-
-    Pixels above the last one's value belong wholly. Those that are tied with it share equally in the places that are left,
-    which is how often each is in over all orders of them. Values that are not above 0 do not belong.
-
-    Args:
-        relevance: float (n, pixels).
-        counts: int (n,), the number of places, from 1 to the number of pixels.
-
-    Returns:
-        float64 (n, pixels), in 0 … 1, with row sums `counts`, or the number of positive values where these are fewer.
-    """
-    rows = np.arange(len(relevance))
-    last = -np.sort(-relevance, axis=1)[rows, counts - 1][:, None]
-    above, tied = (relevance > last) & (relevance > 0), (relevance == last) & (relevance > 0)
-    left = counts[:, None] - above.sum(axis=1, keepdims=True)
-    return above + tied * left / np.maximum(tied.sum(axis=1, keepdims=True), 1)

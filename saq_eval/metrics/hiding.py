@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from saq_eval.core.errors import SaqEvalError
-from saq_eval.data.fills import Baseline, baseline_images
+from saq_eval.data.fills import Fill, fill_images
 from saq_eval.metrics.base import Shape, Task
 
 
@@ -26,16 +26,16 @@ class MaskedNetwork(nn.Module):
     Args:
         network: pixels (n, c, h, w) -> logits (n, classes).
         images: float32 (n, c, h, w), of which each call shows pixels, in this order; or one image (1, c, h, w) for all.
-        baseline: what is in place of hidden pixels.
+        fill: what is in place of hidden pixels.
         device: where the network is.
     """
 
-    def __init__(self, network: nn.Module, images: np.ndarray, baseline: Baseline, device: str) -> None:
+    def __init__(self, network: nn.Module, images: np.ndarray, fill: Fill, device: str) -> None:
         super().__init__()
         pixels = torch.from_numpy(np.ascontiguousarray(images))
         self.network = network
         self.register_buffer("images", pixels.to(device))
-        self.register_buffer("fill", baseline_images(pixels, baseline).to(device))
+        self.register_buffer("fill", fill_images(pixels, fill).to(device))
         self.eval()
 
     def forward(self, shown: Tensor) -> Tensor:
@@ -92,9 +92,9 @@ def order_matters(maps: np.ndarray, changeable: np.ndarray | None = None) -> np.
     return tied.any(axis=1)
 
 
-def changeable(images: np.ndarray, baseline: Baseline) -> np.ndarray:
-    """Return which pixels of images, (n, c, h, w), are changed when the baseline hides them: bool (n, h, w)."""
-    return (images != baseline_images(torch.from_numpy(images), baseline).numpy()).any(axis=1)
+def changeable(images: np.ndarray, fill: Fill) -> np.ndarray:
+    """Return which pixels of images, (n, c, h, w), are changed when the fill hides them: bool (n, h, w)."""
+    return (images != fill_images(torch.from_numpy(images), fill).numpy()).any(axis=1)
 
 
 def step_size(shape: Shape, given: int | None, *, steps: int) -> int:

@@ -14,7 +14,8 @@ from scipy.stats import rankdata
 
 from saq_eval.core.errors import SaqEvalError
 from saq_eval.core.specs import Pixels
-from saq_eval.metrics.base import METRICS, Metric, Reading, Shape, Task, read, top_membership
+from saq_eval.metrics.base import METRICS, Metric, Shape, Task
+from saq_eval.metrics.maps import Reading, read, top_membership
 
 Measure = Callable[..., np.ndarray]
 

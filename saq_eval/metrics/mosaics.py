@@ -35,10 +35,10 @@ import quantus
 from torch import nn
 
 from saq_eval.core.randomness import derived_seed
-from saq_eval.metrics.base import METRICS, Metric, Task, is_degenerate
+from saq_eval.metrics.base import METRICS, Metric, Task
+from saq_eval.metrics.maps import is_degenerate, read
 
 Measure = Callable[[np.ndarray, np.ndarray], np.ndarray]
-_READ = {"positive relevance": lambda maps: np.maximum(maps, 0), "magnitudes": np.abs}
 
 
 @dataclass(frozen=True)
@@ -129,12 +129,11 @@ def register_mosaic(
     def register(measure: Measure) -> Measure:
         def score(task: Task) -> np.ndarray:
             mosaics = mosaics_of(task)
-            relevance = _READ[reads](mosaics.maps.astype(np.float64))
+            relevance = read(reads, mosaics.maps)
             usable = ~is_degenerate(relevance)
             scores = np.full(len(relevance), np.nan)
             if usable.any():
-                largest = relevance[usable].max(axis=(1, 2), keepdims=True)
-                scores[usable] = measure(relevance[usable] / largest, mosaics.of_class[usable])
+                scores[usable] = measure(relevance[usable], mosaics.of_class[usable])
             return scores
 
         METRICS.add(

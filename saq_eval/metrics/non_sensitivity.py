@@ -6,9 +6,10 @@ import numpy as np
 import torch
 
 from saq_eval.core.specs import Share
-from saq_eval.data.fills import Baseline
-from saq_eval.metrics.base import Task, is_degenerate, read, register_metric
+from saq_eval.data.fills import Fill
+from saq_eval.metrics.base import Task, register_metric
 from saq_eval.metrics.hiding import MaskedNetwork
+from saq_eval.metrics.maps import is_degenerate, read
 
 
 @register_metric(
@@ -18,7 +19,7 @@ from saq_eval.metrics.hiding import MaskedNetwork
     reference="Nguyen and Rodríguez Martínez 2020, arXiv 2007.07584",
     higher_is_better=False,
 )
-def non_sensitivity(task: Task, *, eps: Share = 0.01, baseline: Baseline = "black") -> np.ndarray:
+def non_sensitivity(task: Task, *, eps: Share = 0.01, fill: Fill = "black") -> np.ndarray:
     """Share of the pixels that are relevant, or that change the logit when hidden, but not both.
 
     Relevant is what is above `eps` of the map's largest magnitude, a change what is above `eps` of the image's largest
@@ -27,18 +28,18 @@ def non_sensitivity(task: Task, *, eps: Share = 0.01, baseline: Baseline = "blac
     """
     scores = np.full(len(task.maps), np.nan)
     for position in np.flatnonzero(~is_degenerate(task.maps)):
-        changes = _changes(task, position, baseline)
+        changes = _changes(task, position, fill)
         relevance = read("magnitudes", task.maps[position][None]).reshape(-1)
         scores[position] = ((relevance > eps) != (changes > eps * changes.max())).mean()
     return scores
 
 
-def _changes(task: Task, position: int, baseline: Baseline) -> np.ndarray:
+def _changes(task: Task, position: int, fill: Fill) -> np.ndarray:
     """Return the changes of an image's logit as each pixel is hidden by itself, float64 (h · w,)."""
     image = task.images[position]
     height, width = image.shape[1:]
     shown = torch.cat([torch.ones(1, height * width), 1 - torch.eye(height * width)]).reshape(-1, 1, height, width)
-    network = MaskedNetwork(task.network, image[None], baseline, task.device)
+    network = MaskedNetwork(task.network, image[None], fill, task.device)
     with torch.no_grad():
         logits = [network(part)[:, task.targets[position]].cpu() for part in shown.split(task.batch_size)]
     whole, hidden = torch.cat(logits).double().split([1, height * width])

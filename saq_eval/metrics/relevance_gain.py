@@ -9,13 +9,14 @@ import numpy as np
 import torch
 
 from saq_eval.core.specs import Pixels
-from saq_eval.data.fills import Baseline
-from saq_eval.metrics.base import METRICS, Metric, Shape, Task, is_degenerate
+from saq_eval.data.fills import Fill
+from saq_eval.metrics.base import METRICS, Metric, Shape, Task
 from saq_eval.metrics.hiding import MaskedNetwork, changeable, mean_of_both_orders, order_matters, step_size
+from saq_eval.metrics.maps import is_degenerate
 
 
 def SymmetricRelevanceGain(
-    shape: Shape, *, features_in_step: Pixels | None = None, baseline: Baseline = "black"
+    shape: Shape, *, features_in_step: Pixels | None = None, fill: Fill = "black"
 ) -> dict[str, Any]:
     """Mean probability of the class while pixels are hidden for good, least relevant first minus most relevant first.
 
@@ -29,22 +30,22 @@ def SymmetricRelevanceGain(
     Probabilities, not logits: they are bounded, so that networks whose logits differ in scale, as quantization makes
     them, can be compared, and they are what PixelFlipping reads.
     """
-    return {"features_in_step": step_size(shape, features_in_step, steps=14), "baseline": baseline}
+    return {"features_in_step": step_size(shape, features_in_step, steps=14), "fill": fill}
 
 
-def _gain(task: Task, *, features_in_step: int | None, baseline: Baseline) -> np.ndarray:
+def _gain(task: Task, *, features_in_step: int | None, fill: Fill) -> np.ndarray:
     """Return the differences of the two curves after each step, float64 (n, steps); NaN for degenerate maps."""
-    settings = SymmetricRelevanceGain(task.images.shape[1:], features_in_step=features_in_step, baseline=baseline)
-    twice = order_matters(task.maps, changeable(task.images, baseline))
+    settings = SymmetricRelevanceGain(task.images.shape[1:], features_in_step=features_in_step, fill=fill)
+    twice = order_matters(task.maps, changeable(task.images, fill))
     return mean_of_both_orders(functools.partial(_gain_in_one_order, **settings), task, twice)
 
 
-def _gain_in_one_order(task: Task, *, features_in_step: int, baseline: Baseline) -> np.ndarray:
+def _gain_in_one_order(task: Task, *, features_in_step: int, fill: Fill) -> np.ndarray:
     usable = np.flatnonzero(~is_degenerate(task.maps))
     gains = np.full((len(task.maps), task.maps[0].size // features_in_step), np.nan)
     for start in range(0, len(usable), task.batch_size):
         chunk = usable[start : start + task.batch_size]
-        network = MaskedNetwork(task.network, task.images[chunk], baseline, task.device)
+        network = MaskedNetwork(task.network, task.images[chunk], fill, task.device)
         falling = np.argsort(-task.maps[chunk].reshape(len(chunk), -1), axis=1, kind="stable")
         most_first, least_first = (
             _flip(network, task.targets[chunk], order, features_in_step) for order in (falling, falling[:, ::-1])

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from saq_eval.core.randomness import derived_seed
 from saq_eval.core.specs import NotNegative
-from saq_eval.metrics.base import METRICS, Metric, Shape, Task, is_degenerate
+from saq_eval.metrics.base import METRICS, Metric, Shape, Task
 from saq_eval.metrics.hiding import mean_of_both_orders, order_matters
+from saq_eval.metrics.maps import is_degenerate
 
 RESIDUAL = 1e-5  # of what is solved for, over its right side; pixels are then right to about a thousandth of 1/255
 _TINY = torch.finfo(torch.float64).tiny  # of an image that is solved, 0 is divided by 0
@@ -88,10 +89,8 @@ def impute(images: Tensor, removed: Tensor, *, start: Tensor | None = None) -> T
     Returns:
         float32 (n, c, h, w), to a residual of `RESIDUAL`.
     """
-    pixels, removed = (
-        images.double(),
-        removed.double(),
-    )  # in single precision the residual of a large hole stays too large
+    # In single precision the residual of a large hole stays too large.
+    pixels, removed = images.double(), removed.double()
     neighbours = _sum_of_neighbours(torch.ones_like(pixels[:1, :1]))
 
     def apply(values: Tensor) -> Tensor:

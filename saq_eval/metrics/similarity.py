@@ -25,7 +25,8 @@ from skimage.transform import resize_local_mean
 
 from saq_eval.core.errors import SaqEvalError
 from saq_eval.core.specs import Pixels, Share
-from saq_eval.metrics.base import METRICS, Metric, Shape, Task, is_degenerate, top_membership
+from saq_eval.metrics.base import METRICS, Metric, Shape, Task
+from saq_eval.metrics.maps import Reading, is_degenerate, read, top_membership
 
 Maps = Literal["normalised", "raw"]
 Similarity = Callable[..., float]
@@ -87,8 +88,8 @@ def pairwise(similarity: Similarity, ours: np.ndarray, theirs: np.ndarray, **par
         float64 (n,); NaN where either map is degenerate.
     """
     usable = ~is_degenerate(ours) & ~is_degenerate(theirs)
-    prepare = normalise if parameters.get("maps", "normalised") == "normalised" else np.float64
-    pairs = zip(prepare(ours), prepare(theirs), usable, strict=True)
+    reading: Reading = "magnitudes" if parameters.get("maps", "normalised") == "normalised" else "unscaled maps"
+    pairs = zip(read(reading, ours), read(reading, theirs), usable, strict=True)
     return np.array([similarity(a, b, **parameters) if ok else np.nan for a, b, ok in pairs])
 
 
@@ -112,13 +113,6 @@ def chance_level(similarity: Similarity, ours: np.ndarray, theirs: np.ndarray, *
     levels = np.stack([pairwise(similarity, ours, np.roll(theirs, -shift, axis=0), **parameters) for shift in shifts])
     counts = (~np.isnan(levels)).sum(axis=0)
     return np.divide(np.nansum(levels, axis=0), counts, out=np.full(count, np.nan), where=counts > 0)
-
-
-def normalise(maps: np.ndarray) -> np.ndarray:
-    """Return magnitudes divided by each map's maximum: float (n, h, w) -> float64 in [0, 1]; NaN for all-zero maps."""
-    magnitude = np.abs(maps.astype(np.float64))
-    with np.errstate(invalid="ignore"):
-        return magnitude / magnitude.max(axis=(1, 2), keepdims=True)
 
 
 def _ssim_window(height: int, width: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure, SubFigure
 
 from saq_eval.core.errors import SaqEvalError
-from saq_eval.metrics import is_degenerate
+from saq_eval.metrics.maps import is_degenerate, largest_magnitudes
 
 Row = tuple[str, Sequence[np.ndarray]]
 
@@ -83,7 +83,7 @@ def _draw_block(
             if is_degenerate(values[None])[0]:
                 axis.text(0.5, 0.5, "constant", ha="center", va="center", transform=axis.transAxes, fontsize=8)
                 continue
-            largest = np.abs(values).max()
+            largest = largest_magnitudes(values[None]).item()
             axis.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest)
     axes[0, 0].set_title("image", fontsize=8)
     for axis, heading in zip(axes[0, 1:], headings, strict=True):

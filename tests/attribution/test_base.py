@@ -17,7 +17,6 @@ from saq_eval import SaqEvalError, explain, freeze, load_model, quantize
 from saq_eval.attribution import METHODS, find_explainer, find_explainers, method_sets
 from saq_eval.attribution.base import Explainer, Method, register_method
 from saq_eval.attribution.rules import ClippedReLU
-from saq_eval.data.fills import baseline_images
 from saq_eval.quantization import Bits, PACTActivation, Scheme
 from saq_eval.training.loop import start_clips_at_quantile
 from saq_eval.zoo import load_training_form
@@ -156,26 +155,19 @@ def test_quantized_code_paths_add_nothing_of_their_own(method, sixteen_bits, dig
     assert (one - other).norm() <= 1e-2 * other.norm()
 
 
-def test_baselines(batch):
-    images = batch[0]
-    assert (baseline_images(images, "black") == 0).all()
-    torch.testing.assert_close(baseline_images(images, "mean")[2], torch.full((1, 28, 28), images[2].mean().item()))
-    blurred = baseline_images(images, "blur")
-    assert blurred.std() < 0.7 * images.std() and blurred.mean() == pytest.approx(images.mean().item(), abs=0.02)
-
-
 @pytest.mark.parametrize("name", ["integrated_gradients", "gradient_shap", "deeplift", "occlusion", "feature_ablation", "kernel_shap", "lime", "rise"])  # fmt: skip  # noqa: E501
-def test_the_baseline_is_a_parameter(name, small, batch):
+def test_the_fill_is_a_parameter(name, small, batch):
     spec = cheap(name)
     joint = "," if ":" in spec else ":"
-    maps = [explain(f"{spec}{joint}baseline={baseline}", small, *batch) for baseline in ("black", "mean", "blur")]
+    maps = [explain(f"{spec}{joint}fill={fill}", small, *batch) for fill in ("black", "mean", "blur")]
     assert not torch.allclose(maps[0], maps[1]) and not torch.allclose(maps[1], maps[2])
     assert torch.equal(maps[0], explain(spec, small, *batch))
 
 
 def test_labels_and_sets():
-    assert find_explainer("integrated_gradients:n_steps=64,baseline=black").label == "integrated_gradients:n_steps=64"
-    assert find_explainer("occlusion").parameters == {"window": 7, "stride": 3, "baseline": "black"}
+    assert find_explainer("integrated_gradients:n_steps=64,fill=black").label == "integrated_gradients:n_steps=64"
+    assert find_explainer("occlusion:baseline=blur").label == "occlusion:fill=blur"  # as it was once called
+    assert find_explainer("occlusion").parameters == {"window": 7, "stride": 3, "fill": "black"}
     labels = [explainer.label for explainer in find_explainers(["quick", "lrp", "occlusion:window=7", "occlusion"])]
     assert labels == ["saliency", "integrated_gradients", "lrp", "occlusion"]
     full = method_sets()["full"]
@@ -191,6 +183,7 @@ def test_labels_and_sets():
         ("occlusion:window=0", "occlusion: window=0: input should be greater than or equal to 1"),
         ("occlusion:window=wide", "occlusion: window=wide: input should be a valid integer"),
         ("integrated_gradients:baseline=white", "baseline=white: input should be 'black', 'mean' or 'blur'"),
+        ("integrated_gradients:fill=white", "fill=white: input should be 'black', 'mean' or 'blur'"),
         ("smoothgrad:stdev=nan", "stdev=nan: input should be"),
         ("saliency:n_steps=3", "saliency has no parameters"),
         ("occlusion:7", "a parameter is written name=value"),

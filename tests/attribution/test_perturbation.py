@@ -10,7 +10,7 @@ from torch import nn
 from saq_eval import SaqEvalError, explain, load_dataset
 from saq_eval.attribution import METHODS
 from saq_eval.attribution.perturbation import superpixels
-from saq_eval.data.fills import baseline_images
+from saq_eval.data.fills import fill_images
 from tests.attribution.conftest import cheap
 
 
@@ -22,14 +22,14 @@ def logits_of(network, images, targets):
 def test_occlusion_is_the_mean_logit_drop_of_the_windows_over_a_pixel(network, digits):
     images, targets = digits.images[:2].double(), digits.labels[:2]
     network = copy.deepcopy(network).double()
-    for spec, size, step, baseline in (("occlusion", 7, 3, "black"), ("occlusion:window=6,stride=4,baseline=blur", 6, 4, "blur")):  # fmt: skip  # noqa: E501
+    for spec, size, step, fill in (("occlusion", 7, 3, "black"), ("occlusion:window=6,stride=4,fill=blur", 6, 4, "blur")):  # fmt: skip  # noqa: E501
         before = logits_of(network, images, targets)
         total, windows = torch.zeros(2, 28, 28, dtype=torch.float64), torch.zeros(28, 28)
         for top in range(0, 28 - size + step, step):
             for left in range(0, 28 - size + step, step):
                 area = (slice(top, top + size), slice(left, left + size))
                 occluded = images.clone()
-                occluded[:, :, *area] = baseline_images(images, baseline)[:, :, *area]
+                occluded[:, :, *area] = fill_images(images, fill)[:, :, *area]
                 total[:, *area] += (before - logits_of(network, occluded, targets))[:, None, None]
                 windows[area] += 1
         expected = (total / windows).float()
@@ -47,9 +47,9 @@ def test_feature_ablation_is_each_superpixels_logit_drop(network, digits):
         one = slice(place, place + 1)
         for segment in masks[place].unique():
             area = masks[place, 0] == segment
-            ablated = torch.where(area, baseline_images(images[one], "mean"), images[one])
+            ablated = torch.where(area, fill_images(images[one], "mean"), images[one])
             expected[place, area] = before[place] - logits_of(network, ablated, targets[one])[0]
-    ours = explain("feature_ablation:segments=15,baseline=mean", network, images, targets)
+    ours = explain("feature_ablation:segments=15,fill=mean", network, images, targets)
     torch.testing.assert_close(ours, expected.float(), atol=1e-6, rtol=1e-5)
 
 
@@ -142,13 +142,13 @@ def test_maps_do_not_depend_on_the_number_of_channels(name, channels):
     "spec",
     [
         *("occlusion:window=28,stride=1", "feature_ablation:segments=1", "kernel_shap:segments=1,n_samples=10"),
-        *("lime:segments=1,n_samples=10", "feature_ablation:segments=1,baseline=mean"),
+        *("lime:segments=1,n_samples=10", "feature_ablation:segments=1,fill=mean"),
     ],
 )
 def test_hiding_the_whole_image_is_the_whole_drop(spec, channels):
     network, images = grey_and_colour(channels)
     targets = torch.tensor([0, 2])
-    fill = baseline_images(images, "mean" if "mean" in spec else "black")
+    fill = fill_images(images, "mean" if "mean" in spec else "black")
     drop = logits_of(network, images, targets) - logits_of(network, fill, targets)
     expected = drop.float()[:, None, None].expand(-1, 28, 28)
     assert drop.abs().min() > 0.1

@@ -8,7 +8,7 @@ from tests.cli.process import saq_eval
 def test_compare_writes_the_report_to_the_default_folder(tmp_path):
     done = saq_eval(
         "compare", "--dataset", "digits", "--models", "cnn-w2a2,cnn-w2a2-sgt,cnn-mixed", "--methods", "saliency,occlusion",
-        "--metrics", "PixelFlipping,PixelFlipping:baseline=blur,SSIM", "--samples", 8, "--formats", "markdown,latex",
+        "--metrics", "PixelFlipping,PixelFlipping:fill=blur,SSIM", "--samples", 8, "--formats", "markdown,latex",
         cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -78,7 +78,7 @@ def test_a_configuration_file_and_the_command_line(tmp_path):
     assert done.returncode == 0, done.stderr
     run = json.loads((tmp_path / "here" / "run.json").read_text())
     assert run["samples"] == 5 and list(run["metrics"]) == ["SSIM"]
-    assert list(run["methods"]) == ["saliency", "integrated_gradients:n_steps=4,baseline=blur", "random", "edges"]
+    assert list(run["methods"]) == ["saliency", "integrated_gradients:n_steps=4,fill=blur", "random", "edges"]
     assert "22 sets computed, 0 taken from an earlier run" in done.stdout
     # The command in the record does the same again.
     again = saq_eval(*shlex.split(run["command"])[1:], "--output", "here", cwd=tmp_path)

@@ -22,7 +22,7 @@ REGISTRIES = {
 
 def test_methods_say_what_they_cost_and_need(tmp_path):
     lines = {line.split()[0]: line for line in saq_eval("methods", cwd=tmp_path).stdout.splitlines()}
-    assert re.search(r"integrated_gradients +gradient +quick +signed +32 +no +gradients +n_steps=32,baseline=black", lines["integrated_gradients"])  # fmt: skip  # noqa: E501
+    assert re.search(r"integrated_gradients +gradient +quick +signed +32 +no +gradients +n_steps=32,fill=black", lines["integrated_gradients"])  # fmt: skip  # noqa: E501
     assert re.search(
         r"deeplift_shap +rules +full +signed +20 +no +known layers, background images", lines["deeplift_shap"]
     )

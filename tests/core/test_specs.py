@@ -62,10 +62,29 @@ def test_counts_have_a_limit():
 
 def test_sets_and_names_in_any_case():
     assert [e.label for e in find_explainers(["Quick"])] == [e.label for e in find_explainers(["quick"])]
-    assert [s.label for s in find_scorers(["ssim", "SSIM", "pixelflipping:baseline=blur"])] == [
+    assert [s.label for s in find_scorers(["ssim", "SSIM", "pixelflipping:fill=blur"])] == [
         "SSIM",
-        "PixelFlipping:baseline=blur",
+        "PixelFlipping:fill=blur",
     ]
+
+
+def test_former_names_go_on_working():
+    def hide(image, *, fill: Literal["black", "blur"] = "black"):
+        """A function whose parameter was once called `baseline`."""
+
+    def compare(image, *, baseline: int = 1, fill: int = 2):
+        """A function that has a parameter of the old name."""
+
+    filled = fill_parameters("hide", hide, {"baseline": "blur"})
+    assert filled == {"fill": "blur"} and label("hide", filled, hide) == "hide:fill=blur"
+    for given in ({"baseline": "blur", "fill": "black"}, {"fill": "blur", "baseline": "blur"}):
+        with pytest.raises(SaqEvalError, match="^hide: baseline is the old name of fill: give one of the two$"):
+            fill_parameters("hide", hide, given)
+    with pytest.raises(SaqEvalError, match="hide: baseline=white: input should be 'black' or 'blur'"):
+        fill_parameters("hide", hide, {"baseline": "white"})
+    with pytest.raises(SaqEvalError, match="unknown parameter of blur 'baseline'"):
+        fill_parameters("blur", blur, {"baseline": "blur"})
+    assert fill_parameters("compare", compare, {"baseline": "3"}) == {"baseline": 3, "fill": 2}
 
 
 def test_labels_are_read_back():

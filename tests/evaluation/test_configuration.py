@@ -19,7 +19,7 @@ def test_the_example_in_the_docstring_is_read(tmp_path):
     assert read(tmp_path, example) == {
         "dataset": "fashionmnist",
         "models": ["cnn-fp32", "cnn-w*"],
-        "methods": ["saliency", "integrated_gradients:n_steps=64,baseline=blur"],
+        "methods": ["saliency", "integrated_gradients:n_steps=64,fill=blur"],
         "metrics": ["standard", "FaithfulnessCorrelation:nr_runs=200"],
         "target": "predicted",
         "samples": 256,

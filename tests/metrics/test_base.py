@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from saq_eval import SaqEvalError
-from saq_eval.metrics import METRICS, Scorer, find_scorer, find_scorers, metric_sets, register_metric
+from saq_eval.metrics import METRICS, Scorer, find_scorer, register_metric
 from saq_eval.metrics.base import area
 
 
@@ -31,18 +31,6 @@ def test_a_metric_of_ones_own(brightness, make_task):
 
 def test_the_area_under_a_curve_is_its_mean_height():
     assert area(np.array([[1.0, 1.0, 1.0], [1.0, 0.5, 0.0], [0.0, 1.0, 0.0]])).tolist() == [1.0, 0.5, 0.5]
-
-
-def test_sets():
-    sets = metric_sets()
-    assert set(sets["quick"]) < set(sets["standard"]) < set(sets["full"])
-    assert {spec.partition(":")[0] for spec in sets["full"]} == set(METRICS)
-    hiding = [name for name in METRICS if "baseline" in find_scorer(name).parameters]
-    assert {f"{name}:baseline=blur" for name in hiding} < set(sets["full"]) and len(hiding) >= 9
-    labels = [scorer.label for scorer in find_scorers(["quick", "SSIM", "TopKIoU:k=0.1", "TopKIoU"])]
-    assert labels == [*sets["quick"], "TopKIoU"]
-    with pytest.raises(SaqEvalError, match="at least one metric is needed"):
-        find_scorers([])
 
 
 @pytest.mark.parametrize("name", list(METRICS))

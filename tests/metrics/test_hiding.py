@@ -59,7 +59,7 @@ def score(spec, task):
 
 
 def test_every_metric_that_hides_has_a_test():
-    hiding = {name for name in METRICS if "baseline" in find_scorer(name).parameters} | {"ROAD"}
+    hiding = {name for name in METRICS if "fill" in find_scorer(name).parameters} | {"ROAD"}
     assert {*AT_BEST, *AT_BEST_OF_POSITIVE, *BEST_OF_MANY, "ROAD"} == hiding
     assert {name for name, metric in METRICS.items() if metric.category == "faithfulness"} <= hiding
 
@@ -142,7 +142,7 @@ class Turned(nn.Module):
         return self.network(images.flip(2, 3))
 
 
-@pytest.mark.parametrize("spec", ["ROAD", "PixelFlipping:baseline=blur", "SymmetricRelevanceGain:baseline=blur"])
+@pytest.mark.parametrize("spec", ["ROAD", "PixelFlipping:fill=blur", "SymmetricRelevanceGain:fill=blur"])
 def test_turning_all_changes_no_score_of_a_trained_network(spec, digits, make_task):
     network = load_model("digits", "cnn-fp32").network
     # Zero on the black ground.

@@ -10,7 +10,6 @@ from torch import nn
 
 from saq_eval import SaqEvalError
 from saq_eval.metrics import METRICS, find_scorer
-from saq_eval.metrics.base import top_membership
 
 NAMES = [name for name, metric in METRICS.items() if metric.declares.__module__ == "saq_eval.metrics.localisation"]
 COUNT = 9
@@ -112,18 +111,6 @@ def test_pixels_without_relevance_never_enter_a_top(task):
     sparse = with_object(task, maps, mask)
     for name in ("RelevanceRankAccuracy", "TopKIntersection", "PointingGame"):
         np.testing.assert_allclose(score(name, sparse), 1 / 3)
-
-
-def test_membership_is_the_mean_over_the_orders_of_tied_pixels():
-    relevance = np.random.default_rng(0).integers(-1, 3, (4, 12)).astype(float)
-    counts, orders = np.array([1, 3, 5, 12]), np.random.default_rng(1)
-    found = np.zeros((4, 12))
-    for _ in range(4000):
-        shuffled = orders.permutation(12)
-        for row in range(4):
-            top = shuffled[np.argsort(-relevance[row, shuffled], kind="stable")[: counts[row]]]
-            found[row, top] += relevance[row, top] > 0
-    np.testing.assert_allclose(top_membership(relevance, counts), found / 4000, atol=0.04)
 
 
 def test_exact_maps_score_best(task):

@@ -58,4 +58,4 @@ def test_a_network_that_ignores_the_image_is_moved_by_no_pixel(task):
 def test_what_it_declares():
     metric = METRICS["NonSensitivity"]
     assert not metric.higher_is_better and metric.category == "axiomatic" and not metric.needs
-    assert find_scorer("NonSensitivity").settings((1, 28, 28)) == {"eps": 0.01, "baseline": "black"}
+    assert find_scorer("NonSensitivity").settings((1, 28, 28)) == {"eps": 0.01, "fill": "black"}

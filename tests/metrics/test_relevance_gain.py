@@ -52,14 +52,14 @@ def test_as_published(task, step):
         close(area[position], (difference[1:] + difference[:-1]).sum() / 2 / (len(difference) - 1))
 
 
-@pytest.mark.parametrize("baseline", ["black", "mean", "blur"])
-def test_it_is_two_pixel_flippings(task, baseline):
-    _, most_first = score(task, f"PixelFlipping:baseline={baseline}")
-    _, least_first = score(dataclasses.replace(task, maps=-task.maps), f"PixelFlipping:baseline={baseline}")
-    area, gains = score(task, f"SymmetricRelevanceGain:baseline={baseline}")
+@pytest.mark.parametrize("fill", ["black", "mean", "blur"])
+def test_it_is_two_pixel_flippings(task, fill):
+    _, most_first = score(task, f"PixelFlipping:fill={fill}")
+    _, least_first = score(dataclasses.replace(task, maps=-task.maps), f"PixelFlipping:fill={fill}")
+    area, gains = score(task, f"SymmetricRelevanceGain:fill={fill}")
     close(gains, least_first - most_first)
     close(gains[:, -1], 0)  # all is hidden
-    close(score(dataclasses.replace(task, maps=-task.maps), f"SymmetricRelevanceGain:baseline={baseline}")[0], -area)
+    close(score(dataclasses.replace(task, maps=-task.maps), f"SymmetricRelevanceGain:fill={fill}")[0], -area)
 
 
 def test_the_steps_are_pixel_flippings():
@@ -119,6 +119,6 @@ def test_what_it_declares():
     assert metric.curve and metric.higher_is_better and metric.category == "faithfulness" and not metric.random
     assert find_scorer("SymmetricRelevanceGain").settings((1, 28, 28)) == {
         "features_in_step": 56,
-        "baseline": "black",
+        "fill": "black",
         "reads": "signed maps and probabilities",
     }

@@ -1,13 +1,16 @@
-"""ROAD's imputation against Quantus' solver, and what it removes; that scores are Quantus' own is in `test_quantus`."""
+"""ROAD's imputation against Quantus' solver, and what it removes. That scores are Quantus' own is in `quantus`."""
+
+import dataclasses
 
 import numpy as np
 import pytest
+import quantus
 import torch
 from scipy.ndimage import gaussian_filter
 from torch import nn
 
+from saq_eval import explain, load_model
 from saq_eval.metrics.base import find_scorer
-from saq_eval.metrics.quantus import quantus
 from saq_eval.metrics.road import impute
 
 
@@ -58,3 +61,16 @@ def test_road_removes_the_most_relevant_pixels_first(digits, make_task):
     for share, seen in zip(range(10, 100, 10), network.seen, strict=True):
         changed = (seen.numpy() != images).reshape(-1)
         np.testing.assert_array_equal(changed, ranks < 784 * share // 100)
+
+
+@pytest.mark.parametrize("model", ["cnn-fp32", "cnn-w2a2"])
+def test_road_scores_the_images_past_the_first_batch(model, digits, make_task):
+    network = load_model("digits", model).network
+    task = make_task(network, explain("input_x_gradient", network, digits.images[:9], digits.labels[:9]).numpy())
+    wrong = dataclasses.replace(task, targets=np.where(np.arange(9) < 6, task.targets, (task.targets + 1) % 10))
+    for batch_size in (3, 64):
+        _, curves = find_scorer("ROAD:noise=0").score(dataclasses.replace(wrong, batch_size=batch_size))
+        assert curves.shape == (9, 9) and set(np.unique(curves)) <= {0.0, 1.0}
+        _, right = find_scorer("ROAD:noise=0").score(task)
+        np.testing.assert_array_equal(curves[:6], right[:6])
+        assert (curves[6:] + right[6:] <= 1).all()  # two classes are not predicted at once

@@ -5,8 +5,8 @@ from scipy.optimize import linprog
 from scipy.stats import pearsonr, spearmanr
 
 from saq_eval import SaqEvalError
-from saq_eval.metrics import METRICS, find_scorer, is_degenerate
-from saq_eval.metrics.similarity import cosine, earth_movers_distance, normalise, pearson, spearman, ssim, top_k_iou
+from saq_eval.metrics import METRICS, find_scorer
+from saq_eval.metrics.similarity import cosine, earth_movers_distance, pearson, spearman, ssim, top_k_iou
 
 NAMES = [name for name, metric in METRICS.items() if metric.category == "similarity"]
 BOTH = [name for name in NAMES if name != "EMD"]  # compare raw maps too
@@ -192,18 +192,3 @@ def test_parameters_are_checked():
     for spec, message in (("TopKIoU:k=1.5", "less than 1"), ("SSIM:maps=both", "'normalised' or 'raw'"), ("EMD:k=1", "unknown parameter")):  # fmt: skip  # noqa: E501
         with pytest.raises(SaqEvalError, match=message):
             find_scorer(spec)
-
-
-def test_normalise():
-    maps = np.array([[[-4.0, 2.0]], [[0.0, 0.0]]])
-    assert normalise(maps)[0].tolist() == [[1.0, 0.5]]
-    assert np.isnan(normalise(maps)[1]).all()
-
-
-def test_is_degenerate():
-    maps = np.zeros((5, 4, 4), dtype=np.float32)
-    maps[1] = 2.5
-    maps[2, 0, 0] = 1
-    maps[3], maps[3, 1, 1] = 1, np.nan
-    maps[4], maps[4, 1, 1] = 1, -np.inf
-    assert is_degenerate(maps).tolist() == [True, True, False, True, True]

@@ -22,8 +22,8 @@ _ARGUMENTS = (
 
 SMALL = {
     "schemes": ("fp32", FINE_TUNED, "w8a8", "w4a4", "w2a2"),
-    "methods": ("saliency", "lrp", "gradcam", "occlusion:window=5,baseline=blur"),
-    "metrics": ("FaithfulnessCorrelation", "PixelFlipping", "PixelFlipping:baseline=blur", "PointingGame", "SSIM"),
+    "methods": ("saliency", "lrp", "gradcam", "occlusion:window=5,fill=blur"),
+    "metrics": ("FaithfulnessCorrelation", "PixelFlipping", "PixelFlipping:fill=blur", "PointingGame", "SSIM"),
     "samples": 32,
     "gallery": 12,
 }

@@ -42,14 +42,14 @@ METHODS = (
     "deeplift",
     "lrp",
     "gradcam",
-    "occlusion:window=5,baseline=blur",
+    "occlusion:window=5,fill=blur",
 )
 CONTROL_METHODS = ("random", "edges")
 METRICS = {  # category, higher is better, range
     "FaithfulnessCorrelation": ("faithfulness", True, (-1, 1)),
     "FaithfulnessEstimate": ("faithfulness", True, (-1, 1)),
     "PixelFlipping": ("faithfulness", False, (0, 1)),
-    "PixelFlipping:baseline=blur": ("faithfulness", False, (0, 1)),
+    "PixelFlipping:fill=blur": ("faithfulness", False, (0, 1)),
     "ROAD": ("faithfulness", False, (0, 1)),
     "PointingGame": ("localisation", True, (0, 1)),
     "RelevanceRankAccuracy": ("localisation", True, (0, 1)),
@@ -535,12 +535,12 @@ def _run(
         "methods": {
             label: {
                 "name": label.partition(":")[0],
-                "parameters": {"n_steps": 32, "baseline": "black"} if "gradients" in label else {},
+                "parameters": {"n_steps": 32, "fill": "black"} if "gradients" in label else {},
                 "sign": "signed",
                 "family": family,
                 "passes": 1,
                 "description": "What it does, in one sentence.",
-                "settings": "n_steps=32,baseline=black" if "gradients" in label else "",
+                "settings": "n_steps=32,fill=black" if "gradients" in label else "",
                 "reference": "Sundararajan et al. 2017, arXiv 1703.01365",
             }
             for label, family in described

@@ -1,0 +1,256 @@
+"""How Quantus is asked for a metric, and how its answer becomes one score per image.
+
+What Quantus leaves to its caller, or to chance, is settled here and in `draws`, for all of its metrics alike.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import quantus
+from quantus.helpers import asserts, utils
+from quantus.helpers.enums import EvaluationCategory, ScoreDirection
+from quantus.helpers.model.pytorch_model import PyTorchModel
+from scipy.stats import rankdata
+from torch import nn
+
+from saq_eval.core.randomness import derived_seed
+from saq_eval.metrics.base import METRICS, Metric, Need, Shape, Task
+from saq_eval.metrics.hiding import MaskedNetwork, changeable, mean_of_both_orders, order_matters
+from saq_eval.metrics.maps import Reading, is_degenerate, read
+from saq_eval.metrics.quantus.draws import draws_of_each_image, replaced
+
+Arguments = dict[str, Any]
+Declaration = Callable[..., Arguments]
+_ALWAYS = {"normalise": False, "return_aggregate": False, "disable_warnings": True}
+_NEEDS: dict[EvaluationCategory, tuple[Need, ...]] = {
+    EvaluationCategory.ROBUSTNESS: ("explanations",),
+    EvaluationCategory.RANDOMISATION: ("explanations", "known layers"),
+}
+
+
+def _as_answered(scores: Any, task: Task, positions: np.ndarray, arguments: Arguments) -> Any:
+    return scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class register_quantus:
+    """Decorator: register the Quantus metric that has the decorated function's name.
+
+    The function's keyword-only parameters are the metric's. It takes an image's shape (c, h, w) and returns arguments
+    of Quantus' constructor, which reports print. One of them, `fill`, is put in Quantus' terms here.
+
+    Args:
+        reference: the paper.
+        range: lowest and highest possible score.
+        reads: what it reads of the network's output, if anything.
+        maps: what it is given of the maps; those that it has explained anew are read in the same way. Quantus' own
+            `normalise_by_max` divides by the largest magnitude of the batch instead of the image.
+        random: whether it draws.
+        ranks: whether it goes by the order of relevance, of pixels (or patches) or of segments. Quantus breaks ties by
+            position. So where the order of tied pixels matters, it is asked twice, the second time with everything
+            turned by 180°. With segments it is always asked twice, since a turned image has other segments.
+        singly: ask Quantus for one image at a time: where a batch's scores are not the images' own.
+        explains_itself: whether it explains the images itself instead of reading the maps.
+        steps: for a metric that gives curves, from the function's answer and an image's shape to their length. A curve
+            has a point after each step and none before the first.
+        positions: see `Metric`.
+        higher_is_better: the direction, where Quantus' own is wrong.
+        needs: what it needs beside maps and network; by default what its category does.
+        fixed: arguments of Quantus' constructor that are no parameters.
+        complete: from the arguments so far to those of Quantus' constructor, where they depend on the images:
+            (arguments, task, positions (m,), their maps (m, h, w) as given to Quantus) -> arguments.
+        finish: (Quantus' answer, task, positions, the function's answer) -> scores (m,) or curves (m, steps). It puts
+            areas and counts over the number of segments or pixels.
+        chance: see `Metric`.
+    """
+
+    reference: str
+    range: tuple[float, float]
+    reads: Literal["logits", "probabilities"] | None = None
+    maps: Reading = "signed maps"
+    random: bool = False
+    ranks: Literal["pixels", "segments"] | None = None
+    singly: bool = False
+    explains_itself: bool = False
+    steps: Callable[[Arguments, Shape], int] | None = None
+    positions: Callable[[Arguments, int], np.ndarray] | None = None
+    higher_is_better: bool | None = None
+    needs: tuple[Need, ...] | None = None
+    fixed: Arguments | None = None
+    complete: Callable[[Arguments, Task, np.ndarray, np.ndarray], Arguments] | None = None
+    finish: Callable[[Any, Task, np.ndarray, Arguments], Any] = _as_answered
+    chance: Callable[..., np.ndarray] | None = None
+
+    def __call__(self, declare: Declaration) -> Declaration:
+        name = declare.__name__
+        kind = getattr(quantus, name)
+        by_quantus = kind.score_direction is ScoreDirection.HIGHER
+
+        def resolve(parameters: Arguments, shape: Shape) -> Arguments:
+            return declare(shape, **parameters) | {"reads": " and ".join(filter(None, (self.maps, self.reads)))}
+
+        METRICS.add(
+            name,
+            Metric(
+                name=name,
+                category=kind.evaluation_category.value.lower(),
+                higher_is_better=by_quantus if self.higher_is_better is None else self.higher_is_better,
+                range=self.range,
+                reference=self.reference,
+                score=functools.partial(_score, self, declare),
+                declares=declare,
+                resolve=resolve,
+                needs=_NEEDS.get(kind.evaluation_category, ()) if self.needs is None else self.needs,
+                curve=self.steps is not None,
+                **({"positions": self.positions} if self.positions else {}),
+                random=self.random,
+                chance=self.chance,
+            ),
+        )
+        return declare
+
+
+def _score(about: register_quantus, declare: Declaration, task: Task, /, **parameters: Any) -> np.ndarray:
+    """Return the images' scores, float64 (n,), or curves, float64 (n, steps); NaN where the map is degenerate."""
+    arguments = declare(task.images.shape[1:], **parameters)
+    twice = np.full(len(task.maps), about.ranks == "segments")
+    if about.ranks == "pixels":
+        hidden = changeable(task.images, arguments["fill"]) if "fill" in arguments else None
+        twice = order_matters(read(about.maps, task.maps), hidden)
+    return mean_of_both_orders(functools.partial(_in_one_order, about, declare.__name__, arguments), task, twice)
+
+
+def _in_one_order(about: register_quantus, name: str, arguments: Arguments, task: Task) -> np.ndarray:
+    shape = task.images.shape[1:]
+    given = read(about.maps, task.maps)
+    # Quantus fails on a batch of degenerate maps alone, and scores one among others.
+    usable = np.flatnonzero(~is_degenerate(task.maps) & ~is_degenerate(given))
+    scores = np.full((len(given), about.steps(arguments, shape)) if about.steps else len(given), np.nan)
+    chunk = 1 if about.singly else task.batch_size
+    for start in range(0, len(usable), chunk):
+        positions = usable[start : start + chunk]
+        scores[positions] = _ask(about, name, arguments, task, positions, given[positions])
+    return scores
+
+
+def _ask(
+    about: register_quantus, name: str, arguments: Arguments, task: Task, positions: np.ndarray, maps: np.ndarray
+) -> np.ndarray:
+    """Return Quantus' scores of some of a task's images, float64 (m,) or (m, steps).
+
+    Args:
+        about: how it is asked.
+        name: the metric's, in Quantus and here.
+        arguments: what the metric's declaration says.
+        positions: int (m,), the images' places in the task.
+        maps: float64 (m, h, w), their maps as read.
+    """
+    network, pictures, completed = task.network, task.images[positions], arguments
+    if "fill" in arguments:
+        network, pictures, completed = _hidden_whole(task, positions, arguments)
+    if about.complete:
+        completed = about.complete(completed, task, positions, maps)
+    absolute = about.maps in ("magnitudes", "positive relevance")  # which they are already
+    softmax = about.reads == "probabilities"
+    with _quiet(), _on_our_terms(name, task, positions, about.maps) as explain:
+        metric = getattr(quantus, name)(abs=absolute, **_ALWAYS, **(about.fixed or {}), **completed)
+        answer = metric(
+            model=_Probabilities(network) if softmax else network,
+            x_batch=pictures,
+            y_batch=task.targets[positions],
+            a_batch=None if about.explains_itself else _with_channels(maps, pictures.shape[1:], about.maps),
+            explain_func=explain,
+            softmax=softmax,
+            channel_first=True,
+            device=task.device,
+            batch_size=len(positions),
+        )
+        return np.asarray(about.finish(answer, task, positions, arguments), dtype=np.float64)
+
+
+def _hidden_whole(task: Task, positions: np.ndarray, arguments: Arguments) -> tuple[nn.Module, np.ndarray, Arguments]:
+    """Return network, pictures and arguments with which Quantus hides whole pixels, and by the fill that is meant.
+
+    Quantus hides single values of channels, whose attribution is the whole pixel's: it gets pictures of one channel
+    that say which pixels are shown. And Quantus' words for fills mean other things than those of the attribution
+    methods: "black" is the image's minimum there, "uniform" one number per step for all pixels.
+    """
+    network = MaskedNetwork(task.network, task.images[positions], arguments["fill"], task.device)
+    pictures = np.ones((len(positions), 1, *task.images.shape[2:]), dtype=np.float32)
+    return network, pictures, without("fill", arguments) | {"perturb_baseline": 0.0}
+
+
+class _Probabilities(nn.Sequential):
+    """A network with softmax: Quantus would add it by itself, and set up the root logger on the way."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__(network, nn.Softmax(dim=-1))
+        self.eval()
+
+
+def _with_channels(maps: np.ndarray, shape: Shape, reading: Reading) -> np.ndarray:
+    """Return maps (n, h, w) with the axis of channels that Quantus expects; sums that matter stay what they are."""
+    if reading == "unscaled maps":
+        return np.repeat(maps[:, None] / shape[0], shape[0], axis=1)
+    return maps[:, None].copy()  # some metrics of Quantus change it in place
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Quantus from warning of what the adapter has settled, and of scores that are undefined."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def _on_our_terms(
+    name: str, task: Task, positions: np.ndarray, reading: Reading
+) -> Iterator[Callable[..., np.ndarray]]:
+    """Let Quantus draw for each image from the image's own generator, and explain by the task's method.
+
+    Yields:
+        Quantus' `explain_func`.
+    """
+
+    def explain(model: nn.Module, inputs: np.ndarray, targets: np.ndarray, **_: Any) -> np.ndarray:
+        network = model[0] if isinstance(model, _Probabilities) else model
+        explained = task.explain(network, inputs.astype(np.float32), targets, task.indices[positions])
+        return _with_channels(read(reading, explained), inputs.shape[1:], reading)
+
+    seeds = [derived_seed(task.seed, name, int(index)) for index in task.indices[positions]]
+    parts_of_quantus = (
+        (quantus, "explain", explain),  # SmoothMPRT calls it, whatever `explain_func` it is given
+        # The adapter has checked maps one by one; these fail for a whole batch.
+        (asserts, "assert_attributions", lambda x_batch, a_batch: None),
+        (asserts, "assert_nr_segments", lambda nr_segments: None),
+        (utils, "get_superpixel_segments", lambda img, segmentation_method: segmentation_method),  # they are given
+    )
+    with draws_of_each_image(seeds), replaced(*parts_of_quantus):
+        try:
+            yield explain
+        finally:
+            # Quantus keeps every network that it ever wrapped.
+            PyTorchModel._get_last_softmax_layer_index.cache_clear()
+
+
+def without(key: str, arguments: Arguments) -> Arguments:
+    """Return arguments without one of them."""
+    return {other: value for other, value in arguments.items() if other != key}
+
+
+def spearman(a: np.ndarray, b: np.ndarray, **_: Any) -> np.ndarray:
+    """Return the rank correlations of rows, (n, m) and (n, m) -> (n,), NaN where a row is constant.
+
+    Quantus' own crosses all rows with all, and fails where the first one is constant.
+    """
+    ranks = [rankdata(rows, axis=1) for rows in (a, b)]
+    first, second = (rows - rows.mean(axis=1, keepdims=True) for rows in ranks)
+    return (first * second).sum(axis=1) / np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))

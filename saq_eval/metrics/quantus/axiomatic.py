@@ -1,0 +1,34 @@
+"""Axiomatic: properties that an attribution has or has not."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from saq_eval.core.specs import Share
+from saq_eval.data.fills import Fill
+from saq_eval.metrics.base import Shape, Task
+from saq_eval.metrics.quantus.adapter import Arguments, register_quantus, without
+
+
+def _within_tolerance(arguments: Arguments, task: Task, positions: np.ndarray, maps: np.ndarray) -> Arguments:
+    """Let equality hold up to a tolerance; Quantus asks for equal floats."""
+    tolerance = arguments["tolerance"]
+    sums = maps.reshape(len(maps), -1).sum(axis=-1)
+    return without("tolerance", arguments) | {
+        "output_func": lambda drops: np.where(np.abs(sums - drops) <= tolerance * np.abs(drops), sums, drops)
+    }
+
+
+@register_quantus(
+    reference="Sundararajan et al. 2017, arXiv 1703.01365",
+    range=(0.0, 1.0),
+    reads="logits",
+    maps="unscaled maps",  # it is about their scale
+    complete=_within_tolerance,
+)
+def Completeness(shape: Shape, *, tolerance: Share = 0.05, fill: Fill = "black") -> Arguments:
+    """Whether the map's sum is the logit's difference to the fill's, up to a share `tolerance` of it.
+
+    Many methods mean their maps to sum up to that. Those by straight-through gradients of quantized networks do not.
+    """
+    return {"tolerance": tolerance, "fill": fill}

@@ -1,0 +1,75 @@
+"""Random draws of Quantus that belong to an image, not to a batch.
+
+An image's score is what Quantus gives for that image alone after `numpy.random.seed(derived_seed(seed, metric, index))`.
+Quantus draws from NumPy's global generator, in the order of calls: in a batch, an image's draws would depend on the
+images before it. So NumPy's functions are replaced, while Quantus works, by those that draw for each image of the batch
+from a generator of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from saq_eval.core.randomness import global_seed
+
+
+@contextlib.contextmanager
+def replaced(*replacements: tuple[Any, str, Any]) -> Iterator[None]:
+    """Replace attributes of modules, for the whole process: only one comparison at a time can run in it.
+
+    Args:
+        replacements: (module, attribute, what stands there meanwhile).
+    """
+    originals = [(module, attribute, getattr(module, attribute)) for module, attribute, _ in replacements]
+    try:
+        for module, attribute, replacement in replacements:
+            setattr(module, attribute, replacement)
+        yield
+    finally:
+        for module, attribute, original in originals:
+            setattr(module, attribute, original)
+
+
+@contextlib.contextmanager
+def draws_of_each_image(seeds: Sequence[int]) -> Iterator[None]:
+    """Let the images of a batch draw from `numpy.random` what each would draw alone, and sort tied pixels by position.
+
+    The global generators of NumPy and torch are seeded with the first seed and restored afterwards.
+
+    Args:
+        seeds: one for each image; at least one.
+    """
+    generators = [np.random.RandomState(seed) for seed in seeds]
+    draws = _own_draws(generators) if len(seeds) > 1 else {}
+    stable = functools.partial(np.argsort, kind="stable")  # NumPy's default may differ from machine to machine
+    with global_seed(seeds[0]), replaced((np, "argsort", stable), *((np.random, *draw) for draw in draws.items())):
+        yield
+
+
+def _own_draws(generators: Sequence[np.random.RandomState]) -> dict[str, Callable[..., np.ndarray]]:
+    """Return, by name, functions that draw what those of `numpy.random` would, each image from its own generator."""
+    turn = 0
+
+    def choice(*args: Any, **kwargs: Any) -> np.ndarray:  # called for each image in turn, again and again
+        nonlocal turn
+        turn += 1
+        return generators[(turn - 1) % len(generators)].choice(*args, **kwargs)
+
+    def rows(draw: str) -> Callable[..., np.ndarray]:  # called for all images at once, one row each
+        def drawn(*, size: int | tuple[int, ...], **kwargs: Any) -> np.ndarray:
+            row = (1, *np.atleast_1d(size)[1:])
+            return np.concatenate([getattr(generator, draw)(size=row, **kwargs) for generator in generators])
+
+        return drawn
+
+    return {
+        "choice": choice,
+        "normal": rows("normal"),
+        "uniform": rows("uniform"),
+        "randn": lambda *size: rows("normal")(size=size),
+    }

@@ -1,0 +1,95 @@
+"""Randomisation: whether the map changes with the network's weights and with the class.
+
+All images see the same random weights: those of convolutions and linear layers, drawn as torch initialises them. The
+clips of PACT stay.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import torch
+
+from saq_eval.core.randomness import derived_seed
+from saq_eval.core.specs import Count, Positive
+from saq_eval.metrics.base import Shape, Task
+from saq_eval.metrics.quantus.adapter import Arguments, register_quantus, spearman
+
+LayerOrder = Literal["top_down", "bottom_up", "independent"]
+
+
+def _same_weights(name: str) -> Callable[[Arguments, Task, np.ndarray, np.ndarray], Arguments]:
+    return lambda arguments, task, positions, maps: arguments | {"seed": derived_seed(task.seed, name)}
+
+
+def _mean_of_layers(scores: dict[str, list[float]], task: Task, positions: np.ndarray, _: Arguments) -> np.ndarray:
+    """Return the mean over the randomised layers; Quantus' own counts the network as it is among them."""
+    return np.mean([scores[layer] for layer in scores if layer != "original"], axis=0)
+
+
+@register_quantus(
+    reference="Adebayo et al. 2018, arXiv 1810.03292",
+    range=(-1.0, 1.0),
+    random=True,
+    fixed={"similarity_func": spearman},
+    complete=_same_weights("MPRT"),
+    finish=_mean_of_layers,
+)
+def MPRT(shape: Shape, *, layer_order: LayerOrder = "top_down") -> Arguments:
+    """Rank correlation with the maps of the network as its layers are randomised one after another, mean over layers."""
+    return {"layer_order": layer_order}
+
+
+@register_quantus(
+    reference="Hedström et al. 2023, arXiv 2401.06465",
+    range=(-1.0, 1.0),
+    maps="unscaled maps",  # it takes means of them
+    random=True,
+    explains_itself=True,
+    fixed={"similarity_func": spearman},
+    complete=_same_weights("SmoothMPRT"),
+    finish=_mean_of_layers,
+)
+def SmoothMPRT(
+    shape: Shape, *, layer_order: LayerOrder = "bottom_up", nr_samples: Count = 10, noise_magnitude: Positive = 0.1
+) -> Arguments:
+    """As MPRT, of maps that are means over copies of the image with Gaussian noise.
+
+    10 samples, for each of the layers: each costs an explanation.
+    """
+    return {"layer_order": layer_order, "nr_samples": nr_samples, "noise_magnitude": noise_magnitude}
+
+
+@register_quantus(
+    reference="Hedström et al. 2023, arXiv 2401.06465",
+    range=(-1.0, math.inf),
+    reads="probabilities",
+    random=True,
+    complete=_same_weights("EfficientMPRT"),
+)
+def EfficientMPRT(shape: Shape) -> Arguments:
+    """Relative rise of the map's entropy (histogram of 100 bins) once all layers are randomised."""
+    return {}
+
+
+def _another_class(arguments: Arguments, task: Task, positions: np.ndarray, maps: np.ndarray) -> Arguments:
+    with torch.no_grad():
+        classes = task.network(torch.from_numpy(task.images[positions]).to(task.device)).shape[1]
+    return {"num_classes": classes, "seed": derived_seed(task.seed, "RandomLogit", int(task.indices[positions[0]]))}
+
+
+@register_quantus(
+    reference="Sixt et al. 2020, arXiv 1912.09818",
+    range=(-1.0, 1.0),
+    random=True,
+    singly=True,  # Quantus seeds NumPy's generator itself, for a whole batch
+    needs=("explanations",),
+    fixed={"similarity_func": spearman},  # Quantus' default is SSIM of the flattened maps
+    complete=_another_class,
+)
+def RandomLogit(shape: Shape) -> Arguments:
+    """Rank correlation of the map with that of another class, drawn at random."""
+    return {}

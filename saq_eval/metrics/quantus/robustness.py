@@ -1,0 +1,110 @@
+"""Robustness: how much the map changes with the image. A change of the prediction does not end it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from saq_eval.core.errors import SaqEvalError
+from saq_eval.core.specs import Count, Positive
+from saq_eval.metrics.base import Shape, Task
+from saq_eval.metrics.quantus.adapter import Arguments, register_quantus, without
+
+# What is zero counts as `eps_min` where changes are relative to it: a hundredth of a map's and an image's range. With
+# Quantus' 1e-6 the pixels that are exactly zero, most of a digit's, would decide alone.
+_SMALL = 0.01
+
+
+@register_quantus(reference="Alvarez-Melis and Jaakkola 2018, arXiv 1806.08049", range=(0.0, math.inf), random=True)
+def LocalLipschitzEstimate(shape: Shape, *, nr_samples: Count = 10, perturb_std: Positive = 0.1) -> Arguments:
+    """Largest change of the map over the change of the image, Euclidean, under Gaussian noise.
+
+    10 samples: each costs an explanation.
+    """
+    return {"nr_samples": nr_samples, "perturb_std": perturb_std}
+
+
+@register_quantus(reference="Yeh et al. 2019, arXiv 1901.09392", range=(0.0, math.inf), random=True)
+def MaxSensitivity(shape: Shape, *, nr_samples: Count = 10, lower_bound: Positive = 0.1) -> Arguments:
+    """Largest relative change of the map under uniform noise of at most `lower_bound`.
+
+    10 samples: each costs an explanation.
+    """
+    return {"nr_samples": nr_samples, "lower_bound": lower_bound}
+
+
+@register_quantus(reference="Yeh et al. 2019, arXiv 1901.09392", range=(0.0, math.inf), random=True)
+def AvgSensitivity(shape: Shape, *, nr_samples: Count = 10, lower_bound: Positive = 0.1) -> Arguments:
+    """Mean relative change of the map under uniform noise of at most `lower_bound`.
+
+    10 samples: each costs an explanation.
+    """
+    return {"nr_samples": nr_samples, "lower_bound": lower_bound}
+
+
+@register_quantus(reference="Montavon et al. 2018, arXiv 1706.07979", range=(0.0, math.inf))
+def Continuity(shape: Shape, *, nr_steps: Count = 8) -> Arguments:
+    """Largest change of the map, summed over pixels, over the image's Euclidean change, as it slides out to either side.
+
+    8 positions, 7 pixels apart on 28x28; what slides in is the image's darkest value.
+    """
+    if nr_steps > 2 * shape[2] + 1:
+        raise SaqEvalError(f"nr_steps={nr_steps} is more than the {2 * shape[2] + 1} positions of the image")
+    return {"nr_steps": nr_steps}
+
+
+def _both_ways(arguments: Arguments, task: Task, positions: np.ndarray, maps: np.ndarray) -> Arguments:
+    """Let the noise have mean 0: Quantus' own brightens, from 0.02 to 0.2."""
+    noise = {"lower_bound": arguments["lower_bound"], "upper_bound": None}
+    return without("lower_bound", arguments) | {
+        "perturb_func_kwargs": noise,
+        "return_nan_when_prediction_changes": False,
+    }
+
+
+@register_quantus(
+    reference="Agarwal et al. 2022, arXiv 2203.06877", range=(0.0, math.inf), random=True, complete=_both_ways
+)
+def RelativeInputStability(
+    shape: Shape, *, nr_samples: Count = 10, lower_bound: Positive = 0.1, eps_min: Positive = _SMALL
+) -> Arguments:
+    """Largest relative change of the map over the relative change of the image, under uniform noise.
+
+    10 samples: each costs an explanation.
+    """
+    return {"nr_samples": nr_samples, "lower_bound": lower_bound, "eps_min": eps_min}
+
+
+@register_quantus(
+    reference="Agarwal et al. 2022, arXiv 2203.06877",
+    range=(0.0, math.inf),
+    reads="logits",
+    random=True,
+    complete=_both_ways,
+)
+def RelativeOutputStability(
+    shape: Shape, *, nr_samples: Count = 10, lower_bound: Positive = 0.1, eps_min: Positive = _SMALL
+) -> Arguments:
+    """Largest relative change of the map over the change of the logits, under uniform noise.
+
+    10 samples: each costs an explanation.
+    """
+    return {"nr_samples": nr_samples, "lower_bound": lower_bound, "eps_min": eps_min}
+
+
+@register_quantus(
+    reference="Agarwal et al. 2022, arXiv 2203.06877",
+    range=(0.0, math.inf),
+    random=True,
+    singly=True,  # it divides by outputs near zero, which a batch rounds otherwise
+    complete=_both_ways,
+)
+def RelativeRepresentationStability(
+    shape: Shape, *, nr_samples: Count = 10, lower_bound: Positive = 0.1, eps_min: Positive = _SMALL
+) -> Arguments:
+    """Largest relative change of the map over that of all layers' outputs, under uniform noise.
+
+    10 samples: each costs an explanation.
+    """
+    return {"nr_samples": nr_samples, "lower_bound": lower_bound, "eps_min": eps_min}

@@ -1,0 +1,50 @@
+"""Each image of a batch draws what it would draw alone."""
+
+import numpy as np
+import pytest
+import torch
+
+from saq_eval.metrics.quantus.draws import draws_of_each_image, replaced
+
+SEEDS = (3, 4, 5)
+
+
+def draw(images):
+    """Draw as Quantus does: all images' noise at once, then subsets in turns."""
+    noise = [
+        np.random.normal(loc=1.0, scale=2.0, size=(images, 2, 3)),
+        np.random.uniform(low=-1.0, high=1.0, size=(images, 4)),
+        np.random.randn(images, 2),
+    ]
+    subsets = [[np.random.choice(9, 4, replace=False) for _ in range(images)] for _ in range(2)]
+    return [*noise, np.swapaxes(subsets, 0, 1)]
+
+
+def test_a_batch_draws_what_its_images_draw_alone():
+    with draws_of_each_image(SEEDS):
+        together = draw(len(SEEDS))
+    for place, seed in enumerate(SEEDS):
+        with draws_of_each_image([seed]):
+            alone = draw(1)
+        np.random.seed(seed)
+        for whole, one, by_numpy in zip(together, alone, draw(1), strict=True):
+            np.testing.assert_array_equal(whole[place], one[0])
+            np.testing.assert_array_equal(one, by_numpy)
+
+
+def test_tied_values_are_sorted_by_place():
+    with draws_of_each_image(SEEDS):
+        assert np.argsort(np.tile([1.0, 0.0], 50))[:50].tolist() == [*range(1, 100, 2)]
+
+
+def test_everything_is_put_back_also_after_an_error():
+    names = ("choice", "normal", "uniform", "randn")
+    functions, argsort = [getattr(np.random, name) for name in names], np.argsort
+    np.random.seed(1), torch.manual_seed(1)
+    state, torch_state = np.random.get_state()[1].copy(), torch.get_rng_state()
+    with pytest.raises(ZeroDivisionError), draws_of_each_image(SEEDS), replaced((np, "pi", 3)):
+        assert np.pi == 3 and np.random.choice is not functions[0] and np.argsort is not argsort
+        np.random.seed(2), torch.rand(2)
+        raise ZeroDivisionError
+    assert np.pi > 3.14 and [getattr(np.random, name) for name in names] == functions and np.argsort is argsort
+    assert (np.random.get_state()[1] == state).all() and torch.equal(torch.get_rng_state(), torch_state)
