@@ -14,7 +14,7 @@ import typer
 import saq_eval
 from saq_eval.cli.compare import compare, explain, report
 from saq_eval.cli.console import complain, show_warning
-from saq_eval.cli.lists import architectures, datasets, methods, metrics, quantizers, schemes
+from saq_eval.cli.lists import architectures, datasets, methods, metrics, quantizers, schemes, tables
 from saq_eval.cli.train import train
 from saq_eval.cli.zoo import zoo_app
 from saq_eval.core.errors import SaqEvalError
@@ -25,7 +25,19 @@ app = typer.Typer(
     help="Does a network still look at the right part of the image after quantization?",
 )
 # In the order of `--help`.
-for command in (compare, report, explain, train, datasets, architectures, schemes, quantizers, methods, metrics):
+for command in (
+    compare,
+    report,
+    explain,
+    train,
+    datasets,
+    architectures,
+    schemes,
+    quantizers,
+    methods,
+    metrics,
+    tables,
+):
     app.command()(command)
 app.add_typer(zoo_app, name="zoo")
 

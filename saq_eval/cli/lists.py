@@ -1,4 +1,4 @@
-"""The commands that list what there is: datasets, architectures, schemes, quantizers, methods and metrics."""
+"""The commands that list what there is: datasets, architectures, schemes, quantizers, methods, metrics and result tables."""
 
 from __future__ import annotations
 
@@ -43,6 +43,13 @@ def quantizers() -> None:
 
     rows = [(name, widths_text(kind.widths), kind.reference) for name, kind in QUANTIZERS.items()]
     print_table(("quantizer", "bits", "reference"), rows)
+
+
+def tables() -> None:
+    """List the tables that a comparison writes, each to a CSV file."""
+    from saq_eval.analysis.tables import TABLES
+
+    print_table(("table", "a row is", "holds"), [(name, each.row, each.holds) for name, each in TABLES.items()])
 
 
 def methods() -> None:

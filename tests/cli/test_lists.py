@@ -2,6 +2,7 @@ import re
 
 import pytest
 
+from saq_eval.analysis.tables import TABLES
 from saq_eval.attribution import METHODS
 from saq_eval.data import DATASETS
 from saq_eval.metrics import METRICS
@@ -17,6 +18,7 @@ REGISTRIES = {
     "quantizers": QUANTIZERS,
     "methods": METHODS,
     "metrics": METRICS,
+    "tables": TABLES,
 }
 
 

@@ -63,6 +63,7 @@ def render(runs: Sequence[Run]) -> str:
             for name in ("findings", "conditions", "controls", "robustness", "agreement")
             if name in merged and not merged[name].empty
         },
+        others=[tables.plain(name, merged[name]) for name in merged if name not in tables.LOOKS],
         blind=blind(merged),
         degenerate=degenerate(merged["summary"]),
         verdicts=VERDICTS,

@@ -8,10 +8,27 @@ from typing import Any
 
 import pandas as pd
 
+from saq_eval.analysis.tables import TABLES
 from saq_eval.reporting.figures import tradeoff_table, verdict_table
 from saq_eval.reporting.names import visible
 from saq_eval.reporting.verdicts import VERDICTS
 
+# The tables that have looks of their own, and the scores, which are too many for a page.
+LOOKS = frozenset(
+    (
+        "scores",
+        "summary",
+        "effects",
+        "conditions",
+        "controls",
+        "curves",
+        "agreement",
+        "robustness",
+        "models",
+        "layers",
+        "findings",
+    )
+)
 ROWS = 1500  # a table's first rows stand in the page; a browser gets slow beyond, and the CSV file has them all
 
 Tables = dict[str, pd.DataFrame]
@@ -236,6 +253,13 @@ def controls(tables: Tables) -> Table:
     )
     caption = "In how many cells, networks × methods, the metric prefers the real map."
     return make_table("controls", caption, columns, told_apart(tables["controls"]))
+
+
+def plain(name: str, frame: pd.DataFrame) -> Table:
+    """A table that has no looks of its own, such as one that another package brings: its columns as they are."""
+    declared = TABLES[name]
+    columns = [text(key) if kind == "text" else Column(key, key, ".4g") for key, kind in declared.columns.items()]
+    return make_table(name, f"By {declared.row}: {declared.holds}.", columns, frame)
 
 
 def told_apart(frame: pd.DataFrame) -> pd.DataFrame:
