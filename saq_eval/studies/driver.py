@@ -40,7 +40,7 @@ from saq_eval.zoo import (
     writable_zoo,
     write_model,
 )
-from saq_eval.zoo.cards import ArchitectureCard, Card
+from saq_eval.zoo.cards import NOT_MEASURED, ArchitectureCard, Card
 
 
 def train_model(
@@ -237,12 +237,9 @@ def _train(
         **vars(planned),
         dataset=dataset,
         image_shape=tuple(test_set.images.shape[1:]),
-        test_accuracy=0.0,
-        ideal_bytes=0,
-        bops=0,
-        weights_sha256="0" * 64,
         parent_sha256=parent.training_form_sha256 if parent else None,
         versions={package: importlib.metadata.version(package) for package in ("saq_eval", "torch")},
+        **NOT_MEASURED,
     )
     with partial_folder(target, dataset, planned.name) as folder, deterministic(planned.recipe.threads):
         progress_file = folder / "progress.pt"

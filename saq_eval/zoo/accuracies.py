@@ -16,9 +16,9 @@ from saq_eval.zoo.cards import Card, twin
 def accuracy_table(cards: Sequence[Card]) -> str:
     """Return a Markdown table: test accuracy in per cent, mean ± standard deviation over seeds, and costs.
 
-    A row is of networks that differ in nothing but the seed, in the order of `cards`; the name of the first stands behind
-    the architecture's where that does not tell it from another row. The difference is to the mean of the parents,
-    where all of them are among the cards; sizes are means.
+    Each row stands for the networks that differ only in the seed, in the order of `cards`. Where two rows would look the
+    same, the name of the first network stands behind the architecture's. The difference is to the mean of the parents,
+    if all of them are among the cards. Sizes are means.
     """
     groups: dict[str, list[Card]] = {}
     for card in cards:

@@ -22,6 +22,9 @@ from saq_eval.training.recipes import Recipe
 
 CARD, WEIGHTS, TRAINING_FORM = "card.yaml", "model.safetensors", "training_form.safetensors"
 
+# The fields of a card that are measured when the network is there, before they are.
+NOT_MEASURED: dict[str, Any] = {"test_accuracy": 0.0, "ideal_bytes": 0, "bops": 0, "weights_sha256": "0" * 64}
+
 _STRICT = ConfigDict(extra="forbid")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -97,7 +100,7 @@ class Card:
 
     @property
     def bit_widths(self) -> BitWidths:
-        """The bit widths for people: of the layers that are there; of a card without `bits`, what its scheme says."""
+        """The bit widths to show: those of the layers; for a card without `bits`, those of its scheme."""
         return self.bits or BitWidths(
             weights=self.scheme.hidden_bits("weight_bits"),
             activations=self.scheme.hidden_bits("activation_bits"),
@@ -113,15 +116,15 @@ class Card:
 
 
 def twin(card: Card) -> tuple:
-    """Return what two networks share that differ in nothing but the seed; one trained elsewhere has no twin.
+    """Return a key that is equal for two networks that differ only in the seed; a network trained elsewhere has no twin.
 
-    The precision that they were trained in is no part of it: a recipe leaves it to the processor.
+    The precision of training does not count: a recipe leaves it to the processor.
     """
     return card.dataset, card.architecture, card.scheme, _recipe(card), card.preprocessing
 
 
 def is_fine_tuned_twin(other: Card, card: Card) -> bool:
-    """Whether another network is a quantized one's control: trained on from the same parent alike, in full precision."""
+    """Return whether `other` is the control of the quantized `card`: the same further training, in full precision."""
     return (
         other.scheme.fine_tuned
         and other.scheme.is_full_precision

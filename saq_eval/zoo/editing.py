@@ -18,13 +18,13 @@ from torch import Tensor, nn
 
 from saq_eval.core.errors import SaqEvalError
 from saq_eval.core.paths import check_name, user_path
-from saq_eval.data import load_dataset
+from saq_eval.data import Dataset, load_dataset
 from saq_eval.networks.inference import predict
 from saq_eval.networks.preprocessing import Normalize, Preprocessing, with_preprocessing
 from saq_eval.quantization import Scheme, freeze, load_scheme
 from saq_eval.quantization.packing import pack
 from saq_eval.zoo import finding
-from saq_eval.zoo.cards import CARD, TRAINING_FORM, WEIGHTS, ArchitectureCard, Card, write_card
+from saq_eval.zoo.cards import CARD, NOT_MEASURED, TRAINING_FORM, WEIGHTS, ArchitectureCard, Card, write_card
 from saq_eval.zoo.finding import find_model, find_models, zoo_folders
 from saq_eval.zoo.loading import (
     build_network,
@@ -42,7 +42,7 @@ from saq_eval.zoo.loading import (
 def write_model(zoo: Path, draft: Card, frozen: nn.Module, training_form: nn.Module | None) -> Card:
     """Write a model's folder, whole or not at all; a model of that name is replaced.
 
-    What is written has been read back before, by the code that will read it.
+    Before anything is written, it is read back by the code that will read it later.
 
     Args:
         zoo: the zoo's folder.
@@ -87,7 +87,7 @@ def write_model(zoo: Path, draft: Card, frozen: nn.Module, training_form: nn.Mod
 
 
 def _is_frozen_form(card: Card, tensors: Mapping[str, Tensor]) -> bool:
-    """Tell by the names of a state dict's tensors whether it is that of a frozen network, packed or not."""
+    """Return whether the names of a state dict's tensors are those of a frozen network, packed or not."""
     if not card.scheme.is_full_precision:
         return any(name.endswith("weight_code") for name in tensors)
     network = build_network(card.architecture, seed=0, trust_code=True)
@@ -97,7 +97,7 @@ def _is_frozen_form(card: Card, tensors: Mapping[str, Tensor]) -> bool:
 
 
 def _check_same(network: nn.Module, again: nn.Module, path: Path) -> None:
-    """Raise `SaqEvalError` unless a network that was read back has the tensors of the one that was written, bit for bit."""
+    """Raise `SaqEvalError` unless the network that was read back has the same tensors, bit for bit."""
     read = again.state_dict()
     for name, tensor in network.state_dict().items():
         if name not in read or not torch.equal(tensor.cpu(), read[name].cpu()):
@@ -105,9 +105,9 @@ def _check_same(network: nn.Module, again: nn.Module, path: Path) -> None:
 
 
 def _check_same_logits(name: str, given: nn.Module, stored: nn.Module, images: Tensor) -> None:
-    """Raise `SaqEvalError` if a stored form computes another function than the network that was given.
+    """Raise `SaqEvalError` if the stored form computes another function than the network that was given.
 
-    Rounded activations may jump by a step where a sum is rounded differently: one image in ten may differ.
+    One image in ten may differ: where a sum is rounded differently, a rounded activation may jump by a step.
     """
     expected, actual = predict(given, images), predict(stored, images)
     difference = (actual - expected).abs().amax(dim=1)
@@ -136,8 +136,7 @@ def add_model(
 ) -> Card:
     """Bring a network that was trained elsewhere into a zoo.
 
-    It is built, its weights are loaded strictly, it is frozen, and its accuracy is measured on the
-    dataset's test images; its card says that it was trained elsewhere.
+    It is built, its weights are loaded strictly, it is frozen, and its accuracy is measured on the dataset's test images.
 
     Args:
         dataset: a registered name.
@@ -149,13 +148,13 @@ def add_model(
         scheme: what it was quantized by.
         preprocessing: what the network expects to be done to pixels in [0, 1].
         parent: the full-precision model in the zoo that a quantized one is to be compared with.
-        seed: the seed that it was trained with, if that is known.
+        seed: that it was trained with, if it is known.
         zoo: the folder to write to; by default `SAQ_EVAL_ZOO`, else the built-in zoo of a source checkout.
         overwrite: replace a model of that name.
 
     Raises:
-        SaqEvalError: an unknown name, a file that is unreadable or does not fit, a network that does not
-            read the dataset's images, a name that is taken, a folder that cannot be written.
+        SaqEvalError: an unknown name, a file that is unreadable or does not fit, a network that does not read the
+            dataset's images, a name that is taken, or a folder that cannot be written.
     """
     scheme = load_scheme(scheme)
     check_name("model", name)
@@ -167,35 +166,37 @@ def add_model(
     if parent:
         find_model(dataset, parent, zoo)
     path = user_path(weights)
-    built = ArchitectureCard(architecture, dict(arguments or {}))
-    tensors = parse_weights(read_bytes(path), path)
     card = Card(
         name=name,
         dataset=dataset,
-        architecture=built,
+        architecture=ArchitectureCard(architecture, dict(arguments or {})),
         scheme=scheme,
         seed=seed,
         parent=parent,
         recipe=None,
         image_shape=tuple(test_set.images.shape[1:]),
-        test_accuracy=0.0,
-        ideal_bytes=0,
-        bops=0,
-        weights_sha256="0" * 64,
         preprocessing=preprocessing or Preprocessing(),
+        **NOT_MEASURED,
     )
+    return _add(card, parse_weights(read_bytes(path), path), path, target, test_set)
+
+
+def _add(card: Card, tensors: Mapping[str, Tensor], source: Path, target: Path, test_set: Dataset) -> Card:
+    """Build a card's network from a state dict, measure it and write it to the zoo `target`; errors name the source."""
     if _is_frozen_form(card, tensors):
-        frozen = frozen_of(card, tensors, path, trust_code=True)
-        check_reads(name, with_preprocessing(frozen, card.preprocessing), test_set)
-        warn_of_unused_bits(frozen, scheme, test_set.images[:1])
-        return write_model(target, measure(card, frozen, test_set), frozen, None)
-    network = training_form_of(built, scheme, tensors, path, trust_code=True).eval()
-    frozen = freeze(network)
-    given = nn.Sequential(Normalize(card.preprocessing), network).eval()
-    check_reads(name, given, test_set)
-    warn_of_unused_bits(frozen, scheme, test_set.images[:1])
-    _check_same_logits(name, given, with_preprocessing(frozen, card.preprocessing), test_set.images[:256])
-    return write_model(target, measure(card, frozen, test_set), frozen, None if scheme.starts_from_parent else network)
+        network, frozen = None, frozen_of(card, tensors, source, trust_code=True)
+        given = with_preprocessing(frozen, card.preprocessing)
+    else:
+        network = training_form_of(card.architecture, card.scheme, tensors, source, trust_code=True).eval()
+        frozen = freeze(network)
+        given = nn.Sequential(Normalize(card.preprocessing), network).eval()
+    check_reads(card.name, given, test_set)
+    warn_of_unused_bits(frozen, card.scheme, test_set.images[:1], stacklevel=4)
+    if network is not None:
+        stored = with_preprocessing(frozen, card.preprocessing)
+        _check_same_logits(card.name, given, stored, test_set.images[:256])
+    kept = None if card.scheme.starts_from_parent else network
+    return write_model(target, measure(card, frozen, test_set), frozen, kept)
 
 
 def remove_model(dataset: str, name: str, zoo: str | os.PathLike | None = None) -> Path:
@@ -228,10 +229,10 @@ def check_free(target: Path, dataset: str, name: str, zoo: str | os.PathLike | N
 
 @contextmanager
 def partial_folder(zoo: Path, dataset: str, name: str) -> Iterator[Path]:
-    """Hold the folder in which the progress of one model's training is kept, which goes away when the block succeeds.
+    """Lock the folder that keeps the progress of one model's training; it is removed when the block succeeds.
 
     Raises:
-        SaqEvalError: if another process holds it.
+        SaqEvalError: if another process has locked it.
     """
     folder = zoo / dataset / f".partial-{name}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -25,13 +25,7 @@ from saq_eval.networks.preprocessing import with_preprocessing
 from saq_eval.quantization import Scheme, freeze, quantize
 from saq_eval.quantization.costs import bit_widths, layer_costs
 from saq_eval.quantization.packing import pack, pack_state, unpack
-from saq_eval.zoo.cards import (
-    CARD,
-    TRAINING_FORM,
-    WEIGHTS,
-    ArchitectureCard,
-    Card,
-)
+from saq_eval.zoo.cards import CARD, TRAINING_FORM, WEIGHTS, ArchitectureCard, Card
 from saq_eval.zoo.finding import find_model
 
 _MOST_BYTES = 4 * 2**30
@@ -104,9 +98,9 @@ def frozen_of(card: Card, tensors: Mapping[str, Tensor], source: Path, *, trust_
 
 
 def random_weights(model: Model, seed: int, *, trust_code: bool = False) -> nn.Module:
-    """Return a network of a model's architecture and preprocessing that was never trained, in full precision and frozen.
+    """Return an untrained network of a model's architecture and preprocessing, in full precision and frozen.
 
-    The control of Adebayo et al. (2018, arXiv 1810.03292): an explanation that does not change when
+    It is the control of Adebayo et al. (2018, arXiv 1810.03292): an explanation that does not change when
     the weights are random does not explain them.
     """
     frozen = freeze(build_network(model.card.architecture, seed, trust_code=trust_code).eval())
@@ -154,7 +148,7 @@ def parse_weights(content: bytes, path: Path) -> dict[str, Tensor]:
     """Return the tensors of a safetensors file or of a state dict that torch saved (`.pt`, `.pth`).
 
     Raises:
-        SaqEvalError: where it is none, or holds NaN or infinity.
+        SaqEvalError: if it is neither, or holds NaN or infinity.
     """
     if path.suffix in (".pt", ".pth"):
         tensors = _parse_torch(content, path)
@@ -188,13 +182,13 @@ def sha256_of(content: bytes) -> str:
 
 
 def verify_model(card: Card, folder: Path, test_set: Dataset, *, trust_code: bool = False) -> float:
-    """Recompute what a card says of its files: their hashes, the test accuracy, size and bit operations.
+    """Check what a card says of its files: the hashes, the test accuracy, the size and the bit operations.
 
     Returns:
         The accuracy, 0 to 1.
 
     Raises:
-        SaqEvalError: if one differs; the accuracy, by more than 0.05 points (rounding of another processor).
+        SaqEvalError: if one differs. The accuracy may differ by 0.05 points, since processors round differently.
     """
     if card.training_form_sha256 is not None:
         _read_weights(folder / TRAINING_FORM, card.training_form_sha256)
@@ -213,7 +207,7 @@ def verify_model(card: Card, folder: Path, test_set: Dataset, *, trust_code: boo
 
 
 def measure(card: Card, frozen: fx.GraphModule, test_set: Dataset) -> Card:
-    """Return a card with what is measured of its frozen network filled in: test accuracy, size, bit widths and operations."""
+    """Return the card with the test accuracy, size, bit widths and bit operations of its frozen network filled in."""
     costs = layer_costs(frozen, card.scheme, test_set.images[:1])
     return replace(
         card,
@@ -260,7 +254,7 @@ def check_reads(name: str, network: nn.Module, dataset: Dataset) -> None:
 
 
 def load_training_form(card: Card, folder: Path, *, trust_code: bool = False) -> nn.Module:
-    """Return a model's training form: a full-precision network with batch norm unfolded, or a quantized one's latent weights.
+    """Return a model's training form: with its batch norm layers and, of a quantized network, its latent weights.
 
     Args:
         card, folder: as `find_models` returns them.

@@ -125,15 +125,3 @@ def test_training_stops_at_a_clip_that_is_not_above_zero(train_set):
     clip = next(name for name, module in network.named_modules() if isinstance(module, PACTActivation))
     with pytest.raises(SaqEvalError, match=rf"the clip of {clip} became -[\d.e+]+ in epoch 1, and is to stay above 0"):
         fit(network, train_set, Recipe(2, 32, 0.5, 0.0, alpha_decay=5.0, precision="float32"), 0, CPU)
-
-
-def test_predictions_take_few_images_at_once():
-    """A thousand pictures of 224x224 at once would take gigabytes."""
-    sizes = []
-    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 3)).eval()
-    network.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
-    images = torch.rand(130, 1, 2, 2)
-    assert loop.predict(network, images).shape == (130, 3) and sizes == [64, 64, 2]
-    sizes.clear()
-    loop.predict(network, images, 50)
-    assert sizes == [50, 50, 30]

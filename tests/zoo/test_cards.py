@@ -7,11 +7,12 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from saq_eval import SaqEvalError
+from saq_eval import SaqEvalError, find_models
 from saq_eval.quantization import SCHEMES
 from saq_eval.zoo import open_model
 from saq_eval.zoo.cards import Card, read_card, twin, write_card
 from tests import BUILTIN
+from tests.zoo.edit import edit
 
 FOLDER = BUILTIN / "digits" / "cnn-mixed-sgt"
 GOOD = yaml.safe_load((FOLDER / "card.yaml").read_text())
@@ -125,3 +126,45 @@ def test_a_card_whose_quantizer_is_not_installed_is_read_and_not_opened(tmp_path
     assert card.scheme.weights == "theirs"
     with pytest.raises(SaqEvalError, match="weights: unknown quantizer 'theirs'; valid: dorefa, sawb"):
         open_model(card, FOLDER)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "other"}, "name: is 'other', but the folder is called 'cnn-w2a2'"),
+        ({"dataset": "mnist"}, "dataset: is 'mnist', but the folder is called 'digits'"),
+        ({"seed": "zero"}, "seed: input should be a valid integer"),
+        ({"seed": -5}, "a seed is a whole number from 0 to 4294967295, not -5"),
+        ({"seed": 10**30}, "a seed is a whole number"),
+        ({"preprocessing": {"mean": [float("nan")], "std": [1]}}, "preprocessing: mean and std"),
+        ({"scheme": {"name": "=1+1"}}, "scheme.default: field required"),
+        ({"scheme": {"name": "x"}}, "scheme.default: field required"),
+        ({"scheme": None}, "scheme: "),
+        ({"test_accuracy": 99.4}, "test_accuracy lies between 0 and 1, not 99.4"),
+        ({"weights_sha256": "abc"}, "64 lower-case hexadecimal digits, not 'abc'"),
+        ({"colour": "red"}, "colour: unexpected keyword argument"),
+        ({"preprocessing": {"mean": [0, 0], "std": [1]}}, "preprocessing: mean and std"),
+        ({"recipe": {"epochs": 1}}, "recipe.batch_size: field required"),
+    ],
+)
+def test_a_malformed_card_names_file_and_field(zoo, changes, message):
+    file = zoo / "digits" / "cnn-w2a2" / "card.yaml"
+    edit(file, **changes)
+    with pytest.raises(SaqEvalError, match=rf"{file}: .*{message}"):
+        find_models("digits")
+
+
+@pytest.mark.parametrize("text", ["", "- 1\n", "{", "name: [", "\x00", "just text", "!!python/object:os.system {}"])
+def test_a_card_that_is_no_card(zoo, text):
+    file = zoo / "digits" / "cnn-w2a2" / "card.yaml"
+    file.write_text(text)
+    with pytest.raises(SaqEvalError, match=rf"{file}: "):
+        find_models("digits")
+
+
+def test_a_card_survives_writing(zoo, tmp_path):
+    card = read_card(zoo / "digits" / "cnn-w2a2" / "card.yaml")
+    folder = tmp_path / "digits" / "cnn-w2a2"
+    folder.mkdir(parents=True)
+    write_card(card, folder / "card.yaml")
+    assert read_card(folder / "card.yaml") == card

@@ -14,21 +14,10 @@ from saq_eval.reporting.names import visible
 from saq_eval.reporting.verdicts import VERDICTS
 
 # The tables that have looks of their own, and the scores, which are too many for a page.
-LOOKS = frozenset(
-    (
-        "scores",
-        "summary",
-        "effects",
-        "conditions",
-        "controls",
-        "curves",
-        "agreement",
-        "robustness",
-        "models",
-        "layers",
-        "findings",
-    )
-)
+LOOKS = {
+    *("scores", "summary", "effects", "conditions", "controls", "curves", "agreement", "robustness"),
+    *("models", "layers", "findings"),
+}
 ROWS = 1500  # a table's first rows stand in the page; a browser gets slow beyond, and the CSV file has them all
 
 Tables = dict[str, pd.DataFrame]

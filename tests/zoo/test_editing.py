@@ -1,216 +1,23 @@
 import shutil
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from saq_eval import SaqEvalError, add_model, compare, find_models, freeze, load_model, quantize
+from saq_eval import SaqEvalError, add_model, compare, freeze, load_model, quantize
 from saq_eval.core.errors import SaqEvalWarning
 from saq_eval.networks.network import BitWidths
-from saq_eval.networks.preprocessing import Normalize, Preprocessing
+from saq_eval.networks.preprocessing import Preprocessing
 from saq_eval.quantization import PACTActivation
 from saq_eval.quantization.packing import pack
 from saq_eval.training.loop import start_clips_at_quantile
-from saq_eval.zoo import (
-    TRAINING_FORM,
-    WEIGHTS,
-    check_reads,
-    editing,
-    find_model,
-    load_training_form,
-    remove_model,
-    verify_model,
-    zoo_folders,
-)
-from saq_eval.zoo.cards import read_card, write_card
+from saq_eval.zoo import TRAINING_FORM, WEIGHTS, editing, find_model, load_training_form, remove_model, verify_model
+from saq_eval.zoo.cards import read_card
 from saq_eval.zoo.editing import write_model
-from tests import BUILTIN
-
-
-@pytest.fixture
-def zoo(tmp_path, monkeypatch):
-    """A zoo of its own with two digits models in place of the built-in one."""
-    for name in ("cnn-fp32", "cnn-w2a2"):
-        shutil.copytree(BUILTIN / "digits" / name, tmp_path / "zoo" / "digits" / name)
-    monkeypatch.setattr("saq_eval.zoo.finding.builtin_zoo", lambda: tmp_path / "zoo")
-    return tmp_path / "zoo"
-
-
-def edit(card: Path, **changes) -> None:
-    card.write_text(yaml.safe_dump(yaml.safe_load(card.read_text()) | changes))
-
-
-def test_patterns():
-    assert [card.name for card, _ in find_models("digits", ["cnn-w*-sgt", "cnn-fp32"])] == [
-        *("cnn-fp32", "cnn-w8a8-sgt", "cnn-w4a4-sgt", "cnn-w4a2-sgt", "cnn-w2a2-sgt")
-    ]
-    with pytest.raises(SaqEvalError, match=r"unknown digits model 'cnn-\*'"):  # one model has no pattern
-        load_model("digits", "cnn-*")
-    with pytest.raises(SaqEvalError, match="unknown digits model 'cnn-w2a3'; did you mean 'cnn-w2a2'"):
-        load_model("digits", "cnn-w2a3")
-
-
-def test_a_dataset_without_models(zoo):
-    with pytest.raises(SaqEvalError, match=f"the zoo holds no mnist model; looked in {zoo}"):
-        find_models("mnist")
-
-
-def test_tampered_weights_are_refused_with_both_hashes(zoo):
-    file = zoo / "digits" / "cnn-w2a2" / WEIGHTS
-    content = bytearray(file.read_bytes())
-    content[-1] ^= 1
-    file.write_bytes(content)
-    expected = read_card(file.with_name("card.yaml")).weights_sha256
-    with pytest.raises(SaqEvalError, match=rf"{file}.*SHA-256 is [0-9a-f]{{64}}, the card says {expected}"):
-        load_model("digits", "cnn-w2a2")
-
-
-def test_missing_weights(zoo):
-    file = zoo / "digits" / "cnn-w2a2" / WEIGHTS
-    file.unlink()
-    with pytest.raises(SaqEvalError, match=rf"{file}: the weights cannot be read: No such file"):
-        load_model("digits", "cnn-w2a2")
-
-
-def test_weights_of_another_network_are_refused(zoo):
-    target = zoo / "digits" / "cnn-w2a2"
-    shutil.copy(zoo / "digits" / "cnn-fp32" / WEIGHTS, target / WEIGHTS)
-    edit(target / "card.yaml", weights_sha256=read_card(zoo / "digits/cnn-fp32/card.yaml").weights_sha256)
-    with pytest.raises(SaqEvalError, match="do not fit the network: .*conv1.weight_code is missing"):
-        load_model("digits", "cnn-w2a2")
-
-
-@pytest.mark.parametrize("spoil", [lambda f: f.unlink(), lambda f: f.write_bytes(f.read_bytes() + b"x")])
-def test_the_training_form_is_verified_too(zoo, digits, spoil):
-    spoil(zoo / "digits" / "cnn-fp32" / TRAINING_FORM)
-    ((card, folder),) = find_models("digits", ["cnn-fp32"])
-    with pytest.raises(SaqEvalError, match=TRAINING_FORM):
-        verify_model(card, folder, digits)
-
-
-def test_a_wrong_accuracy_fails_verification(zoo, digits):
-    edit(zoo / "digits" / "cnn-w2a2" / "card.yaml", test_accuracy=0.9)
-    ((card, folder),) = find_models("digits", ["cnn-w2a2"])
-    with pytest.raises(SaqEvalError, match=r"card.yaml: test_accuracy: is 0.9000, but the model reaches (0.99|1.00)"):
-        verify_model(card, folder, digits)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"name": "other"}, "name: is 'other', but the folder is called 'cnn-w2a2'"),
-        ({"dataset": "mnist"}, "dataset: is 'mnist', but the folder is called 'digits'"),
-        ({"seed": "zero"}, "seed: input should be a valid integer"),
-        ({"seed": -5}, "a seed is a whole number from 0 to 4294967295, not -5"),
-        ({"seed": 10**30}, "a seed is a whole number"),
-        ({"preprocessing": {"mean": [float("nan")], "std": [1]}}, "preprocessing: mean and std"),
-        ({"scheme": {"name": "=1+1"}}, "scheme.default: field required"),
-        ({"scheme": {"name": "x"}}, "scheme.default: field required"),
-        ({"scheme": None}, "scheme: "),
-        ({"test_accuracy": 99.4}, "test_accuracy lies between 0 and 1, not 99.4"),
-        ({"weights_sha256": "abc"}, "64 lower-case hexadecimal digits, not 'abc'"),
-        ({"colour": "red"}, "colour: unexpected keyword argument"),
-        ({"preprocessing": {"mean": [0, 0], "std": [1]}}, "preprocessing: mean and std"),
-        ({"recipe": {"epochs": 1}}, "recipe.batch_size: field required"),
-    ],
-)
-def test_a_malformed_card_names_file_and_field(zoo, changes, message):
-    file = zoo / "digits" / "cnn-w2a2" / "card.yaml"
-    edit(file, **changes)
-    with pytest.raises(SaqEvalError, match=rf"{file}: .*{message}"):
-        find_models("digits")
-
-
-@pytest.mark.parametrize("text", ["", "- 1\n", "{", "name: [", "\x00", "just text", "!!python/object:os.system {}"])
-def test_a_card_that_is_no_card(zoo, text):
-    file = zoo / "digits" / "cnn-w2a2" / "card.yaml"
-    file.write_text(text)
-    with pytest.raises(SaqEvalError, match=rf"{file}: "):
-        find_models("digits")
-
-
-@pytest.mark.parametrize(
-    ("architecture", "message"),
-    [
-        ({"name": "cn", "arguments": {}}, "unknown architecture 'cn'; did you mean 'cnn'"),
-        ({"name": "cnn", "arguments": {"depth": 9}}, "'cnn' cannot be built with the arguments .*depth"),
-        (
-            {"name": "cnn", "arguments": {"channels": [8, 8]}},
-            f"{WEIGHTS}: .*conv1.weight_code: 72 codes of 8 bits take 72 bytes",
-        ),
-    ],
-)
-def test_an_architecture_that_cannot_be_built(zoo, architecture, message):
-    edit(zoo / "digits" / "cnn-w2a2" / "card.yaml", architecture=architecture)
-    with pytest.raises(SaqEvalError, match=message):
-        load_model("digits", "cnn-w2a2")
-
-
-def test_a_card_survives_writing(zoo, tmp_path):
-    card = read_card(zoo / "digits" / "cnn-w2a2" / "card.yaml")
-    folder = tmp_path / "digits" / "cnn-w2a2"
-    folder.mkdir(parents=True)
-    write_card(card, folder / "card.yaml")
-    assert read_card(folder / "card.yaml") == card
-
-
-def test_a_users_zoo_stands_beside_the_built_in_one(zoo, tmp_path, monkeypatch):
-    mine = tmp_path / "mine"
-    shutil.copytree(zoo / "digits" / "cnn-w2a2", mine / "digits" / "my-net")
-    edit(mine / "digits" / "my-net" / "card.yaml", name="my-net")
-    names = {"cnn-fp32", "cnn-w2a2", "my-net"}
-    assert {card.name for card, _ in find_models("digits", zoo=mine)} == names
-    monkeypatch.setenv("SAQ_EVAL_ZOO", str(mine))
-    assert {card.name for card, _ in find_models("digits")} == names
-    shutil.copytree(zoo / "digits" / "cnn-w2a2", mine / "digits" / "cnn-w2a2")
-    with pytest.raises(SaqEvalError, match=rf"digits/cnn-w2a2 is in two zoos: {zoo}.* and {mine}"):
-        find_models("digits")
-    with pytest.raises(SaqEvalError, match="zoo folder .*nowhere does not exist"):
-        zoo_folders(tmp_path / "nowhere")
-
-
-def test_preprocessing_is_part_of_the_network(zoo, digits):
-    plain = load_model("digits", "cnn-w2a2").network
-    edit(zoo / "digits" / "cnn-w2a2" / "card.yaml", preprocessing={"mean": [0.5], "std": [0.25]})
-    network = load_model("digits", "cnn-w2a2").network
-    assert torch.equal(network(digits.images[:5]), plain((digits.images[:5] - 0.5) / 0.25))
-    per_channel = Normalize(Preprocessing(mean=(0.0, 1.0), std=(1.0, 2.0)))
-    assert per_channel(torch.ones(1, 2, 1, 1)).flatten().tolist() == [1.0, 0.0]
-
-
-def test_a_network_for_other_images_or_classes_is_refused(zoo, digits):
-    edit(zoo / "digits" / "cnn-w2a2" / "card.yaml", preprocessing={"mean": [0.5] * 3, "std": [0.2] * 3})
-    with pytest.raises(SaqEvalError, match=r"cnn-w2a2 cannot read images of shape \(1, 28, 28\)"):
-        check_reads("cnn-w2a2", load_model("digits", "cnn-w2a2").network, digits)
-    more_classes = replace(digits, class_names=tuple("abcdefghijk"))
-    with pytest.raises(SaqEvalError, match="digits has 11 classes"):
-        check_reads("cnn-fp32", load_model("digits", "cnn-fp32").network, more_classes)
-
-
-def test_cards_tell_sizes_and_operations_that_are_measured(zoo, digits):
-    file = zoo / "digits" / "cnn-w2a2" / "card.yaml"
-    card = read_card(file)
-    assert card.ideal_bytes < (zoo / "digits" / "cnn-w2a2" / WEIGHTS).stat().st_size < card.ideal_bytes + 4096
-    for wrong in ("ideal_bytes", "bops"):
-        edit(file, **{wrong: 1})
-        ((changed, folder),) = find_models("digits", ["cnn-w2a2"])
-        with pytest.raises(SaqEvalError, match=f"card.yaml: {wrong}: is 1, not {getattr(card, wrong)}"):
-            verify_model(changed, folder, digits)
-        edit(file, **{wrong: getattr(card, wrong)})
-
-
-def test_the_training_form_is_the_frozen_networks(zoo, digits):
-    model = load_model("digits", "cnn-fp32")
-    network = load_training_form(*find_model("digits", "cnn-fp32")).eval()
-    assert isinstance(network.norm1, nn.BatchNorm2d)
-    torch.testing.assert_close(network(digits.images), model.network(digits.images), atol=1e-4, rtol=1e-4)
-    with pytest.raises(SaqEvalError, match=f"cnn-w2a2 keeps no {TRAINING_FORM}"):
-        load_training_form(*find_model("digits", "cnn-w2a2"))
+from tests.zoo.edit import edit
 
 
 class TestAddingAModel:
@@ -490,7 +297,3 @@ def test_a_network_without_hidden_layers_has_the_bits_of_its_ends(zoo, tmp_path,
     assert card.bit_widths == card.bits == BitWidths(weights="8", activations="8", ends="8")
     assert find_model("digits", "cnn-w2a2")[0].bit_widths == BitWidths(weights="2", activations="2", ends="8")
     assert replace(card, bits=None).bit_widths.weights == "4"  # all that an earlier card tells
-
-
-def test_a_model_tells_itself_in_short(zoo):
-    assert repr(load_model("digits", "cnn-w2a2")) == "Model(digits/cnn-w2a2: w2a2, standard, 147008 parameters)"
