@@ -1,16 +1,8 @@
 """Attribution: saliency maps of a network's decision, by many methods (Captum and Zennit do the work)."""
 
-from saq_eval.attribution.base import (
-    METHODS,
-    Batch,
-    Explainer,
-    Method,
-    explain,
-    find_explainer,
-    find_explainers,
-    method_sets,
-    register_method,
-)
+from saq_eval.attribution.base import METHODS, Batch, Explainer, Method, find_explainer, register_method
+from saq_eval.attribution.explaining import explain
+from saq_eval.attribution.sets import find_explainers, method_sets
 
 from saq_eval.attribution import (  # noqa: F401  isort: skip  (register the methods, in the order of lists)
     gradient,

@@ -59,9 +59,9 @@ def mean_of_both_orders(score: Callable[[Task], np.ndarray], task: Task, which: 
 
     Args:
         score: breaks ties by position, and explains nothing anew: task -> (n,) or (n, steps).
-        which: bool (n,), of which images the mean is taken. Their scores stay the same if all is turned by 180°, since
-            they are the mean of the score as it is and of that where image, network, map and mask are turned. Of the
-            others the order must not matter.
+        which: bool (n,), the images of which the mean is taken: of the score as it is, and of the score where image,
+            network, map and mask are turned by 180°. Turning everything does not change that mean. Of the other
+            images the order must not matter.
     """
     scores = score(task)
     if which.any():

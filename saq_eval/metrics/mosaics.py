@@ -6,8 +6,8 @@ are certain, and whatever in an image speaks for its class counts, its backgroun
 
 **How a network sees a mosaic.** Networks here take images of one size only, so each cell is seen by itself and the
 mosaic's logit for a class is the mean of the cells' logits. As in the DiFull setting of Rao et al. (2022, arXiv
-2205.10435), the cells are disconnected: what lies in one cell cannot act on the relevance of another. Other than there,
-the class is read from all four cells, so that it is for the network to tell them apart, not for the wiring. The mean's
+2205.10435), the cells are disconnected: what lies in one cell cannot act on the relevance of another. Unlike there,
+the class is read from all four cells: the network has to tell them apart, the wiring does not do it. The mean's
 attribution in a cell is a quarter of that of the cell's own logit: exactly, for gradients and what is made of
 them pixel by pixel (times input, along a path, guided), and for rules that pass relevance through a mean
 in proportion. So the mosaic's map is the four maps for the mosaic's class put together at their common scale, which is
@@ -118,8 +118,8 @@ def register_mosaic(
     """Register the decorated function as the metric of its name.
 
     The function maps mosaics, float64 (n, 2h, 2w), their relevance scaled to 0 … 1 mosaic by mosaic, and `of_class` of
-    `Mosaics` to scores, float64 (n,), in 0 … 1. Mosaics whose relevance is degenerate, such as those without any of the
-    kind that is read, do not get there: their score is NaN.
+    `Mosaics` to scores, float64 (n,), in 0 … 1. It is not asked about mosaics whose relevance is degenerate, such as those
+    without any of the kind that is read: their score is NaN.
 
     Args:
         reference: the paper.

@@ -43,9 +43,9 @@ def register_similarity(
 ) -> Callable[[Similarity], Similarity]:
     """Register the decorated function: two maps, float64 (h, w), neither of them degenerate, to one number.
 
-    Its keyword-only parameters are the metric's; it gets magnitudes over their maximum unless it has a parameter
-    `maps` that says otherwise. `settings` is what else reports print of it, for maps (h, w); it raises `SaqEvalError` where
-    the function cannot do with their size.
+    Its keyword-only parameters are the metric's. It gets magnitudes over their maximum unless it has a parameter
+    `maps` that says otherwise. `settings` returns what else reports print of it, for maps (h, w); it raises
+    `SaqEvalError` where maps of that size cannot be compared.
     """
 
     def register(function: Similarity) -> Similarity:
@@ -96,8 +96,8 @@ def pairwise(similarity: Similarity, ours: np.ndarray, theirs: np.ndarray, **par
 def chance_level(similarity: Similarity, ours: np.ndarray, theirs: np.ndarray, **parameters: Any) -> np.ndarray:
     """Return the mean similarity of each image's map and the baseline's maps of four *other* images.
 
-    It is what two maps reach that share the dataset's framing and the method's texture, but not the
-    image. Image k is paired with images k + n/5, k + 2n/5, … (cyclically), whatever their classes.
+    Such maps have the dataset's framing and the method's texture in common, but not the image. Image k is paired with
+    images k + n/5, k + 2n/5, … (cyclically), whatever their classes.
 
     Args:
         ours, theirs: maps, float32 (n, h, w).

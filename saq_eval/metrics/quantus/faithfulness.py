@@ -109,7 +109,7 @@ def _revealing(arguments: Arguments, task: Task, positions: np.ndarray, maps: np
 def Monotonicity(shape: Shape, *, features_in_step: Pixels | None = None, fill: Fill = "black") -> Arguments:
     """Whether the probability never falls as pixels are shown on the fill, least relevant first.
 
-    7 steps of 112 pixels on 28x28: it asks for a rise at every step, which over many steps nothing achieves.
+    7 steps of 112 pixels on 28x28. It asks for a rise at every step: over many steps no map achieves that.
     """
     return {"features_in_step": step_size(shape, features_in_step, steps=7), "fill": fill}
 

@@ -1,0 +1,213 @@
+"""`explain`: a network's saliency maps by a method. These policies hold for all methods:
+
+- **Sign.** Of an "absolute" method's attributions the magnitude is taken; a "signed" method's keep their sign.
+- **Channels.** Attributions are summed over colour channels; of an absolute method, their magnitudes are. A method that
+  hides whole pixels attributes to whole pixels: there is nothing to sum.
+- **Noise.** Each image draws from a generator of its own, on the CPU, seeded by the seed, the method and the image's
+  own index. So maps depend on no other image, on no batch and on no order of calls, and two networks see the same noise.
+- **Memory.** No pass of the network holds more than `batch_size` images (two, if that is one, for the methods that pass
+  an image together with its fill).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from saq_eval.attribution import rules, subject
+from saq_eval.attribution.base import METHODS, Batch, Explainer, Method, find_explainer
+from saq_eval.core.errors import SaqEvalError, in_short
+from saq_eval.core.randomness import derived_seed
+from saq_eval.quantization.convert import freeze
+
+
+def explain(
+    method: str | Explainer,
+    network: nn.Module,
+    images: Tensor,
+    targets: Tensor,
+    *,
+    indices: Sequence[int] | None = None,
+    seed: int = 0,
+    batch_size: int = 64,
+    background: Tensor | None = None,
+) -> Tensor:
+    """Return the saliency maps of a network's logits for given classes.
+
+    Signs, channels and noise are handled as the module's docstring says. A map may be constant (all zero, where a
+    quantized network clips everything): nothing is made up for it. The network itself is left alone: a copy in eval
+    mode is explained (see `subject`), also under `torch.no_grad()`.
+
+    Args:
+        method: a registered name, with parameters where wanted: "integrated_gradients:n_steps=64".
+        network: (n, c, h, w) -> logits (n, classes), each row of its own image alone.
+        images: floating point (n, c, h, w) in [0, 1], on the network's device.
+        targets: integers (n,), the class to explain in each image, counted from 0.
+        indices: (n,) identities of the images, from which random methods draw their noise; by default 0 … n − 1.
+        seed: of random methods.
+        batch_size: images that may pass the network at once; at least 1.
+        background: floating point (k, c, h, w), typical images, for the methods that compare with them
+            (`deeplift_shap`).
+
+    Returns:
+        float32 (n, h, w), on the CPU.
+
+    Raises:
+        SaqEvalError: an unknown method or parameter, counts that differ, images, targets or background of another
+            shape or type, pixels that are not finite, a network that returns no finite logits or mixes the images of
+            a batch, and where the network or the call lacks what the method needs: a rule for each layer, a gradient
+            that reaches the image, a background.
+    """
+    explainer = find_explainer(method) if isinstance(method, str) else method
+    indices = range(len(images)) if indices is None else indices
+    _check_call(explainer, images, targets, indices, batch_size, background)
+    # Whatever surrounds the call: methods need gradients, and maps are to depend on nothing but the arguments.
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
+        private = subject.private(network)
+        images = images.detach().to(subject.precision(private), copy=True)  # tensors of inference mode have no gradient
+        targets = _checked_targets(targets).to(images.device, copy=True)
+        background = None if background is None else background.detach().to(images, copy=True)
+        if len(images):
+            at_once = max(batch_size, explainer.method.in_flight)
+            private = _ready(explainer.method, network, private, images[:1], targets, at_once)
+        seeds = [derived_seed(seed, explainer.method.name, int(index)) for index in indices]
+        return _in_chunks(explainer, Batch(private, images, targets, seeds, background, batch_size))
+
+
+def _in_chunks(explainer: Explainer, batch: Batch) -> Tensor:
+    """Return the maps of all images, float32 (n, h, w), of which so many are explained at once as may pass the network."""
+    images = batch.images
+    maps = torch.zeros(len(images), *images.shape[2:], dtype=torch.float32, device="cpu")
+    chunk = max(1, batch.batch_size // explainer.method.in_flight)
+    for start in range(0, len(images), chunk):
+        part = slice(start, start + chunk)
+        leaf = images[part].clone().requires_grad_()  # of its own: nothing of it outlives the chunk
+        some = Batch(batch.network, leaf, batch.targets[part], batch.seeds[part], batch.background, batch.batch_size)
+        maps[part] = _maps(explainer, some)
+    return maps
+
+
+def _maps(explainer: Explainer, batch: Batch) -> Tensor:
+    """Return the maps of a batch, float32 (n, h, w), on the CPU."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module="captum")  # that it sets hooks
+        attributions = explainer.method.attribute(batch, **explainer.parameters).detach()
+    attributions = attributions.abs() if explainer.method.sign == "absolute" else attributions
+    n, channels, *size = batch.images.shape
+    if attributions.shape not in {(n, channels, *size), (n, 1, *size)}:
+        shapes = f"{tuple(attributions.shape)} for images {tuple(batch.images.shape)}"
+        raise SaqEvalError(f"{explainer.label} returned attributions of shape {shapes}")
+    if not torch.isfinite(attributions).all():
+        raise SaqEvalError(f"{explainer.label} returned attributions that are not finite")
+    return attributions.sum(dim=1).float().cpu()
+
+
+def _check_call(
+    explainer: Explainer,
+    images: Tensor,
+    targets: Tensor,
+    indices: Sequence[int],
+    batch_size: int,
+    background: Tensor | None,
+) -> None:
+    """Raise `SaqEvalError` for arguments of `explain` that do not fit together."""
+    _check_images("images", images)
+    if not len(images) == len(targets) == len(indices):
+        raise SaqEvalError(f"{len(images)} images go with {len(targets)} targets and {len(indices)} indices")
+    if batch_size < 1:
+        raise SaqEvalError(f"batch_size is at least 1, not {batch_size}")
+    if explainer.method.needs_background:
+        if background is None or not len(background):
+            raise SaqEvalError(f"{explainer.label} compares with typical images: give it some as `background`")
+        _check_images("background", background)
+        if background.shape[1:] != images.shape[1:]:
+            shapes = f"{tuple(background.shape[1:])}, the images {tuple(images.shape[1:])}"
+            raise SaqEvalError(f"background images have the images' shape: they are {shapes}")
+
+
+def _check_images(name: str, images: Any) -> None:
+    if not isinstance(images, Tensor) or images.dim() != 4 or not images.is_floating_point():
+        given = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, Tensor) else f"a {type(images).__name__}"
+        raise SaqEvalError(f"{name} are a floating-point tensor (n, c, h, w) of pixels in [0, 1], not {given}")
+    if not min(images.shape[1:]):
+        raise SaqEvalError(f"{name} of shape {tuple(images.shape)} have no pixels")
+    if not torch.isfinite(images).all():
+        raise SaqEvalError(f"{name} hold pixels that are not finite")
+
+
+def _checked_targets(targets: Any) -> Tensor:
+    integers = isinstance(targets, Tensor) and not (
+        targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool
+    )
+    if not integers or targets.dim() != 1:
+        given = f"{targets.dtype} {tuple(targets.shape)}" if isinstance(targets, Tensor) else in_short(targets)
+        raise SaqEvalError(f"targets are a tensor of integers (n,), not {given}")
+    if len(targets) and targets.min() < 0:
+        raise SaqEvalError(f"targets are classes, counted from 0, not {int(targets.min())}")
+    return targets.long()
+
+
+def _ready(
+    method: Method, given: nn.Module, network: nn.Module, image: Tensor, targets: Tensor, at_once: int
+) -> nn.Module:
+    """Return the copy of a private network that a method works on, if it can explain the network at all.
+
+    Args:
+        given: the user's network, of which `network` is the private copy.
+        image: (1, c, h, w), the first.
+        targets: int64 (n,).
+        at_once: images that may pass the network at once.
+    """
+    facts = subject.look_at(network, image, targets[:1], at_once)
+    if targets.max() >= facts.classes:
+        raise SaqEvalError(f"targets lie between 0 and {facts.classes - 1} for this network, not {int(targets.max())}")
+    hiding = [name for name, other in METHODS.items() if other.family == "perturbation"]
+    if method.family == "gradient" and not facts.gradient:
+        raise SaqEvalError(
+            f"{method.name} needs a gradient, and none reaches the image through this network (as through rounding "
+            f"without a straight-through gradient); methods that hide pixels need none: {', '.join(hiding)}"
+        )
+    if method.layers is not None:
+        try:
+            return subject.look_at_logits(rules.explainable(network, method.layers, method.name))
+        except SaqEvalError as error:
+            advice = _what_works_instead(method, given, network, image, targets[:1], at_once, facts)
+            raise SaqEvalError(f"{error}; {advice}") from error
+    return rules.by_layers(network) if method.family == "class activation" else network
+
+
+def _what_works_instead(
+    method: Method,
+    given: nn.Module,
+    network: nn.Module,
+    image: Tensor,
+    target: Tensor,
+    at_once: int,
+    facts: subject.Facts,
+) -> str:
+    """Say what can be done with a network for which a method has no rules; each has been tried."""
+
+    def succeeds(attempt: Callable[[], object]) -> bool:
+        try:
+            attempt()
+        except SaqEvalError:
+            return False
+        return True
+
+    def by_freezing() -> None:
+        frozen = freeze(given)
+        rules.explainable(frozen, method.layers, method.name)
+        subject.look_at(frozen, image, target, at_once)
+
+    def works(name: str, other: Method) -> bool:
+        if other.family == "class activation":
+            return succeeds(lambda: explain(name, network, image, target, batch_size=at_once))
+        return other.family == "perturbation" or (other.family == "gradient" and facts.gradient)
+
+    others = [name for name, other in METHODS.items() if other.layers is None and works(name, other)]
+    advice = f"methods that need no rules work: {', '.join(others)}"
+    return f"it has one for all layers of `saq_eval.freeze(network)`; {advice}" if succeeds(by_freezing) else advice
