@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: compare reports test lint wheel clean
+.PHONY: compare reports test validate lint wheel clean
 
 compare: $(READY)  ## compare the digits networks; nothing is downloaded but the packages
 	$(BIN)/saq-eval compare --dataset digits --methods quick --metrics quick --output reports/first-look
@@ -10,8 +10,11 @@ compare: $(READY)  ## compare the digits networks; nothing is downloaded but the
 reports: $(READY)  ## the reports that the repository keeps; an hour or two, and mnist and fashionmnist want SAQ_EVAL_DATA_ROOT
 	for dataset in digits mnist fashionmnist; do $(BIN)/saq-eval compare --dataset $$dataset --study paper || exit 1; done
 
-test: $(READY)  ## run the tests; those that need FashionMNIST or MNIST want SAQ_EVAL_DATA_ROOT
-	$(BIN)/python -m pytest
+test: $(READY)  ## run the tests, as many at once as there are cores; some want SAQ_EVAL_DATA_ROOT, for MNIST and FashionMNIST
+	$(BIN)/python -m pytest -m "not validation" --numprocesses auto --dist loadscope
+
+validate: $(READY)  ## train networks and compare them, to see that verdicts err as seldom as they say: minutes
+	$(BIN)/python -m pytest -m validation
 
 lint: $(READY)
 	$(BIN)/ruff check .
