@@ -9,29 +9,19 @@ from typing import Annotated, Any
 import typer
 
 from saq_eval.core.errors import SaqEvalError
+from saq_eval.evaluation.plan import options
 
-DatasetOption = Annotated[str, typer.Option(help="digits, mnist, fashionmnist or planted.")]
-ZooOption = Annotated[Path | None, typer.Option(help="A zoo folder beside the built-in one; else SAQ_EVAL_ZOO.")]
-DataRootOption = Annotated[
-    Path | None, typer.Option(help="Folder of the dataset files; else SAQ_EVAL_DATA_ROOT, else the user cache.")
-]
+_SAYS = {name: option.metadata["says"] for name, option in options().items()}
+
+DatasetOption = Annotated[str, typer.Option(help=_SAYS["dataset"])]
+ZooOption = Annotated[Path | None, typer.Option(help=_SAYS["zoo"])]
+DataRootOption = Annotated[Path | None, typer.Option(help=_SAYS["data_root"])]
 ArgumentsOption = Annotated[
     str, typer.Option(help="Keyword arguments of the architecture, as JSON or YAML: '{width: 16}'.")
 ]
-TrustOption = Annotated[
-    bool, typer.Option("--trust-code", help="Run code outside saq_eval that a card names to build its network.")
-]
-ModelsOption = Annotated[
-    list[str] | None,
-    typer.Option(help="Names or patterns, comma-separated; may be repeated; by default all of seed 0."),
-]
-MethodsOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Comma-separated names, with parameters as in integrated_gradients:n_steps=64,fill=blur, "
-        "or quick, standard (default) or full."
-    ),
-]
+TrustOption = Annotated[bool, typer.Option("--trust-code", help=_SAYS["trust_code"])]
+ModelsOption = Annotated[list[str] | None, typer.Option(help=_SAYS["models"])]
+MethodsOption = Annotated[str | None, typer.Option(help=_SAYS["methods"])]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or auto.")]
 OnlyDatasetOption = Annotated[str | None, typer.Option(help="Only models of this dataset.")]

@@ -20,7 +20,7 @@ from saq_eval.metrics.base import METRICS, Metric, Shape, Task
 from saq_eval.metrics.hiding import mean_of_both_orders, order_matters
 from saq_eval.metrics.maps import is_degenerate
 
-RESIDUAL = 1e-5  # of what is solved for, over its right side; pixels are then right to about a thousandth of 1/255
+RESIDUAL = 1e-5  # of what is solved for, over its right side; pixels are then right to a hundredth of 1/255
 _TINY = torch.finfo(torch.float64).tiny  # of an image that is solved, 0 is divided by 0
 
 
