@@ -24,7 +24,7 @@ from saq_eval.core.randomness import derived_seed
 from saq_eval.metrics.base import METRICS, Metric, Need, Shape, Task
 from saq_eval.metrics.hiding import MaskedNetwork, changeable, mean_of_both_orders, order_matters
 from saq_eval.metrics.maps import Reading, is_degenerate, read
-from saq_eval.metrics.quantus.draws import draws_of_each_image, replaced
+from saq_eval.metrics.quantus.draws import draws_of_each_image, random_layers, replaced
 
 Arguments = dict[str, Any]
 Declaration = Callable[..., Arguments]
@@ -231,6 +231,7 @@ def _on_our_terms(
         # The adapter has checked maps one by one; these fail for a whole batch.
         (asserts, "assert_attributions", lambda x_batch, a_batch: None),
         (asserts, "assert_nr_segments", lambda nr_segments: None),
+        (PyTorchModel, "get_random_layer_generator", random_layers),
         (utils, "get_superpixel_segments", lambda img, segmentation_method: segmentation_method),  # they are given
     )
     with draws_of_each_image(seeds), replaced(*parts_of_quantus):

@@ -9,11 +9,14 @@ from a generator of its own.
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from quantus.helpers.model.pytorch_model import PyTorchModel
+from torch import nn
 
 from saq_eval.core.randomness import global_seed
 
@@ -33,6 +36,20 @@ def replaced(*replacements: tuple[Any, str, Any]) -> Iterator[None]:
     finally:
         for module, attribute, original in originals:
             setattr(module, attribute, original)
+
+
+_layers_of_quantus = PyTorchModel.get_random_layer_generator
+
+
+def random_layers(model: PyTorchModel, order: str = "top_down", seed: int = 42) -> Iterator[tuple[str, nn.Module]]:
+    """Yield what Quantus does, layers' names and networks with that layer randomised, but the same on every device.
+
+    Quantus draws where the network is, and a GPU's generator gives other weights for the same seed.
+    """
+    on_processor = copy.copy(model)
+    on_processor.model = copy.deepcopy(model.model).cpu()
+    for name, network in _layers_of_quantus(on_processor, order, seed):
+        yield name, copy.deepcopy(network).to(model.device)
 
 
 @contextlib.contextmanager

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from quantus.helpers.model.pytorch_model import PyTorchModel
 
-from saq_eval.metrics.quantus.draws import draws_of_each_image, replaced
+from saq_eval.metrics.quantus.draws import draws_of_each_image, random_layers, replaced
 
 SEEDS = (3, 4, 5)
 
@@ -48,3 +49,18 @@ def test_everything_is_put_back_also_after_an_error():
         raise ZeroDivisionError
     assert np.pi > 3.14 and [getattr(np.random, name) for name in names] == functions and np.argsort is argsort
     assert (np.random.get_state()[1] == state).all() and torch.equal(torch.get_rng_state(), torch_state)
+
+
+@pytest.mark.parametrize("order", ["top_down", "bottom_up", "independent"])
+def test_layers_are_randomised_as_by_quantus_on_a_processor(order, cnn):
+    model = PyTorchModel(cnn, channel_first=True, device="cpu")
+    before = {name: value.clone() for name, value in cnn.state_dict().items()}
+    ours = [(name, dict(network.state_dict())) for name, network in random_layers(model, order, seed=5)]
+    theirs = [
+        (name, {key: value.clone() for key, value in network.state_dict().items()})
+        for name, network in model.get_random_layer_generator(order, seed=5)
+    ]
+    assert [name for name, _ in ours] == [name for name, _ in theirs] and len(ours) > 3
+    for (_, one), (_, other) in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+    torch.testing.assert_close(before, dict(cnn.state_dict()), rtol=0, atol=0)
