@@ -23,13 +23,13 @@ from saq_eval.analysis.results import Results
 from saq_eval.analysis.selection import choose_images, gallery_of
 from saq_eval.analysis.tables import TABLES, make_tables
 from saq_eval.analysis.wording import in_a_word
-from saq_eval.attribution import Explainer
 from saq_eval.core.paths import user_path
 from saq_eval.evaluation.clock import Clock
-from saq_eval.evaluation.grid import Grid
 from saq_eval.evaluation.plan import Plan
-from saq_eval.evaluation.settings import Subject
+from saq_eval.evaluation.planning import Job, plan_jobs
+from saq_eval.evaluation.running import run
 from saq_eval.evaluation.setup import set_up
+from saq_eval.evaluation.shared import Shared
 from saq_eval.reporting import Gallery, read_run, write_report
 from saq_eval.reporting.formats import check_formats
 from saq_eval.reporting.notebook import Plots, notebook_summary
@@ -188,9 +188,12 @@ def compare(plan: Plan) -> Comparison:
             check_formats(plan.formats)
             if output is not None:
                 check_writable(output)
-        grid = Grid(setup.subjects, setup.settings, setup.test_set, plan.target)
-        with _bar(grid, shown=plan.progress) as on_cell:
-            grid.fill(plan.workers, clock, on_cell)
+            jobs = plan_jobs(setup.subjects, setup.settings, plan.target)
+            shared = Shared(setup.settings, setup.modules, setup.test_set.images.numpy(), setup.test_set.labels.numpy())
+        with _bar(jobs, shown=plan.progress) as on_job:
+            grid = run(
+                setup.subjects, shared, jobs, policy=plan.target, workers=plan.workers, clock=clock, on_job=on_job
+            )
         with clock("statistics"):
             results = Results(grid, setup.networks, Composite.of(grid), plan.margin)
             tables = make_tables(results)
@@ -213,16 +216,16 @@ def _maps_folder(plan: Plan) -> Iterator[Path]:
 
 
 @contextmanager
-def _bar(grid: Grid, *, shown: bool) -> Iterator[Callable[[Subject, Explainer], object]]:
-    """Show a progress bar, and yield what is to be called when a cell is done.
+def _bar(jobs: Sequence[Sequence[Job]], *, shown: bool) -> Iterator[Callable[[Job], object]]:
+    """Show a progress bar, and yield what is to be called when a job is done.
 
-    It runs in passes of the networks, so that the time it says is left is that of the whole grid.
+    It runs in passes of the networks, so that the time it says is left is that of all jobs.
     """
-    total = sum(grid.cost(*cell) for wave in grid.plan() for cell in wave)
+    total = sum(job.passes for wave in jobs for job in wave)
     with tqdm(total=total, unit="pass", bar_format=_BAR, disable=None if shown else True) as bar:
 
-        def on_cell(subject: Subject, explainer: Explainer) -> None:
-            bar.set_description(f"{subject.name} {explainer.label}")
-            bar.update(grid.cost(subject, explainer))
+        def on_job(job: Job) -> None:
+            bar.set_description(f"{job.subject.name} {job.method}")
+            bar.update(job.passes)
 
-        yield on_cell
+        yield on_job

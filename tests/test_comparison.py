@@ -23,8 +23,10 @@ from saq_eval.core.errors import SaqEvalWarning
 from saq_eval.data import DATASETS, Dataset
 from saq_eval.evaluation.clock import Clock
 from saq_eval.evaluation.executor import run_all
-from saq_eval.evaluation.grid import Grid
+from saq_eval.evaluation.planning import plan_jobs
+from saq_eval.evaluation.running import run
 from saq_eval.evaluation.settings import Settings, Subject
+from saq_eval.evaluation.shared import Shared
 from saq_eval.evaluation.store import read_maps
 from saq_eval.metrics import find_scorer, find_scorers, metric_sets
 from saq_eval.zoo import random_weights
@@ -134,19 +136,19 @@ def test_target_policies(target, tmp_path):
     with torch.no_grad():
         biased.fc2.bias += 12 * torch.nn.functional.one_hot(torch.tensor(3), 10)
     sample = saq_eval.load_dataset("digits").sample(16, 0)
+    # The sample takes the place of the test set, where its images have other positions.
+    shown = replace(sample, indices=torch.arange(16))
     settings = Settings(
-        sample, find_explainers(["saliency"]), find_scorers(["PointingGame", "SSIM"]), 0, 8, "cpu", None, tmp_path
+        shown, find_explainers(["saliency"]), find_scorers(["PointingGame", "SSIM"]), 0, 8, "cpu", None, tmp_path
     )
     names = ("cnn-fp32", "biased", "untrained")
     networks = (model.network, biased, random_weights(model, 7))
     subjects = [
-        Subject(name, network, name, "cnn-fp32", role)
-        for name, network, role in zip(names, networks, ("model", "model", "control"), strict=True)
+        Subject(name, name, "cnn-fp32", role) for name, role in zip(names, ("model", "model", "control"), strict=True)
     ]
-    grid = Grid(subjects, settings, sample, target)
-    # The sample takes the place of the test set, where its images have other positions.
-    grid.settings = replace(settings, sample=replace(sample, indices=torch.arange(16)))
-    grid.fill(1, Clock(), lambda model, method: None)
+    shared = Shared(settings, dict(zip(names, networks, strict=True)), sample.images.numpy(), sample.labels.numpy())
+    jobs = plan_jobs(subjects, settings, target)
+    grid = run(subjects, shared, jobs, policy=target, workers=1, clock=Clock(), on_job=lambda job: None)
     with torch.no_grad():
         predicted = {
             name: network(sample.images).argmax(1).numpy() for name, network in zip(names, networks, strict=True)
@@ -161,7 +163,7 @@ def test_target_policies(target, tmp_path):
     for subject in subjects:
         np.testing.assert_array_equal(grid.targets[subject], expected[subject.name])
     # Similarity compares maps of one class, whatever the two networks predict; with another class it would not be 1.
-    np.testing.assert_allclose(grid.cells[subjects[1], "saliency"].scores["SSIM"], 1.0, atol=1e-4)
+    np.testing.assert_allclose(grid.scores(subjects[1], "saliency", "SSIM"), 1.0, atol=1e-4)
     maps = read_maps(tmp_path / "biased" / "saliency.safetensors")
     expected_maps = saq_eval.explain("saliency", biased, sample.images, torch.from_numpy(expected["biased"].copy()))
     np.testing.assert_allclose(maps, expected_maps, atol=1e-5)
@@ -267,7 +269,7 @@ def test_kept_maps_are_scored_anew_without_being_computed(tmp_path, monkeypatch)
     def refuse(*args, **kwargs):
         raise AssertionError("a map was computed")
 
-    monkeypatch.setattr("saq_eval.evaluation.cells.explain", refuse)
+    monkeypatch.setattr("saq_eval.evaluation.scoring.explain", refuse)
     again = saq_eval.compare("digits", metrics=["Spearman", "SSIM"], output=tmp_path, save_maps=True, **arguments)
     assert again.run["maps"] == {"kept": True, "computed": 0, "read": computed}
     # All but what is adjusted to the whole table, which is another.
@@ -300,7 +302,7 @@ def test_an_interrupted_run_goes_on_from_the_kept_maps(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return saq_eval.explain(*args, **kwargs)
 
-    monkeypatch.setattr("saq_eval.evaluation.cells.explain", counted)
+    monkeypatch.setattr("saq_eval.evaluation.scoring.explain", counted)
     with pytest.raises(KeyboardInterrupt):
         saq_eval.compare("digits", **arguments)
     assert [path.name for path in tmp_path.iterdir()] == ["maps"]
@@ -358,7 +360,7 @@ def test_degenerate_maps_are_counted_and_not_scored(monkeypatch):
             maps[1:3] = 0
         return maps
 
-    monkeypatch.setattr("saq_eval.evaluation.cells.explain", sometimes_constant)
+    monkeypatch.setattr("saq_eval.evaluation.scoring.explain", sometimes_constant)
     result = saq_eval.compare("digits", models=["cnn-w2a2"], samples=6, progress=False, **QUICK)
     rows = result.summary[result.summary["method"] == "saliency"]
     assert (rows["degenerate"] == 2).all() and (rows["n"] == 4).all()
@@ -557,7 +559,7 @@ def test_an_interruption_leaves_what_was_there(moment, tmp_path, monkeypatch):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    place = "saq_eval.evaluation.cells.explain" if moment == "scoring" else "saq_eval.reporting.output.render"
+    place = "saq_eval.evaluation.scoring.explain" if moment == "scoring" else "saq_eval.reporting.output.render"
     monkeypatch.setattr(place, interrupt)
     with pytest.raises(KeyboardInterrupt):
         saq_eval.compare("digits", models=["cnn-w4a4"], samples=2, output=tmp_path, progress=False, **QUICK)

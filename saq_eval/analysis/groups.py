@@ -86,8 +86,8 @@ def _named(groups: list[Group]) -> list[Group]:
 
 def step_scores(grid: Grid, step: StepName, subject: Subject, method: str, metric: str, similar: bool) -> np.ndarray:
     """Return a network's scores in a step, float64 (n,): of similarities, those to the maps that it is compared with."""
-    cell = grid.cells[subject, method]
-    return cell.to_fine_tuned[metric] if similar and step == "bits" else cell.scores[metric]
+    cell = grid.cell(subject, method, metric)
+    return cell.to_fine_tuned if similar and step == "bits" and cell.to_fine_tuned is not None else cell.scores
 
 
 def beside_retraining(

@@ -54,15 +54,14 @@ class Composite:
                 continue
             method, metric = explainer.label, scorer.label
             sign = 1 if scorer.metric.higher_is_better else -1
-            variances = [statistics.spread_of_scores(grid.cells[s, method].scores[metric]) ** 2 for s in baselines]
+            variances = [statistics.spread_of_scores(grid.scores(s, method, metric)) ** 2 for s in baselines]
             scales[method, metric] = float(np.sqrt(np.mean(variances)))
             candidates.append((method, scorer))
             for control in ("noise", "random weights"):
                 halves = []
                 for side in sides:
                     over = [
-                        sign
-                        * (grid.cells[s, method].scores[metric] - _control_scores(grid, s, method, metric, control))
+                        sign * (grid.scores(s, method, metric) - _control_scores(grid, s, method, metric, control))
                         for s in side
                     ]
                     halves += [statistics.mean_of(over)] if over else []
@@ -135,5 +134,5 @@ def leave_one_out(by_method: np.ndarray) -> tuple[float, float]:
 
 def _control_scores(grid: Grid, subject: Subject, method: str, metric: str, control: str) -> np.ndarray:
     if control == "noise":
-        return grid.cells[subject, "random"].scores[metric]
-    return grid.cells[grid.control_of(subject.baseline), method].scores[metric]
+        return grid.scores(subject, "random", metric)
+    return grid.scores(grid.control_of(subject.baseline), method, metric)

@@ -244,7 +244,7 @@ def _similarity_question(results: Results, group: Group, step: Step) -> Question
         own.append(share(subject, [step_scores(grid, step.name, subject, *key, similar=True) for key in keys]))
         floors.append(
             {
-                r.identity: share(subject, [grid.cells[r, method].scores[metric] for method, metric in keys])
+                r.identity: share(subject, [grid.scores(r, method, metric) for method, metric in keys])
                 for r in grid.retrained_of(subject.baseline)
             }
         )

@@ -25,7 +25,7 @@ def record_of(setup: Setup, results: Results, headline: list[str], seconds: dict
         seconds: by stage, added up over the workers; "elapsed", as a clock on the wall says.
     """
     plan, grid = setup.plan, results.grid
-    shape = tuple(setup.settings.sample.images.shape[1:])
+    shape = setup.settings.sample.image_shape
     return {
         "schema": SCHEMA,
         "command": plan.command(),
@@ -70,8 +70,8 @@ def record_of(setup: Setup, results: Results, headline: list[str], seconds: dict
         "retrained": setup.retrained,
         "maps": {
             "kept": plan.save_maps,
-            "computed": sum(cell.computed for cell in grid.cells.values()),
-            "read": sum(not cell.computed for cell in grid.cells.values()),
+            "computed": sum(maps.computed for maps in grid.explained.values()),
+            "read": sum(not maps.computed for maps in grid.explained.values()),
         },
         "versions": _versions(),
         "wall_seconds": seconds,

@@ -112,17 +112,17 @@ class Results:
         baseline's, a row for each of them, or NaN without any.
         """
         if not self.is_similarity(metric):
-            return self.grid.cells[self.baseline(subject), method].scores[metric][None]
+            return self.grid.scores(self.baseline(subject), method, metric)[None]
         floors = list(self.floors(subject.baseline, method, metric).values())
         return np.stack(floors) if floors else np.full((1, len(self.grid.settings.sample)), np.nan)
 
     def floors(self, baseline: str, method: str, metric: str) -> dict[str, np.ndarray]:
         """Return, by identity, how alike the maps of a baseline's retrained networks are to its own."""
-        return {s.identity: self.grid.cells[s, method].scores[metric] for s in self.grid.retrained_of(baseline)}
+        return {s.identity: self.grid.scores(s, method, metric) for s in self.grid.retrained_of(baseline)}
 
     def corrected(self, subject: Subject, method: str, metric: str, scores: np.ndarray) -> np.ndarray:
         """Return similarities as shares of the way from the chance level, 0, to identical maps, 1; NaN if that is unknown."""
-        chances = self.grid.cells[subject, method].chances.get(metric, np.array([np.nan]))
-        chance = statistics.defined_mean(chances)
+        known = self.grid.cell(subject, method, metric).chance
+        chance = statistics.defined_mean(np.array([np.nan]) if known is None else known)
         way = self.metric(metric).best - chance
         return (scores - chance) / way if way else np.full(len(scores), np.nan)

@@ -87,7 +87,7 @@ def _compared_maps(
         """Return how far maps are from identical, as a share of the way to unrelated ones."""
         return 1.0 - results.corrected(subject, method, metric, scores)
 
-    noise = [results.grid.cells[other, method].noise.get(metric) for _, other in step.pairs.values()]
+    noise = [results.grid.cell(other, method, metric).noise for _, other in step.pairs.values()]
     nothing = np.full(len(own[0]), np.nan)
     allowed = [
         nothing if scores is None else distance(subject, keep(scores))
@@ -113,7 +113,7 @@ def _compared_scores(
     def mean(subject: Subject) -> float:
         return statistics.defined_mean(keep(grid.scores(subject, method, metric)))
 
-    others = [keep(grid.cells[other, method].scores[metric]) for _, other in step.pairs.values()]
+    others = [keep(grid.scores(other, method, metric)) for _, other in step.pairs.values()]
     baselines = [results.baseline(subject) for subject, _ in step.pairs.values()]
     again = {
         retrained.identity: mean(retrained)

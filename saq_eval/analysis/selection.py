@@ -8,6 +8,7 @@ import numpy as np
 
 from saq_eval.analysis import statistics
 from saq_eval.analysis.results import Results
+from saq_eval.evaluation.cells import Cell
 from saq_eval.evaluation.grid import Grid
 
 PER_GROUP = 6
@@ -25,7 +26,7 @@ def choose_images(grid: Grid) -> dict[str, list[int]]:
     groups: dict[str, list[int]] = {}
     quantized = [s for s in grid.subjects if s.role == "model" and not s.is_baseline and not s.is_fine_tuned]
     likeness = [
-        (1 if scorer.metric.higher_is_better else -1) * grid.cells[s, explainer.label].scores[scorer.label]
+        (1 if scorer.metric.higher_is_better else -1) * grid.scores(s, explainer.label, scorer.label)
         for s in quantized
         for explainer in grid.settings.explainers
         for scorer in grid.settings.scorers
@@ -68,10 +69,9 @@ def gallery_of(results: Results, groups: dict[str, list[int]]) -> dict[str, Any]
     for name, subject in shown.items():
         for explainer in grid.settings.methods_of(subject.role):
             key = (name, explainer.label)
-            maps[key] = np.array(grid.maps(name, explainer)[positions])
-            scores = grid.cells[subject, explainer.label].scores
-            if "SSIM" in scores:
-                ssim[key] = scores["SSIM"][positions]
+            maps[key] = np.array(grid.maps(name, explainer.label)[positions])
+            if Cell(subject, explainer.label, "SSIM") in grid.cells:
+                ssim[key] = grid.scores(subject, explainer.label, "SSIM")[positions]
     return dict(
         images=sample.images.numpy()[positions],
         indices=sample.indices.numpy()[positions],

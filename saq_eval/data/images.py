@@ -61,6 +61,12 @@ class Dataset:
     evidence: Tensor | None = None
     evidence_by: Literal["known", "given"] = "given"
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
+
     def __post_init__(self) -> None:
         problem = next(self._problems(), None)
         if problem:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from saq_eval.attribution import CONTROLS, Explainer, find_explainer
 from saq_eval.data import Dataset
@@ -17,12 +18,11 @@ Role = Literal["model", "control", "retrained"]
 
 @dataclass(frozen=True)
 class Subject:
-    """A network that takes part.
+    """A network that takes part, by name and identity; the network itself is found in `Shared`.
 
     Attributes:
         name: unique among the subjects of its role and baseline.
-        network: float32 pixels (n, c, h, w) in [0, 1] -> logits (n, classes), in eval mode.
-        identity: what tells it from other networks, whatever their names: a hash.
+        identity: what tells its network from others, whatever their names: a hash.
         baseline: the name of the network that it is compared with; its own, if it is one.
         role: "model"; "control" for a network with random weights; "retrained" for a network that differs from
             its baseline in nothing but the training's seed.
@@ -31,7 +31,6 @@ class Subject:
     """
 
     name: str
-    network: nn.Module
     identity: str
     baseline: str
     role: Role = "model"
@@ -75,3 +74,13 @@ class Settings:
     def methods_of(self, role: Role) -> list[Explainer]:
         """Return the methods that explain a network: for models also the controls, which come last."""
         return self.explainers + ([find_explainer(name) for name in CONTROLS] if role == "model" else [])
+
+    @cached_property
+    def explainer(self) -> dict[str, Explainer]:
+        """The methods by label, controls among them."""
+        return {explainer.label: explainer for explainer in self.methods_of("model")}
+
+    @cached_property
+    def scorer(self) -> dict[str, Scorer]:
+        """The metrics by label."""
+        return {scorer.label: scorer for scorer in self.scorers}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from saq_eval.attribution import CONTROLS, Explainer, explain, find_explainers
 from saq_eval.attribution.background import background_images
@@ -36,6 +37,7 @@ class Setup:
         study: the study's name; none without one.
         missing: models of the study that the zoo does not hold.
         networks: by name, the models and those with random weights.
+        modules: by identity, all networks, retrained ones among them.
         subjects: the networks in their roles: models, controls, retrained networks.
         retrained: by baseline and name, what tells the weights of the networks that differ from it in the seed alone.
         test_set: the whole test set.
@@ -47,6 +49,7 @@ class Setup:
     study: str | None
     missing: list[str]
     networks: dict[str, Network]
+    modules: dict[str, nn.Module]
     subjects: list[Subject]
     retrained: dict[str, dict[str, str]]
     test_set: Dataset
@@ -75,23 +78,22 @@ def set_up(plan: Plan, maps: Path) -> Setup:
     sample = test_set.sample(plan.samples, plan.seed)
     masks = _masks(sample, scorers)
     for scorer in scorers:
-        scorer.settings(tuple(sample.images.shape[1:]))  # which raises where a parameter does not fit the images
+        scorer.settings(sample.image_shape)  # which raises where a parameter does not fit the images
     background = background_images(explainers, plan.dataset, plan.seed, plan.data_root)
     networks, subjects = _networks(choice, plan, sample)
     _check_outputs(networks, choice.baseline_of, sample)
     _check_explains(plan.dataset, explainers, [networks[name] for name in choice.entries], sample, background)
-    subjects += _retrained(choice, networks, plan, sample)
+    again, retrained = _retrained(choice, networks, plan, sample)
     return Setup(
         plan=replace(plan, methods=[e.label for e in explainers], metrics=[s.label for s in scorers]),
         study=study,
         missing=missing,
         networks=networks,
-        subjects=subjects,
+        modules={network.identity: network.module for network in (*again.values(), *networks.values())},
+        subjects=subjects + retrained,
         retrained={
             baseline: {
-                s.name: others[s.name.partition(_AS)[0]][0].weights_sha256
-                for s in subjects
-                if s.role == "retrained" and s.baseline == baseline
+                s.name: others[s.name.partition(_AS)[0]][0].weights_sha256 for s in retrained if s.baseline == baseline
             }
             for baseline, others in choice.retrained_of.items()
         },
@@ -156,19 +158,23 @@ def _networks(choice: Choice, plan: Plan, sample: Dataset) -> tuple[dict[str, Ne
 
 
 def _subject(network: Network, baseline: str, **role: Any) -> Subject:
-    return Subject(network.name, network.module, network.identity, baseline, **role)
+    return Subject(network.name, network.identity, baseline, **role)
 
 
-def _retrained(choice: Choice, networks: dict[str, Network], plan: Plan, sample: Dataset) -> list[Subject]:
-    """Return for each baseline the networks that differ from it in nothing but the seed."""
+def _retrained(
+    choice: Choice, networks: dict[str, Network], plan: Plan, sample: Dataset
+) -> tuple[dict[str, Network], list[Subject]]:
+    """Load the networks that differ from a baseline in nothing but the seed: the networks by name, each in its roles."""
+    loaded: dict[str, Network] = {}
     subjects = []
     for baseline, others in choice.retrained_of.items():
         for name, entry in others.items():
-            network = networks.get(name) or open_network(entry, sample.images[:1], trust_code=plan.trust_code)
+            if name not in loaded:
+                loaded[name] = networks.get(name) or open_network(entry, sample.images[:1], trust_code=plan.trust_code)
             # It explains the baseline's classes: under another policy than labels, not those that it explains itself.
             alias = name if plan.target == "label" else f"{name}{_AS}{baseline})"
-            subjects.append(Subject(alias, network.module, network.identity, baseline, "retrained"))
-    return subjects
+            subjects.append(Subject(alias, loaded[name].identity, baseline, "retrained"))
+    return loaded, subjects
 
 
 def _check_outputs(networks: dict[str, Network], baseline_of: dict[str, str], sample: Dataset) -> None:

@@ -236,7 +236,7 @@ def _train(
     draft = Card(
         **vars(planned),
         dataset=dataset,
-        image_shape=tuple(test_set.images.shape[1:]),
+        image_shape=test_set.image_shape,
         parent_sha256=parent.training_form_sha256 if parent else None,
         versions={package: importlib.metadata.version(package) for package in ("saq_eval", "torch")},
         **NOT_MEASURED,

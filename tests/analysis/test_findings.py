@@ -15,7 +15,7 @@ from saq_eval.analysis.interpretability import Composite, leave_one_out
 from saq_eval.analysis.results import Results
 from saq_eval.analysis.tables import TABLES
 from saq_eval.attribution import CONTROLS, find_explainers
-from saq_eval.evaluation.cells import Cell
+from saq_eval.evaluation.cells import Cell, Explained, Scored
 from saq_eval.evaluation.grid import Grid
 from saq_eval.evaluation.settings import Settings, Subject
 from saq_eval.metrics import find_scorers
@@ -57,13 +57,13 @@ def make_grid(digits, tmp_path):
         baseline_of = {name: cards[name].parent or name for name in names}
         tuned = {name: re.sub("w2a2|w4a4", "fp32-ft", name) for name in names if name != baseline_of[name]}
         subjects = [
-            Subject(name, None, name, baseline_of[name], fine_tuned=tuned[name] if tuned.get(name) in names else "")
+            Subject(name, name, baseline_of[name], fine_tuned=tuned[name] if tuned.get(name) in names else "")
             for name in names
         ]
         baselines = [subject for subject in subjects if subject.is_baseline]
-        subjects += [Subject(f"{s.name} (random weights)", None, "", s.name, "control") for s in baselines]
+        subjects += [Subject(f"{s.name} (random weights)", "", s.name, "control") for s in baselines]
         subjects += [
-            Subject(other.name, None, other.name, s.name, "retrained")
+            Subject(other.name, other.name, s.name, "retrained")
             for s in baselines
             for other in baselines
             if other is not s and cards[other.name].training == cards[s.name].training
@@ -71,7 +71,7 @@ def make_grid(digits, tmp_path):
         settings = Settings(
             digits.subset(np.arange(N)), find_explainers(methods), find_scorers(metrics), 0, 64, "cpu", None, tmp_path
         )
-        grid = Grid(subjects, settings, digits, "label")
+        cells, explained, every = {}, {}, {}
         for subject in subjects:
             for explainer in settings.methods_of(subject.role):
                 method = explainer.label
@@ -82,19 +82,18 @@ def make_grid(digits, tmp_path):
                     if not (method in CONTROLS and scorer.metric.category == "similarity")
                     and not (subject.role == "retrained" and scorer.metric.category != "similarity")
                 }
-                similar = {label: values + 0.2 for label, values in scores.items() if label == "SSIM"}
-                chances = {label: np.zeros(N) for label in similar}
-                cell = Cell(scores, {}, chances, similar, {}, {}, np.zeros(N, dtype=bool), True, {})
-                grid.cells[subject, method] = cell
+                explained[subject, method] = Explained(np.zeros(N, dtype=bool), computed=True)
+                for label, values in scores.items():
+                    beside = {"chance": np.zeros(N), "to_fine_tuned": values + 0.2} if label == "SSIM" else {}
+                    cells[Cell(subject, method, label)] = Scored(values, **beside)
         for name in names:
             predicted = digits.labels.numpy().copy()
             missed = (wrong or {}).get(name, 0)
             predicted[:missed] = (predicted[:missed] + 1) % 10
-            grid.logits[name] = np.eye(10, dtype=np.float32)[predicted]
-        right = {
-            name: float((logits.argmax(1) == digits.labels.numpy()).mean()) for name, logits in grid.logits.items()
-        }
-        grid.accuracies = {subject: right[subject.name] for subject in subjects if subject.role != "control"}
+            every[name] = np.eye(10, dtype=np.float32)[predicted]
+        right = {name: float((logits.argmax(1) == digits.labels.numpy()).mean()) for name, logits in every.items()}
+        accuracies = {subject: right[subject.name] for subject in subjects if subject.role != "control"}
+        grid = Grid(subjects, settings, cells, explained, every, {}, accuracies, {}, digits.labels.numpy())
         return grid, {name: cards[name] for name in names}
 
     return make
@@ -151,7 +150,10 @@ def test_interpretability_is_in_standard_deviations_and_methods_count_alike(make
     up, down = find_scorers(METRICS[:2])
     scales = {(m, s.label): 0.1 for m in ("saliency", "lrp") for s in (up, down)}
     composite = Composite({"saliency": (up, down), "lrp": (up,)}, scales, 1.0)
-    (a, b), (c, d) = ([grid.cells[s, m].scores for s in (ours, theirs)] for m in ("saliency", "lrp"))
+    (a, b), (c, d) = (
+        [{scorer.label: grid.scores(s, m, scorer.label) for scorer in (up, down)} for s in (ours, theirs)]
+        for m in ("saliency", "lrp")
+    )
     first = ((a[up.label] - b[up.label]) / 0.1 - (a[down.label] - b[down.label]) / 0.1) / 2
     second = (c[up.label] - d[up.label]) / 0.1
     by_method = composite.differences(grid, ours, theirs)
@@ -168,10 +170,9 @@ def test_a_baseline_whose_scores_do_not_vary_is_scaled_by_the_others(make_grid):
         lambda role, method, *_: 0.5 * (role == "model" and method == "saliency"),
         metrics=METRICS[:1],
     )
-    cell = grid.cells[grid.by_name["cnn-fp32"], "saliency"]
-    cell.scores["FaithfulnessCorrelation"][:] = 0.5
+    grid.scores(grid.by_name["cnn-fp32"], "saliency", "FaithfulnessCorrelation")[:] = 0.5
     composite = Composite.of(grid)
-    other = statistics.spread(grid.cells[grid.by_name["cnn-fp32-s1"], "saliency"].scores["FaithfulnessCorrelation"])
+    other = statistics.spread(grid.scores(grid.by_name["cnn-fp32-s1"], "saliency", "FaithfulnessCorrelation"))
     assert composite.scales["saliency", "FaithfulnessCorrelation"] == pytest.approx(other / np.sqrt(2))
     assert list(composite.pairs) == ["saliency"]
     assert not np.isnan(composite.differences(grid, grid.by_name["cnn-w2a2"], grid.by_name["cnn-fp32"])).any()

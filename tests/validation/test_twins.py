@@ -16,7 +16,7 @@ from saq_eval import comparison
 from saq_eval.analysis.interpretability import Composite
 from saq_eval.analysis.results import Results
 from saq_eval.analysis.tables import TABLES, make_tables
-from saq_eval.evaluation.grid import Grid
+from saq_eval.evaluation.cells import Cell
 from saq_eval.evaluation.settings import Subject
 from saq_eval.metrics.similarity import pairwise, ssim
 from saq_eval.studies.driver import train_model
@@ -80,43 +80,25 @@ class Sides:
                 scheme = "fp32" if name == theirs else "other"
                 facts = replace(twin.facts, name=name, seed=seed, scheme=scheme, kin=scheme)
                 self.networks[name] = replace(twin, facts=facts)
-                self._add(Subject(name, None, f"twin-{source}", theirs), grid, source, baseline)
+                self._add(Subject(name, f"twin-{source}", theirs), grid, source, baseline)
         for seed, (_, baseline) in enumerate(pairs):
             for other in [b for _, b in pairs if b != baseline] + list(retrained):
-                again = Subject(f"again-{other}", None, f"twin-{other}", f"baseline-{seed}", "retrained")
+                again = Subject(f"again-{other}", f"twin-{other}", f"baseline-{seed}", "retrained")
                 self._add(again, grid, other, baseline)
-        self.grid = Grid(list(dict.fromkeys(s for s, _ in self.cells)), grid.settings, _Labels(grid), "label")
-        self.grid.cells = self.cells
+        self.grid = replace(grid, subjects=list(dict.fromkeys(cell.subject for cell in self.cells)), cells=self.cells)
 
     def _add(self, subject, grid, source, baseline):
         """Take a twin's own scores, and of similarities those to the twin that is its baseline here."""
-        for method in METHODS:
-            own = grid.cells[grid.by_name[f"twin-{source}"], method]
-            similar = {} if source == baseline else self._pair(grid, source, baseline, method)
-            self.cells[subject, method] = replace(own, scores=own.scores | similar)
-
-    @staticmethod
-    def _pair(grid, network, baseline, method):
-        subject = next(s for s in grid.retrained_of(f"twin-{baseline}") if s.name == f"twin-{network}")
-        return grid.cells[subject, method].scores
+        twin = grid.by_name[f"twin-{source}"]
+        again = next((s for s in grid.retrained_of(f"twin-{baseline}") if s.name == f"twin-{source}"), None)
+        for method, metric in itertools.product(METHODS, METRICS):
+            own = grid.cell(twin, method, metric)
+            if again is not None and Cell(again, method, metric) in grid.cells:
+                own = replace(own, scores=grid.scores(again, method, metric))
+            self.cells[Cell(subject, method, metric)] = own
 
     def effects(self) -> pd.DataFrame:
         return TABLES["effects"].make(Results(self.grid, self.networks, Composite({}, {}, 0.0), margin=0.2))
-
-
-class _Labels:
-    """As much of a test set as a grid asks for."""
-
-    def __init__(self, grid):
-        self.labels, self.images = (_Array(values) for values in (grid.test_labels, grid.test_labels))
-
-
-class _Array:
-    def __init__(self, values):
-        self.values = values
-
-    def numpy(self):
-        return self.values
 
 
 def assignments(networks, count, seed=0):

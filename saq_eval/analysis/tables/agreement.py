@@ -40,7 +40,7 @@ def _by_model(results: Results, metric: str) -> dict[str, float]:
     grid, similar = results.grid, results.is_similarity(metric)
     models = [s for s in grid.subjects if s.role == "model" and not (s.is_baseline and similar)]
     by_method = [
-        [statistics.defined_mean(grid.cells[s, method].scores[metric]) for s in models] for method in results.methods
+        [statistics.defined_mean(grid.scores(s, method, metric)) for s in models] for method in results.methods
     ]
     usable = [values for values in by_method if not np.isnan(values).any()]
     sign = 1 if results.metric(metric).higher_is_better else -1

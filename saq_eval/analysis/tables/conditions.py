@@ -28,7 +28,8 @@ from saq_eval.evaluation.settings import Subject
 )
 def conditions(results: Results) -> pd.DataFrame:
     rows = []
-    for subject, method, metric, scores in results.grid.in_order("model"):
+    for cell, value in results.grid.in_order("model"):
+        subject, method, metric, scores = cell.subject, cell.method, cell.metric, value.scores
         if subject.is_baseline or method in CONTROLS:
             continue
         step = Step("whole", {0: (subject, results.baseline(subject))})

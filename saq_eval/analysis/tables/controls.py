@@ -31,7 +31,8 @@ from saq_eval.zoo.networks import RANDOM_WEIGHTS
 def controls(results: Results) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     differences = []
-    for subject, method, metric, scores in results.grid.in_order("model"):
+    for cell, value in results.grid.in_order("model"):
+        subject, method, metric, scores = cell.subject, cell.method, cell.metric, value.scores
         if method in CONTROLS:
             continue
         for control, theirs in _controls_of(results, subject, method, metric).items():
@@ -69,10 +70,9 @@ def _controls_of(results: Results, subject: Subject, method: str, metric: str) -
     if similar and subject.is_baseline:
         return {}
     if similar:
-        kept = grid.cells[results.baseline(subject), method].controls
-        others = {control: kept[metric, control] for control in CONTROLS}
+        others = dict(grid.cell(results.baseline(subject), method, metric).controls)
     else:
-        others = {control: grid.cells[subject, control].scores[metric] for control in CONTROLS}
+        others = {control: grid.scores(subject, control, metric) for control in CONTROLS}
     if similar or subject.is_baseline:
-        others[RANDOM_WEIGHTS] = grid.cells[grid.control_of(subject.baseline), method].scores[metric]
+        others[RANDOM_WEIGHTS] = grid.scores(grid.control_of(subject.baseline), method, metric)
     return others

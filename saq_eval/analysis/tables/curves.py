@@ -27,16 +27,15 @@ def curves(results: Results) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     values = []
     settings = results.grid.settings
-    shape = tuple(settings.sample.images.shape[1:])
-    for subject in results.grid.by_name.values():
-        for explainer in settings.methods_of(subject.role):
-            for metric, heights in results.grid.cells[subject, explainer.label].curves.items():
-                scorer = results.scorers[metric]
-                positions = scorer.metric.positions(scorer.settings(shape), heights.shape[1])
-                about = results.about_cell(subject, explainer.label, metric) | {"scope": "network"}
-                for position, column in zip(positions, heights.T, strict=True):
-                    rows.append(about | {"step": float(position), "n": (~np.isnan(column)).sum()})
-                    values.append(column)
+    for cell, value in results.grid.in_order("model", "control"):
+        if value.curve is None:
+            continue
+        scorer = results.scorers[cell.metric]
+        positions = scorer.metric.positions(scorer.settings(settings.sample.image_shape), value.curve.shape[1])
+        about = results.about_cell(cell.subject, cell.method, cell.metric) | {"scope": "network"}
+        for position, column in zip(positions, value.curve.T, strict=True):
+            rows.append(about | {"step": float(position), "n": (~np.isnan(column)).sum()})
+            values.append(column)
     if not rows:
         return TABLES["curves"].frame([])
     mean, low, high = statistics.intervals(np.stack(values))

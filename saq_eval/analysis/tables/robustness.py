@@ -42,7 +42,7 @@ def robustness(results: Results) -> pd.DataFrame:
             "ci_low": low[place],
             "ci_high": high[place],
             "floor": floors[place],
-            "degenerate": np.mean([results.grid.cells[s, method].degenerate.mean() for s in quantized]),
+            "degenerate": np.mean([results.grid.explained[s, method].degenerate.mean() for s in quantized]),
             "n": int((~np.isnan(kept[place])).sum()),
         }
         for place, method in enumerate(results.methods)
@@ -57,7 +57,7 @@ def _kept(
     """Return how much of its maps a method keeps, float64 (n,), and how much of them retrained networks have in common."""
     scores, retrained = [], []
     for subject, metric in itertools.product(quantized, similarities):
-        ours = results.grid.cells[subject, method].scores[metric]
+        ours = results.grid.scores(subject, method, metric)
         scores.append(results.corrected(subject, method, metric, ours))
         floor = statistics.mean_of(list(results.references(subject, method, metric)))
         retrained.append(results.corrected(subject, method, metric, floor))

@@ -19,15 +19,15 @@ def scores(results: Results) -> pd.DataFrame:
     grid, sample = results.grid, results.grid.settings.sample
     blocks = [
         pd.DataFrame(
-            results.about_cell(subject, method, metric)
+            results.about_cell(cell.subject, cell.method, cell.metric)
             | {
                 "sample": sample.indices.numpy(),
                 "label": sample.labels.numpy(),
-                "prediction": grid.predictions[subject.name],
-                "target": grid.targets[subject],
-                "score": values,
+                "prediction": grid.predictions[cell.subject.name],
+                "target": grid.targets[cell.subject],
+                "score": value.scores,
             }
         )
-        for subject, method, metric, values in grid.in_order("model", "control")
+        for cell, value in grid.in_order("model", "control")
     ]
     return pd.concat(blocks, ignore_index=True)

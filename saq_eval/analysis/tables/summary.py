@@ -36,7 +36,8 @@ _OF_OTHERS = ("retraining_low", "retraining_high", "retraining")
     key=("model", "method", "metric"),
 )
 def summary(results: Results) -> pd.DataFrame:
-    rows = [_row(results, *cell) for cell in results.grid.in_order("model", "control")]
+    cells = results.grid.in_order("model", "control")
+    rows = [_row(results, cell.subject, cell.method, cell.metric, value.scores) for cell, value in cells]
     mean, low, high = statistics.intervals(np.concatenate([row.scores for row in rows]))
     measured = tested(rows, results.margin)
     measured |= {"n": np.array([row.images for row in rows]), "mean": mean, "ci_low": low, "ci_high": high}
@@ -61,7 +62,7 @@ def _row(results: Results, subject: Subject, method: str, metric: str, scores: n
 
 def _beside(results: Results, subject: Subject, method: str, metric: str, scores: np.ndarray) -> dict[str, Any]:
     """Return what stands beside a mean: how it is to be read, and the levels of similarities."""
-    cell = results.grid.cells[subject, method]
+    cell = results.grid.cell(subject, method, metric)
 
     def mean(values: np.ndarray | None) -> float:
         return np.nan if values is None else statistics.defined_mean(values)
@@ -70,10 +71,10 @@ def _beside(results: Results, subject: Subject, method: str, metric: str, scores
     return {
         "mask": results.mask_of(metric),
         "higher_is_better": results.metric(metric).higher_is_better,
-        "degenerate": int(cell.degenerate.sum()),
+        "degenerate": int(results.grid.explained[subject, method].degenerate.sum()),
         "baseline": subject.baseline,
-        "chance": mean(cell.chances.get(metric)),
+        "chance": mean(cell.chance),
         "corrected": mean(results.corrected(subject, method, metric, scores) if similar else None),
         "floor": mean(results.references(subject, method, metric) if similar else None),
-        "noise": mean(cell.noise.get(metric)),
+        "noise": mean(cell.noise),
     }

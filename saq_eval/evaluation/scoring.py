@@ -1,0 +1,239 @@
+"""The work of a comparison: logits, maps and scores of one network. Jobs depend on their arguments and the maps on disk."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from saq_eval.attribution import CONTROLS, Explainer, explain, find_explainer
+from saq_eval.core.randomness import derived_seed
+from saq_eval.evaluation.cells import Explained, Scored
+from saq_eval.evaluation.clock import Clock
+from saq_eval.evaluation.planning import Job
+from saq_eval.evaluation.settings import Settings, Subject
+from saq_eval.evaluation.shared import Shared, shared_at
+from saq_eval.evaluation.store import MapKey, MapStore, checksum
+from saq_eval.metrics import Scorer, Task, is_degenerate
+
+INPUT_NOISE = 0.01  # standard deviation, of pixels in [0, 1]: invisible, two and a half of 255 steps
+
+
+def logits_of(shared: str, identity: str) -> np.ndarray:
+    """Return a network's logits of the whole test set, float32 (test images, classes).
+
+    Args:
+        shared: where what jobs share is found, here and in the following.
+        identity: the network's.
+    """
+    work = shared_at(shared)
+    return work.logits(identity, work.test_images)
+
+
+@dataclass(frozen=True, eq=False)
+class Done:
+    """A job's results: what is known of the maps, by metric the cells' values, and how long its stages took."""
+
+    explained: Explained
+    scored: dict[str, Scored]
+    seconds: dict[str, float]
+
+
+def score(shared: str, job: Job, targets: Sequence[np.ndarray]) -> Done:
+    """Compute the cells of a job.
+
+    Args:
+        targets: int64 (n,) each, the classes that the network's maps explain, then those of the others' maps, which are on
+            disk.
+    """
+    clock, work = Clock(), shared_at(shared)
+    scorers = [work.settings.scorer[label] for label in job.metrics]
+    similarities = [scorer.label for scorer in scorers if scorer.metric.category == "similarity"]
+    maps = _Maps(work, job, targets)
+    with clock("attribution"):
+        own = maps.of(job.subject, targets[0])
+        computed = maps.store.computed > 0
+        # The maps that it is set beside explain its classes; only similarity looks at those of a second network.
+        others = [maps.reference(place) for place in range(len(job.others) if similarities else 1)]
+    baseline = job.others[0]
+    task = maps.task(job.subject, own, others[0])
+    # What an untrained network sees, passed off as the baseline's explanation: faithful to itself it may well be. But
+    # where images are explained anew, it is the network that explained them that does it.
+    judged = task if job.subject.role != "control" else maps.task(baseline, own, others[0])
+    scored = {}
+    for scorer in scorers:
+        given = task if "explanations" in scorer.metric.needs else judged
+        with clock(scorer.metric.category):
+            scores, curve = scorer.score(given)
+            chance = scorer.chance(given) if job.subject.role != "retrained" else None
+        scored[scorer.label] = Scored(scores, curve, chance)
+    if similarities:
+        beside = _beside(maps, clock, task, others[1:], [work.settings.scorer[label] for label in similarities])
+        scored |= {label: replace(scored[label], **more) for label, more in beside.items()}
+    return Done(Explained(is_degenerate(own), computed), scored, clock.seconds)
+
+
+def _beside(
+    maps: _Maps, clock: Clock, task: Task, fine_tuned: Sequence[np.ndarray], scorers: Sequence[Scorer]
+) -> dict[str, dict[str, Any]]:
+    """Return, by similarity, how alike a network's maps are to others than its baseline's; see `Scored`."""
+    subject, targets = maps.job.subject, maps.targets[0]
+    beside: dict[str, dict[str, Any]] = {scorer.label: {} for scorer in scorers}
+    for theirs in fine_tuned:
+        with clock("similarity"):
+            for scorer in scorers:
+                beside[scorer.label]["to_fine_tuned"] = scorer.score(replace(task, baseline_maps=theirs))[0]
+    if subject.is_baseline:
+        by_control = {control: maps.of(subject, targets, method=control) for control in CONTROLS}
+        with clock("similarity"):
+            for scorer in scorers:
+                beside[scorer.label]["controls"] = {
+                    control: scorer.score(replace(task, maps=theirs))[0] for control, theirs in by_control.items()
+                }
+    if subject.role == "model":
+        with clock("attribution"):
+            noisy = maps.of(subject, targets, noisy=True)
+        with clock("similarity"):
+            for scorer in scorers:
+                beside[scorer.label]["noise"] = scorer.score(replace(task, maps=noisy, baseline_maps=task.maps))[0]
+    return beside
+
+
+class _Maps:
+    """Maps by a job's method."""
+
+    def __init__(self, work: Shared, job: Job, targets: Sequence[np.ndarray]) -> None:
+        self.work, self.job, self.targets = work, job, targets
+        self.settings, self.store = work.settings, MapStore(work.settings.maps)
+        self.explainer = work.settings.explainer[job.method]
+
+    def of(
+        self, subject: Subject, targets: np.ndarray, *, method: str | None = None, noisy: bool = False
+    ) -> np.ndarray:
+        """Return a network's maps, by default by the job's method."""
+        explainer = self.explainer if method is None else self.settings.explainer[method]
+        return maps_of(self.work, subject, explainer, targets, self.store, noisy=noisy)
+
+    def reference(self, place: int) -> np.ndarray:
+        """Return another network's maps of the classes that the job's maps explain."""
+        other, own, theirs = self.job.others[place], self.targets[0], self.targets[1 + place]
+        maps = self.of(other, theirs)
+        differs = np.flatnonzero(own != theirs)
+        if len(differs):
+            maps = np.array(maps)
+            sample = self.settings.sample
+            pixels, indices = sample.images.numpy()[differs], sample.indices.numpy()[differs]
+            network = self.work.network(other.identity)
+            maps[differs] = _explain(self.explainer, self.settings, network, pixels, own[differs], indices)
+        return maps
+
+    def task(self, subject: Subject, maps: np.ndarray, baseline_maps: np.ndarray) -> Task:
+        """Return what metrics score: maps as explanations of a network."""
+        settings, sample = self.settings, self.settings.sample
+
+        def again(network: nn.Module, images: np.ndarray, classes: np.ndarray, which: np.ndarray) -> np.ndarray:
+            return _explain(self.explainer, settings, network, images, classes, which)
+
+        return Task(
+            network=self.work.network(subject.identity),
+            images=sample.images.numpy(),
+            labels=sample.labels.numpy(),
+            targets=self.targets[0],
+            masks=sample.masks().numpy(),
+            maps=maps,
+            baseline_maps=baseline_maps,
+            indices=sample.indices.numpy(),
+            seed=settings.seed,
+            batch_size=settings.batch_size,
+            device=settings.device,
+            explain=again,
+        )
+
+
+def maps_of(
+    work: Shared,
+    subject: Subject,
+    explainer: Explainer,
+    targets: np.ndarray,
+    store: MapStore,
+    *,
+    noisy: bool = False,
+) -> np.ndarray:
+    """Return a network's maps of the sample, from disk where they are: float32 (n, h, w), memory-mapped.
+
+    Args:
+        targets: int64 (n,), the classes explained.
+        noisy: of the images under tiny noise.
+    """
+    settings = work.settings
+    pixels, indices = settings.sample.images.numpy(), settings.sample.indices.numpy()
+    if noisy:
+        pixels = _with_noise(pixels, indices, settings.seed)
+    images = checksum(pixels, indices)
+    if explainer.method.needs_background and settings.background is not None:
+        images += "-" + checksum(settings.background.numpy())
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("saq_eval", "captum", "zennit", "torch")]
+    key = MapKey(
+        settings.sample.name,
+        subject.name,
+        subject.identity,
+        f"{explainer.label} under noise" if noisy else explainer.label,
+        explainer.parameters,
+        settings.seed,
+        images,
+        version=" ".join([*versions, explainer.method.code]),
+    )
+    network = work.network(subject.identity)
+    return store.fetch(key, targets, indices, lambda: _explain(explainer, settings, network, pixels, targets, indices))
+
+
+def _explain(
+    explainer: Explainer,
+    settings: Settings,
+    network: nn.Module,
+    images: np.ndarray,
+    targets: np.ndarray,
+    indices: np.ndarray,
+) -> np.ndarray:
+    return explain(
+        explainer,
+        network.to(settings.device),
+        torch.from_numpy(np.ascontiguousarray(images)).to(settings.device),
+        torch.from_numpy(np.ascontiguousarray(targets)).to(settings.device),
+        indices=indices.tolist(),
+        seed=settings.seed,
+        batch_size=settings.batch_size,
+        background=settings.background,
+    ).numpy()
+
+
+def _with_noise(images: np.ndarray, indices: np.ndarray, seed: int) -> np.ndarray:
+    draws = [
+        np.random.default_rng(derived_seed(seed, "input noise", int(index))).standard_normal(image.shape)
+        for image, index in zip(images, indices, strict=True)
+    ]
+    return np.clip(images + INPUT_NOISE * np.stack(draws), 0.0, 1.0).astype(np.float32)
+
+
+def surrogate_gap(shared: str, subject: Subject, targets: np.ndarray) -> float:
+    """Return Σ|Σ map − Δ| / Σ|Δ| over images, where the map is integrated gradients' from black and Δ the logit's change.
+
+    Where it is 0, gradients account for the decision. Rounding has no useful gradient: a quantized network's is a
+    surrogate's, and misses by this much.
+
+    Args:
+        targets: int64 (n,), the classes explained.
+    """
+    work = shared_at(shared)
+    settings = work.settings
+    maps = maps_of(work, subject, find_explainer("integrated_gradients"), targets, MapStore(settings.maps))
+    images = settings.sample.images.numpy()
+    logits = work.logits(subject.identity, np.concatenate([images, np.zeros_like(images[:1])]))
+    rise = (logits[:-1] - logits[-1:]).astype(np.float64)[np.arange(len(targets)), targets]
+    missed = np.abs(np.asarray(maps, dtype=np.float64).sum(axis=(1, 2)) - rise).sum()
+    return float(missed / np.abs(rise).sum()) if np.abs(rise).sum() > 0 else np.nan

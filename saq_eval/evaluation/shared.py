@@ -1,0 +1,114 @@
+"""What the jobs of a comparison share: settings, networks and test set. A job names them, it does not carry them.
+
+In the process that begins, they are objects. Other processes read them from a folder, each of them once, when a job first
+asks for it.
+"""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import torch
+from torch import nn
+
+from saq_eval.evaluation.settings import Settings
+from saq_eval.networks.inference import predict
+
+_OPEN: dict[str, Shared] = {}  # by folder, in this process
+
+
+class Shared:
+    """What jobs share.
+
+    Attributes:
+        settings: what is done to every network.
+        networks: by identity. Float32 pixels (n, c, h, w) in [0, 1] -> logits (n, classes), in eval mode.
+        test_images: float32 (test images, c, h, w), the whole test set.
+        test_labels: int64 (test images,).
+    """
+
+    def __init__(
+        self, settings: Settings, networks: Mapping[str, nn.Module], test_images: np.ndarray, test_labels: np.ndarray
+    ) -> None:
+        self.settings, self.networks = settings, networks
+        self.test_images, self.test_labels = test_images, test_labels
+        self._placed = lru_cache(maxsize=8)(self._place)
+
+    def network(self, identity: str) -> nn.Module:
+        """Return a network on the device where it computes."""
+        return self._placed(identity)
+
+    def _place(self, identity: str) -> nn.Module:
+        network = self.networks[identity]
+        return network if self.settings.device == "cpu" else copy.deepcopy(network).to(self.settings.device)
+
+    def logits(self, identity: str, images: np.ndarray) -> np.ndarray:
+        """Return a network's logits of images, float32 (n, c, h, w) -> float32 (n, classes)."""
+        size = self.settings.batch_size
+        parts = [np.array(images[start : start + size]) for start in range(0, len(images), size)]
+        return np.concatenate([predict(self.network(identity), torch.from_numpy(part), size).numpy() for part in parts])
+
+
+class _Kept(Mapping[str, nn.Module]):
+    """Networks in files, read when they are asked for."""
+
+    def __init__(self, folder: Path, identities: list[str]) -> None:
+        self.folder, self.identities = folder, identities
+
+    def __getitem__(self, identity: str) -> nn.Module:
+        return _read(self.folder / f"network-{self.identities.index(identity)}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.identities)
+
+    def __len__(self) -> int:
+        return len(self.identities)
+
+
+@contextmanager
+def share(shared: Shared, workers: int) -> Iterator[str]:
+    """Let the jobs of this process, and of others if there are several workers, find what they share; yield where."""
+    with tempfile.TemporaryDirectory(prefix="saq_eval-") as folder:
+        if workers > 1:
+            # By value, with the code of classes that other processes cannot import, as those of a notebook.
+            _write(Path(folder) / "settings", shared.settings)
+            _write(Path(folder) / "identities", list(shared.networks))
+            for place, network in enumerate(shared.networks.values()):
+                _write(Path(folder) / f"network-{place}", network)
+            np.save(Path(folder) / "test_images.npy", shared.test_images)
+            np.save(Path(folder) / "test_labels.npy", shared.test_labels)
+        _OPEN[folder] = shared
+        try:
+            yield folder
+        finally:
+            del _OPEN[folder]
+
+
+def shared_at(folder: str) -> Shared:
+    """Return what the jobs of a folder share: this process's own, or read now and kept until another is read."""
+    if folder not in _OPEN:
+        place = Path(folder)
+        _OPEN.clear()
+        _OPEN[folder] = Shared(
+            _read(place / "settings"),
+            _Kept(place, _read(place / "identities")),
+            np.load(place / "test_images.npy", mmap_mode="r"),
+            np.load(place / "test_labels.npy"),
+        )
+    return _OPEN[folder]
+
+
+def _write(path: Path, what: Any) -> None:
+    path.write_bytes(cloudpickle.dumps(what))
+
+
+def _read(path: Path) -> Any:
+    return cloudpickle.loads(path.read_bytes())  # written by this program, into a folder that it made for itself
