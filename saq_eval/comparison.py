@@ -8,17 +8,17 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import pandas as pd
 from tqdm.auto import tqdm
 
 from saq_eval.analysis.headline import headline
 from saq_eval.analysis.interpretability import Composite
-from saq_eval.analysis.record import record_of
+from saq_eval.analysis.record import Record, record_of
 from saq_eval.analysis.results import Results
 from saq_eval.analysis.selection import choose_images, gallery_of
 from saq_eval.analysis.tables import TABLES, make_tables
@@ -58,7 +58,7 @@ class Comparison:
     """
 
     tables: Mapping[str, pd.DataFrame]
-    run: dict[str, Any]
+    run: Record
     gallery: Gallery
 
     def __getattr__(self, name: str) -> pd.DataFrame:
@@ -208,11 +208,11 @@ def compare(plan: Plan) -> Comparison:
 @contextmanager
 def _maps_folder(plan: Plan) -> Iterator[Path]:
     """Yield the folder of the maps: the kept ones', or one that is removed afterwards."""
-    kept = plan.save_maps and plan.output is not None
-    with (
-        nullcontext(user_path(plan.output) / MAPS) if kept else tempfile.TemporaryDirectory(prefix="saq_eval-") as name
-    ):
-        yield Path(name)
+    if plan.save_maps and plan.output is not None:
+        yield user_path(plan.output) / MAPS
+        return
+    with tempfile.TemporaryDirectory(prefix="saq_eval-") as folder:
+        yield Path(folder)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable
 
@@ -42,13 +43,19 @@ def data_root() -> str:
     return root
 
 
-@pytest.fixture
-def cnn(digits: Dataset) -> nn.Module:
-    """An untrained cnn whose batch norm layers have seen digits, in eval mode."""
+@pytest.fixture(scope="session")
+def small_cnn(digits: Dataset) -> nn.Module:
+    """An untrained cnn whose batch norm layers have seen digits, in eval mode, for tests that do not change it."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = ARCHITECTURES["cnn"](channels=(8, 8, 12, 12, 16), hidden=24)
     return settle(network, digits.images[:128])
+
+
+@pytest.fixture
+def cnn(small_cnn: nn.Module) -> nn.Module:
+    """The same, for this test alone."""
+    return copy.deepcopy(small_cnn)
 
 
 def settle(network: nn.Module, images: torch.Tensor) -> nn.Module:

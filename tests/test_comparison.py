@@ -2,18 +2,13 @@ import copy
 import json
 import re
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from joblib.externals.loky import get_reusable_executor
-from tqdm import tqdm
 
 import saq_eval
 from saq_eval import SaqEvalError
@@ -22,7 +17,6 @@ from saq_eval.attribution import find_explainers
 from saq_eval.core.errors import SaqEvalWarning
 from saq_eval.data import DATASETS, Dataset
 from saq_eval.evaluation.clock import Clock
-from saq_eval.evaluation.executor import run_all
 from saq_eval.evaluation.planning import plan_jobs
 from saq_eval.evaluation.running import run
 from saq_eval.evaluation.settings import Settings, Subject
@@ -565,27 +559,6 @@ def test_an_interruption_leaves_what_was_there(moment, tmp_path, monkeypatch):
         saq_eval.compare("digits", models=["cnn-w4a4"], samples=2, output=tmp_path, progress=False, **QUICK)
     assert [file.name for file in tmp_path.iterdir()] == ["scores.csv"]
     assert (tmp_path / "scores.csv").read_text() == "of an earlier run"
-
-
-def _semaphores():
-    with patch("multiprocessing.resource_tracker.register") as register:
-        list(tqdm(range(2), disable=True))
-    return [call.args for call in register.call_args_list]
-
-
-def test_workers_bars_hold_no_semaphore_that_a_killed_worker_would_leave():
-    get_reusable_executor().shutdown()  # with the workers of other tests, whose bars have been there
-    assert list(run_all([(_semaphores, ())] * 4, workers=2)) == [[]] * 4
-
-
-def test_a_worker_never_sees_an_interruption():
-    program = (
-        "import signal\nfrom saq_eval.evaluation.executor import run_all\n"
-        "masks = run_all([(signal.pthread_sigmask, (signal.SIG_BLOCK, ()))] * 4, workers=2)\n"
-        "print([signal.SIGINT in mask for mask in masks], signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))"
-    )  # in a process that has started no other yet
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "[True, True, True, True] False\n"
 
 
 def test_colour_pictures_without_masks_are_compared_and_localisation_is_not_scored(tmp_path, monkeypatch):

@@ -4,20 +4,119 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
+from typing_extensions import TypedDict
 
 from saq_eval.analysis import statistics
 from saq_eval.analysis.results import Results
 from saq_eval.attribution import Explainer
+from saq_eval.core.errors import SaqEvalError, in_short
+from saq_eval.core.records import parse
+from saq_eval.data.masks import MaskRecord
 from saq_eval.evaluation.setup import Setup
 from saq_eval.metrics import Scorer
 
 SCHEMA = 2  # of the record; raised when a field is renamed or goes away
 
 
-def record_of(setup: Setup, results: Results, headline: list[str], seconds: dict[str, float]) -> dict[str, Any]:
+class RecordedMethod(TypedDict):
+    """An attribution method, its parameters and what it costs: passes of the network for each image."""
+
+    name: str
+    parameters: dict[str, Any]
+    sign: str
+    family: str
+    passes: int
+    description: str
+    settings: str
+    reference: str
+
+
+class RecordedMetric(TypedDict):
+    """A metric and all settings that it was asked with; an end of its range that is none is infinite."""
+
+    name: str
+    category: str
+    higher_is_better: bool
+    range: list[float | None]
+    description: str
+    settings: dict[str, Any]
+    reference: str
+
+
+class RecordedNetwork(TypedDict):
+    """A network's part in the comparison, and what tells its weights."""
+
+    role: str
+    weights_sha256: str
+    baseline: str
+    fine_tuned: str | None
+
+
+class RecordedMaps(TypedDict):
+    """Whether the maps were kept, and how many sets of them were computed now or read from disk."""
+
+    kept: bool
+    computed: int
+    read: int
+
+
+class Record(TypedDict):
+    """The fields of `run.json`.
+
+    What was asked for: `command`, `plan`. What that came to: `dataset` to `metrics`. What was found first: `headline`. What
+    the tables' numbers rest on: `interpretability` (by method, the metrics that tell trained networks from untrained),
+    `statistics`. The networks: `models`, and by baseline `retrained`, both with hashes of their weights; `missing`, those
+    of the study that the zoo does not hold. `wall_seconds` is by stage, added up over the workers; its "elapsed" is what a
+    clock on the wall says.
+    """
+
+    schema: int
+    command: str
+    plan: dict[str, Any]
+    headline: list[str]
+    dataset: str
+    study: str | None
+    missing: list[str]
+    samples: int
+    test_images: int
+    image_indices: list[int]
+    masks: MaskRecord
+    target: str
+    seed: int
+    batch_size: int
+    workers: int
+    device: str
+    methods: dict[str, RecordedMethod]
+    metrics: dict[str, RecordedMetric]
+    interpretability: dict[str, list[str]]
+    statistics: dict[str, float]
+    models: dict[str, RecordedNetwork]
+    retrained: dict[str, dict[str, str]]
+    maps: RecordedMaps
+    versions: dict[str, str]
+    wall_seconds: dict[str, float]
+
+
+def check_record(data: Any, source: Path) -> Record:
+    """Return plain data as a record.
+
+    Raises:
+        SaqEvalError: names the source and a field that is missing or wrong.
+    """
+    if not isinstance(data, dict):
+        raise SaqEvalError(f"{source} is no record of a comparison")
+    if data.get("schema") != SCHEMA:
+        theirs = in_short(data.get("schema", 1))
+        raise SaqEvalError(f"{source} was written by another version: its schema is {theirs}, and {SCHEMA} is read")
+    parse(Record, data, source)
+    return cast(Record, data)
+
+
+def record_of(setup: Setup, results: Results, headline: list[str], seconds: dict[str, float]) -> Record:
     """Return the record of a run as plain data.
 
     Args:
@@ -33,11 +132,11 @@ def record_of(setup: Setup, results: Results, headline: list[str], seconds: dict
         "headline": headline,
         "dataset": plan.dataset,
         "study": setup.study,
-        "missing": setup.missing,  # models of the study that the zoo does not hold
-        "samples": plan.samples,
+        "missing": setup.missing,
+        "samples": len(setup.settings.sample),
         "test_images": len(setup.test_set),
         "image_indices": setup.settings.sample.indices.tolist(),
-        "masks": setup.masks,  # of the sample, for localisation
+        "masks": setup.masks,
         "target": plan.target,
         "seed": plan.seed,
         "batch_size": plan.batch_size,
@@ -45,7 +144,6 @@ def record_of(setup: Setup, results: Results, headline: list[str], seconds: dict
         "device": setup.settings.device,
         "methods": {e.label: _method(e) for e in setup.settings.methods_of("model")},
         "metrics": {scorer.label: _metric(scorer, shape) for scorer in setup.settings.scorers},
-        # What interpretability is measured by: of each method, the metrics that tell trained networks from untrained.
         "interpretability": {
             method: [scorer.label for scorer in results.composite.pairs.get(method, ())] for method in results.methods
         },
@@ -78,7 +176,7 @@ def record_of(setup: Setup, results: Results, headline: list[str], seconds: dict
     }
 
 
-def _method(explainer: Explainer) -> dict[str, Any]:
+def _method(explainer: Explainer) -> RecordedMethod:
     method = explainer.method
     return {
         "name": method.name,
@@ -92,7 +190,7 @@ def _method(explainer: Explainer) -> dict[str, Any]:
     }
 
 
-def _metric(scorer: Scorer, shape: tuple[int, int, int]) -> dict[str, Any]:
+def _metric(scorer: Scorer, shape: tuple[int, int, int]) -> RecordedMetric:
     metric = scorer.metric
     return {
         "name": metric.name,

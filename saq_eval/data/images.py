@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from saq_eval.core.errors import SaqEvalError, in_short
-from saq_eval.data.masks import foreground_mask, mask_record
+from saq_eval.data.masks import MaskRecord, foreground_mask, mask_record
 
 Split = Literal["train", "test"]
 
@@ -133,7 +133,7 @@ class Dataset:
     def _mask(self, position: int) -> Tensor:
         return foreground_mask(self.images[position]) if self.evidence is None else self.evidence[position]
 
-    def mask_record(self) -> dict[str, Any]:
+    def mask_record(self) -> MaskRecord:
         """Return where the masks come from and how many images have one; see `masks.mask_record`."""
         return mask_record(self.masks(), "Otsu" if self.evidence is None else self.evidence_by)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from skimage.filters import threshold_otsu
 from torch import Tensor
+from typing_extensions import TypedDict
 
 NO_FOREGROUND = "Otsu's threshold finds an object only in a grey picture with a dark border"
 
@@ -37,17 +38,26 @@ def foreground_mask(image: Tensor) -> Tensor:
     return torch.from_numpy(grey > threshold).unsqueeze(0)
 
 
-def mask_record(masks: Tensor, source: Literal["known", "given", "Otsu"]) -> dict[str, Any]:
-    """Return a record of which images have a mask.
+class MaskRecord(TypedDict):
+    """Which images have a mask.
+
+    `kind` says what the masks are, or "none" where no image has one. `images` and `without` count the images with and
+    without one. `reason` says why some have none, and is empty where all have one.
+    """
+
+    kind: str
+    images: int
+    without: int
+    reason: str
+
+
+def mask_record(masks: Tensor, source: Literal["known", "given", "Otsu"]) -> MaskRecord:
+    """Return which images have a mask.
 
     Args:
         masks: bool (n, 1, height, width); an empty one is none.
         source: what the masks are: evidence that is "known" by construction or "given" by whoever marked it, or the
             foreground by "Otsu".
-
-    Returns:
-        `kind`, the source, or "none" where no image has a mask; `images` and `without`, the numbers of images with and
-        without one; `reason`, why some have none, empty where all have one.
     """
     there = int(masks.flatten(1).any(dim=1).sum())
     without = len(masks) - there

@@ -25,7 +25,7 @@ def _configuration() -> type:
     for name in ("data_root", "zoo", "output"):
         types[name] = Path
     Configuration = TypedDict("Configuration", types, total=False)  # type: ignore[misc]  # made from the plan's fields
-    Configuration.__pydantic_config__ = ConfigDict(extra="forbid")
+    Configuration.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[attr-defined]  # where Pydantic looks
     return Configuration
 
 
@@ -58,7 +58,7 @@ def read_configuration(path: Path) -> dict[str, Any]:
         if "plan" not in data:
             raise SaqEvalError(f"{path} was written by an earlier version: it does not say what was asked for")
         data = data["plan"]
-    said = dict(parse(Configuration, data, path))
+    said: dict[str, Any] = dict(parse(Configuration, data, path))
     for name in ("methods", "metrics"):
         if name in said:
             said[name] = [_spec(name.removesuffix("s"), named) for named in said[name]]

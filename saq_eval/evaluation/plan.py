@@ -215,7 +215,7 @@ def _listed(kind: str, given: Collection[str] | Iterator[str] | str | None) -> l
     if given is None:
         return None
     several = isinstance(given, (Collection, Iterator)) and not isinstance(given, str)
-    names = list(given) if several else [given]
+    names: list[Any] = list(given) if several else [given]
     for name in names:
         if not isinstance(name, str):
             raise SaqEvalError(f"a {kind} is asked for by its name, not by {in_short(name)}")

@@ -18,6 +18,7 @@ from saq_eval.core.devices import pick_device
 from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
 from saq_eval.core.randomness import derived_seed
 from saq_eval.data import Dataset, load_dataset
+from saq_eval.data.masks import MaskRecord
 from saq_eval.evaluation.plan import Plan
 from saq_eval.evaluation.settings import Settings, Subject
 from saq_eval.metrics import Scorer, find_scorers
@@ -54,7 +55,7 @@ class Setup:
     retrained: dict[str, dict[str, str]]
     test_set: Dataset
     settings: Settings
-    masks: dict[str, Any]
+    masks: MaskRecord
 
 
 def set_up(plan: Plan, maps: Path) -> Setup:
@@ -75,6 +76,7 @@ def set_up(plan: Plan, maps: Path) -> Setup:
     device = _device(plan)
     choice = choose(plan.dataset, names, plan.baseline, plan.zoo)
     test_set = load_dataset(plan.dataset, "test", plan.data_root)
+    assert plan.samples is not None  # _with_study has filled it in
     sample = test_set.sample(plan.samples, plan.seed)
     masks = _masks(sample, scorers)
     for scorer in scorers:
@@ -133,7 +135,7 @@ def _device(plan: Plan) -> str:
     return device
 
 
-def _masks(sample: Dataset, scorers: Sequence[Scorer]) -> dict[str, Any]:
+def _masks(sample: Dataset, scorers: Sequence[Scorer]) -> MaskRecord:
     masks = sample.mask_record()
     if not masks["images"] and any("masks" in scorer.metric.needs for scorer in scorers):
         warnings.warn(f"localisation is not scored: {masks['reason']}", SaqEvalWarning, stacklevel=4)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from saq_eval.analysis.record import Record
 from saq_eval.analysis.steps import STEPS
 from saq_eval.core.errors import unknown_name
 from saq_eval.reporting.figures import first_step, verdict_table
@@ -47,29 +48,29 @@ def check_formats(names: Iterable[str]) -> tuple[str, ...]:
     return names
 
 
-def write_parquet(folder: Path, tables: Tables, run: dict[str, Any]) -> None:
+def write_parquet(folder: Path, tables: Tables, run: Record) -> None:
     """Write each table to a Parquet file with its types."""
     for name, table in tables.items():
         table.to_parquet(folder / f"{name}.parquet", engine="pyarrow", index=False)
 
 
-def write_json(folder: Path, tables: Tables, run: dict[str, Any]) -> None:
+def write_json(folder: Path, tables: Tables, run: Record) -> None:
     """Write each table to a JSON file: a list of records, undefined values null."""
     for name, table in tables.items():
         table.to_json(folder / f"{name}.json", orient="records", double_precision=10, lines=False)
 
 
-def write_markdown(folder: Path, tables: Tables, run: dict[str, Any]) -> None:
+def write_markdown(folder: Path, tables: Tables, run: Record) -> None:
     """Write the finding and the verdicts to `summary.md`, short enough for a pull request's comment."""
     (folder / "summary.md").write_text(markdown(tables, run), encoding="utf-8", newline="\n")
 
 
-def write_latex(folder: Path, tables: Tables, run: dict[str, Any]) -> None:
+def write_latex(folder: Path, tables: Tables, run: Record) -> None:
     """Write the effects to `tables.tex`, for `\\input` in a document that uses the package booktabs."""
     (folder / "tables.tex").write_text(latex(tables["effects"]), encoding="utf-8", newline="\n")
 
 
-FORMATS: dict[str, Callable[[Path, Tables, dict[str, Any]], None] | None] = {
+FORMATS: dict[str, Callable[[Path, Tables, Record], None] | None] = {
     "csv": None,  # always written, for a run is read back from it
     "parquet": write_parquet,
     "json": write_json,
@@ -78,7 +79,7 @@ FORMATS: dict[str, Callable[[Path, Tables, dict[str, Any]], None] | None] = {
 }
 
 
-def markdown(tables: Tables, run: dict[str, Any]) -> str:
+def markdown(tables: Tables, run: Record) -> str:
     """Return the sentences of the finding, the networks, and their verdicts by metric."""
     models = [
         (
@@ -187,7 +188,7 @@ def as_latex(text: object) -> str:
     return "".join(_TEX.get(sign, sign) if " " <= sign <= "~" or "À" <= sign <= "ÿ" else "?" for sign in plain)
 
 
-def write_formats(folder: Path, tables: Tables, run: dict[str, Any], formats: Iterable[str] = tuple(FORMATS)) -> None:
+def write_formats(folder: Path, tables: Tables, run: Record, formats: Iterable[str] = tuple(FORMATS)) -> None:
     """Write a result in each of some formats into a folder."""
     for name in check_formats(formats):
         if (write := FORMATS[name]) is not None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
+from saq_eval.analysis.record import Record
 from saq_eval.core.errors import unknown_name
 from saq_eval.reporting import figures
 from saq_eval.reporting.gallery import Gallery
@@ -32,7 +32,7 @@ class Plots:
     """The charts of a comparison; see `saq_eval.reporting.figures`."""
 
     tables: dict[str, pd.DataFrame]
-    run: dict[str, Any]
+    run: Record
     images: Gallery
 
     def tradeoff(self) -> go.Figure:

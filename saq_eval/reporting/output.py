@@ -9,10 +9,10 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from saq_eval.analysis.record import Record, check_record
 from saq_eval.analysis.schema import Columns
 from saq_eval.analysis.tables import TABLES
 from saq_eval.core.errors import SaqEvalError
@@ -23,7 +23,6 @@ from saq_eval.reporting.page.render import Run, render
 
 PAGE, RECORD, GALLERY = "report.html", "run.json", "gallery.npz"
 
-_RECORDED = ("headline", "dataset", "samples", "methods", "metrics", "models", "versions", "wall_seconds", "command")
 # A spreadsheet takes a cell that begins like this for a formula; an apostrophe before it makes it text.
 _FORMULA = re.compile(r"'*[=+\-@＝＋－＠\t\r\n]")
 _GUARDED = re.compile(r"'+[=+\-@＝＋－＠\t\r\n]")
@@ -52,7 +51,7 @@ def check_writable(folder: Path) -> None:
 def write_report(
     folder: Path,
     tables: dict[str, pd.DataFrame],
-    run: dict[str, Any],
+    run: Record,
     gallery: Gallery,
     formats: Sequence[str] = (),
 ) -> list[Path]:
@@ -86,7 +85,7 @@ def write_report(
             gallery.write(fresh / GALLERY)
             _write_text(fresh / PAGE, render([(tables, run, gallery)]))
             seconds = run["wall_seconds"] | {"reporting": round(time.perf_counter() - start, 3)}
-            record = json.dumps(run | {"wall_seconds": seconds}, indent=2, ensure_ascii=False)
+            record = json.dumps({**run, "wall_seconds": seconds}, indent=2, ensure_ascii=False)
             _write_text(fresh / RECORD, record + "\n")
             return [file.replace(folder / file.name) for file in sorted(fresh.iterdir())]
     except OSError as error:
@@ -115,10 +114,7 @@ def read_run(folder: Path) -> Run:
     ):
         if column not in tables[name]:
             raise SaqEvalError(f"{folder} was written by an earlier version: its {name}.csv does not tell {what} apart")
-    lacking = [key for key in _RECORDED if not isinstance(run, dict) or key not in run]
-    if lacking:
-        raise SaqEvalError(f"{folder} holds no finished comparison: its {RECORD} does not say {', '.join(lacking)}")
-    return tables, run, Gallery.read(folder / GALLERY)
+    return tables, check_record(run, folder / RECORD), Gallery.read(folder / GALLERY)
 
 
 def rerender(folders: Sequence[Path], page: Path | None = None, formats: Sequence[str] = ()) -> list[Path]:

@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from saq_eval.analysis.record import Record
 from saq_eval.reporting import figures
 from saq_eval.reporting.gallery import Gallery
 from saq_eval.reporting.names import short, visible
@@ -26,7 +27,7 @@ COLOUR_MAP = "inferno"
 _STEPS = 32  # colours of a map; the eye sees no more, and the page gets a third smaller
 _ROOM = 1_150_000  # characters for all galleries together, so that a page stays well below 5 MiB
 
-Run = tuple[dict[str, pd.DataFrame], dict[str, Any], Gallery]
+Run = tuple[dict[str, pd.DataFrame], Record, Gallery]
 
 _TEMPLATES = Environment(
     loader=PackageLoader("saq_eval.reporting.page"),
@@ -155,7 +156,7 @@ def _plain(value: Any) -> Any:
     return value.to_plotly_json()
 
 
-def counts(frames: dict[str, pd.DataFrame], run: dict[str, Any]) -> dict[str, Any]:
+def counts(frames: dict[str, pd.DataFrame], run: Record) -> dict[str, Any]:
     """Return what was compared, counted."""
     models = frames["models"]
     return {
@@ -185,7 +186,7 @@ def degenerate(summary: pd.DataFrame) -> list[tuple[str, int]]:
     return [(str(method), int(count)) for method, count in found.items() if count]
 
 
-def about_gallery(run: dict[str, Any], gallery: Gallery) -> dict[str, Any]:
+def about_gallery(run: Record, gallery: Gallery) -> dict[str, Any]:
     """Return what the page says of each image and map, for its script."""
     baselines = {name: model["baseline"] for name, model in run["models"].items()}
     models = list(dict.fromkeys(model for model, _ in gallery.maps))

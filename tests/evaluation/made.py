@@ -1,0 +1,27 @@
+"""Small networks as the subjects of a comparison."""
+
+from saq_eval.attribution import find_explainers
+from saq_eval.evaluation.settings import Settings, Subject
+from saq_eval.evaluation.shared import Shared
+from saq_eval.metrics import find_scorers
+
+SUBJECTS = [
+    Subject("fp32", "a", "fp32"),
+    Subject("tuned", "b", "fp32", fine_tuned="tuned"),
+    Subject("w2a2", "c", "fp32", fine_tuned="tuned"),
+    Subject("fp32-s1", "d", "fp32-s1"),
+    Subject("fp32 (random weights)", "e", "fp32", "control"),
+    Subject("fp32-s1 (random weights)", "f", "fp32-s1", "control"),
+    Subject("fp32-s1", "d", "fp32", "retrained"),
+    Subject("fp32-s2", "g", "fp32", "retrained"),
+]
+
+
+def make_settings(digits, maps, methods=("saliency", "occlusion"), metrics=("PointingGame", "SSIM"), **changes):
+    fields = {"seed": 0, "batch_size": 8, "device": "cpu", "background": None}
+    sample = digits.subset(range(6))
+    return Settings(sample, find_explainers(methods), find_scorers(metrics), **(fields | changes), maps=maps)
+
+
+def make_shared(digits, settings, networks):
+    return Shared(settings, networks, digits.images[:20].numpy(), digits.labels[:20].numpy())

@@ -1,0 +1,66 @@
+import pickle
+
+import pytest
+
+from saq_eval.evaluation.cells import Cell
+from saq_eval.evaluation.planning import Job, model_of, plan_jobs
+from tests.evaluation.made import SUBJECTS, make_settings
+
+FP32, TUNED, W2A2, OTHER = SUBJECTS[:4]
+AGAIN, RETRAINED = SUBJECTS[-2:]
+
+
+@pytest.fixture
+def jobs(digits, tmp_path):
+    return {policy: plan_jobs(SUBJECTS, make_settings(digits, tmp_path), policy) for policy in ("label", "predicted")}
+
+
+def test_maps_are_there_before_others_are_compared_with_them(jobs):
+    done = set()
+    for wave in jobs["label"]:
+        for job in wave:
+            assert all((other, job.method) in done for other in job.others if other not in (job.subject,))
+        done |= {(job.subject, job.method) for job in wave}
+    first = [(job.subject.name, job.method) for job in jobs["label"][0]]
+    assert [method for _, method in first] == ["random", "edges"] * 2 + ["saliency", "occlusion"] * 2
+
+
+def test_every_cell_is_planned_once(jobs):
+    cells = [cell for wave in jobs["label"] for job in wave for cell in job.cells]
+    assert len(set(cells)) == len(cells)
+    # 4 models by 2 methods and 2 metrics, and by 2 controls and the metric that is no similarity; random weights; a
+    # retrained network that is a model has only similarities of its own, the other both.
+    assert len(cells) == 4 * (2 * 2 + 2) + 2 * 2 * 2 + 2 + 2 * 2
+    assert Cell(AGAIN, "saliency", "SSIM") in cells and Cell(AGAIN, "saliency", "PointingGame") not in cells
+    assert Cell(RETRAINED, "saliency", "PointingGame") in cells and Cell(FP32, "random", "SSIM") not in cells
+
+
+def test_a_retrained_network_that_explains_other_classes_has_cells_of_its_own(jobs):
+    cells = [cell for wave in jobs["predicted"] for job in wave for cell in job.cells]
+    assert Cell(AGAIN, "saliency", "PointingGame") in cells
+
+
+def test_what_a_network_is_compared_with(jobs):
+    others = {job.subject: job.others for wave in jobs["label"] for job in wave}
+    assert others[FP32] == (FP32,) and others[TUNED] == (FP32,) and others[W2A2] == (FP32, TUNED)
+    assert others[OTHER] == (OTHER,) and others[AGAIN] == others[RETRAINED] == (FP32,)
+
+
+def test_a_job_is_plain_data_that_carries_nothing_large(jobs):
+    for wave in jobs["label"]:
+        for job in wave:
+            assert len(pickle.dumps(job)) < 1000 and pickle.loads(pickle.dumps(job)) == job
+
+
+def test_dear_methods_take_more_passes(jobs):
+    passes = {(job.subject, job.method): job.passes for wave in jobs["label"] for job in wave}
+    assert passes[FP32, "occlusion"] > 5 * passes[FP32, "saliency"] > passes[AGAIN, "saliency"] > 0
+
+
+def test_a_job_names_its_cells():
+    job = Job(FP32, "saliency", ("SSIM", "AUC"), (FP32,), 3)
+    assert job.cells == [Cell(FP32, "saliency", "SSIM"), Cell(FP32, "saliency", "AUC")]
+
+
+def test_which_model_a_network_is():
+    assert model_of(AGAIN, SUBJECTS) == OTHER and model_of(RETRAINED, SUBJECTS) is None

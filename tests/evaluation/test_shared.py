@@ -1,0 +1,71 @@
+"""What jobs share is read by other processes, once, and never changed."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from saq_eval.evaluation import shared as module
+from saq_eval.evaluation.executor import run_all
+from saq_eval.evaluation.scoring import logits_of
+from saq_eval.evaluation.shared import share, shared_at
+from saq_eval.networks.inference import predict
+from tests.evaluation.made import make_settings, make_shared
+
+
+@pytest.fixture
+def networks(cnn):
+    other = copy.deepcopy(cnn)
+    with torch.no_grad():
+        other.fc2.bias += 1.0
+    return {"a": cnn, "b": other}
+
+
+def test_this_process_finds_the_objects_themselves(networks, digits, tmp_path):
+    shared = make_shared(digits, make_settings(digits, tmp_path), networks)
+    with share(shared, workers=1) as place:
+        assert shared_at(place) is shared and shared.network("a") is networks["a"]
+    with pytest.raises(FileNotFoundError):
+        shared_at(place)
+
+
+def test_other_processes_read_the_same(networks, digits, tmp_path, monkeypatch):
+    shared = make_shared(digits, make_settings(digits, tmp_path), networks)
+    with share(shared, workers=2) as place:
+        monkeypatch.setattr(module, "_OPEN", {})  # as in a process that has set nothing up
+        read = shared_at(place)
+        assert shared_at(place) is read is not shared
+        assert list(read.networks) == ["a", "b"] and read.network("b") is read.network("b")
+        assert isinstance(read.test_images, np.memmap) and not read.test_images.flags.writeable
+        np.testing.assert_array_equal(read.test_images, shared.test_images)
+        np.testing.assert_array_equal(read.test_labels, shared.test_labels)
+        assert torch.equal(read.settings.sample.images, shared.settings.sample.images)
+        for identity in networks:
+            np.testing.assert_array_equal(
+                read.logits(identity, read.test_images), shared.logits(identity, shared.test_images)
+            )
+        module._OPEN[place] = shared  # what leaves the block takes it away again
+
+
+class Local(nn.Module):
+    """Of a module that workers cannot be sure to import."""
+
+    def forward(self, images):
+        return images.flatten(1)[:, 300:310] * 2
+
+
+def test_workers_compute_with_networks_of_any_class(digits, tmp_path):
+    shared = make_shared(digits, make_settings(digits, tmp_path), {"local": Local().eval()})
+    with share(shared, workers=2) as place:
+        ((logits),) = run_all([(logits_of, (place, "local"))], workers=2)
+    np.testing.assert_allclose(logits, shared.test_images.reshape(20, -1)[:, 300:310] * 2)
+
+
+def test_logits_are_those_of_the_whole_set_whatever_the_batch(networks, digits, tmp_path):
+    for batch_size in (3, 64):
+        shared = make_shared(digits, make_settings(digits, tmp_path, batch_size=batch_size), networks)
+        logits = shared.logits("a", shared.test_images)
+        np.testing.assert_allclose(logits, predict(networks["a"], digits.images[:20]), atol=1e-5)
+        assert logits.dtype == np.float32 and logits.shape == (20, 10)
