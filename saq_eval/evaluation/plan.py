@@ -198,6 +198,8 @@ class Plan:
         return shlex.join(parts)
 
 
+# What neither a plan nor its study says.
+USUAL: dict[str, Any] = {"methods": ["standard"], "metrics": ["standard"], "samples": 64}
 _UNSAID = ("data_root", "zoo", "output", "progress")
 
 

@@ -19,12 +19,12 @@ from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
 from saq_eval.core.randomness import derived_seed
 from saq_eval.data import Dataset, load_dataset
 from saq_eval.data.masks import MaskRecord
-from saq_eval.evaluation.plan import Plan
+from saq_eval.evaluation.plan import USUAL, Plan, merge
 from saq_eval.evaluation.settings import Settings, Subject
 from saq_eval.metrics import Scorer, find_scorers
 from saq_eval.networks.inference import predict
 from saq_eval.networks.network import Network
-from saq_eval.studies.study import StudyComparison, load_study
+from saq_eval.studies.study import load_study
 from saq_eval.zoo import check_reads, find_models, open_model
 from saq_eval.zoo.networks import RANDOM_WEIGHTS, Choice, as_network, choose, open_network, untrained
 
@@ -110,22 +110,16 @@ _AS = " (as "  # a retrained network that explains its baseline's classes is ano
 
 def _with_study(plan: Plan) -> tuple[Plan, Sequence[str] | None, str | None, list[str]]:
     """Fill in what a plan leaves to its study: the plan, the models' names, the study's name and its missing models."""
-    names, missing, study = plan.models, [], None
-    usual = StudyComparison()
-    if plan.study is not None:
-        planned = load_study(plan.study)
-        study, usual = planned.name, planned.comparison
-        if names is None:
-            held = [card.name for card, _ in find_models(plan.dataset, ["*"], plan.zoo)]
-            names = planned.compared(plan.dataset, held)
-            missing = [name for name in planned.wanted(plan.dataset) if name not in held]
-    filled = replace(
-        plan,
-        methods=list(usual.methods) if plan.methods is None else plan.methods,
-        metrics=list(usual.metrics) if plan.metrics is None else plan.metrics,
-        samples=usual.samples if plan.samples is None else plan.samples,
-    )
-    return filled, names, study, missing
+    names, missing = plan.models, []
+    study = None if plan.study is None else load_study(plan.study)
+    if study is not None and names is None:
+        held = [card.name for card, _ in find_models(plan.dataset, ["*"], plan.zoo)]
+        names = study.compared(plan.dataset, held)
+        missing = [name for name in study.wanted(plan.dataset) if name not in held]
+    said = [vars(study.comparison)] if study is not None else []
+    given = merge(USUAL, *said, vars(plan))
+    filled = replace(plan, **{name: given[name] for name in USUAL})
+    return filled, names, None if study is None else study.name, missing
 
 
 def _device(plan: Plan) -> str:

@@ -30,20 +30,19 @@ def default_name(architecture: str, scheme: str, seed: int, saliency_guided: boo
 
 @dataclass(frozen=True)
 class StudyComparison:
-    """What `saq_eval.compare` does with a study's models.
+    """What a study says of the comparison of its models; the rest is left to whoever asks for one.
 
     Attributes:
         schemes: those of the models that are compared; by default all.
-        methods, metrics: as for `saq_eval.compare`.
-        samples: test images.
+        methods, metrics, samples: as for `saq_eval.compare`.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     schemes: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ("standard",)
-    metrics: tuple[str, ...] = ("standard",)
-    samples: int = 64
+    methods: tuple[str, ...] | None = None
+    metrics: tuple[str, ...] | None = None
+    samples: int | None = None
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,12 @@ SUBJECTS = [
     Subject("fp32-s1", "d", "fp32", "retrained"),
     Subject("fp32-s2", "g", "fp32", "retrained"),
 ]
+FP32, TUNED, W2A2, OTHER, UNTRAINED = SUBJECTS[:5]
+AGAIN, RETRAINED = SUBJECTS[-2:]
+METHODS = ("saliency", "occlusion")
 
 
-def make_settings(digits, maps, methods=("saliency", "occlusion"), metrics=("PointingGame", "SSIM"), **changes):
+def make_settings(digits, maps, methods=METHODS, metrics=("PointingGame", "SSIM"), **changes):
     fields = {"seed": 0, "batch_size": 8, "device": "cpu", "background": None}
     sample = digits.subset(range(6))
     return Settings(sample, find_explainers(methods), find_scorers(metrics), **(fields | changes), maps=maps)

@@ -4,10 +4,7 @@ import pytest
 
 from saq_eval.evaluation.cells import Cell
 from saq_eval.evaluation.planning import Job, model_of, plan_jobs
-from tests.evaluation.made import SUBJECTS, make_settings
-
-FP32, TUNED, W2A2, OTHER = SUBJECTS[:4]
-AGAIN, RETRAINED = SUBJECTS[-2:]
+from tests.evaluation.made import AGAIN, FP32, OTHER, RETRAINED, SUBJECTS, TUNED, W2A2, make_settings
 
 
 @pytest.fixture
