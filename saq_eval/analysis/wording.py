@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_UNITS = {  # factor, unit, digits, the words for less and for more
+_UNITS: dict[str, tuple[int, str, int, str, str]] = {  # factor, unit, digits, the words for less and for more
     "accuracy": (100, " points", 2, "lower", "higher"),
     "interpretability": (1, " SD", 2, "lower", "higher"),
     "similarity": (100, " %", 1, "less alike", "more alike"),
@@ -68,7 +68,8 @@ def in_words(found: Found) -> str:
 def in_a_word(verdict: str, delta: float, quantity: str) -> str:
     """Say a finding's direction alone: "lower", "lower, within the margin", "same", "undecided", "–"."""
     if verdict.startswith(("supported", "contradicted")):
-        direction = _UNITS[quantity][3 if delta < 0 else 4]
+        *_, less, more = _UNITS[quantity]
+        direction = less if delta < 0 else more
         return f"{direction}, within the margin" if verdict.endswith("within the margin") else direction
     return {"negligible": "same", "not shown": "undecided"}.get(verdict, "–")
 

@@ -25,6 +25,14 @@ from saq_eval.reporting.figures.looks import (
 )
 from saq_eval.reporting.names import short, short_names
 
+_FRONT: dict[str, Any] = {
+    "name": "Pareto front",
+    "legendgroup": "Pareto front",
+    "mode": "lines",
+    "line": {"color": RULE, "dash": "dot", "shape": "vh", "width": 1.5},
+    "hoverinfo": "skip",
+}
+
 
 def tradeoff_table(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Return each network's test accuracy and score per metric, the data of `tradeoff`.
@@ -88,7 +96,6 @@ def tradeoff(tables: dict[str, pd.DataFrame]) -> go.Figure:
     if not metrics:
         return nothing("No network has a score.")
     looks = scheme_looks(tables["models"])
-    shown = short_names(table["model"])
     trainings = distinct(tables["models"]["training"])
     figure = make_subplots(
         cols=len(datasets),
@@ -97,57 +104,60 @@ def tradeoff(tables: dict[str, pd.DataFrame]) -> go.Figure:
     )
     groups = list(itertools.product(datasets, looks, trainings))
     for dataset, scheme, training in groups:
-        colour, symbol = looks[scheme]
-        first = training == trainings[0]
-        figure.add_scatter(
-            name=escaped(scheme) if first else f"{escaped(scheme)}, {escaped(training)}",
-            legendgroup=escaped(f"{scheme} {training}"),
-            showlegend=dataset == datasets[0],
-            mode="markers",
-            marker={"color": colour, "symbol": symbol if first else f"{symbol}-open", "size": 10, "line_width": 1.5},
-            error_y={"type": "data", "thickness": 1.5, "width": 0, "color": colour},
-            hovertemplate="%{text}<extra></extra>",
-            col=1 + datasets.index(dataset),
-            row=1,
-        )
-    for dataset in datasets:
-        figure.add_scatter(
-            name="Pareto front",
-            legendgroup="Pareto front",
-            showlegend=dataset == datasets[0],
-            mode="lines",
-            line={"color": RULE, "dash": "dot", "shape": "vh", "width": 1.5},
-            hoverinfo="skip",
-            col=1 + datasets.index(dataset),
-            row=1,
-        )
-
+        points = _points(scheme, training, *looks[scheme], first=training == trainings[0])
+        figure.add_scatter(**points, showlegend=dataset == datasets[0], col=1 + datasets.index(dataset), row=1)
+    for place, dataset in enumerate(datasets):
+        figure.add_scatter(**_FRONT, showlegend=dataset == datasets[0], col=1 + place, row=1)
+    shown = short_names(table["model"])
     views = []
     for metric in metrics:
         rows = table[table["metric"] == metric]
-        parts = dict(list(rows.groupby(["dataset", "scheme", "training"], sort=False)))
-        data: dict[str, list[Any]] = {name: [] for name in ("x", "y", "error_y.array", "error_y.arrayminus", "text")}
-        for group in groups:
-            some = parts.get(group, rows.iloc[:0])
-            extend(
-                data,
-                some["accuracy"] * 100,
-                some["mean"],
-                some["ci_high"] - some["mean"],
-                some["mean"] - some["ci_low"],
-                [_about_point(row, shown[row.model]) for row in some.itertuples()],
-            )
-        for dataset in datasets:
-            front = rows[(rows["dataset"] == dataset) & rows["front"]].sort_values("accuracy")
-            extend(data, front["accuracy"] * 100, front["mean"], [], [], [])
-        higher = bool(rows["higher_is_better"].iloc[0])
-        layout: dict[str, Any] = {"shapes": _levels(rows, datasets)}
-        for place in range(len(datasets)):
-            layout[f"{axis('y', place)}.autorange"] = True if higher else "reversed"
-        layout["yaxis.title.text"] = escaped(short(metric))
-        views.append((metric, rows["category"].iloc[0], data, layout))
+        data = _values(rows, groups, datasets, shown)
+        views.append((metric, rows["category"].iloc[0], data, _layout(metric, rows, datasets)))
     figure.update_xaxes(title_text="test accuracy in %")
     return finish(figure, "score", views, height=460)
+
+
+def _points(scheme: str, training: str, colour: str, symbol: str, first: bool) -> dict[str, Any]:
+    """Return the looks of the points of a scheme and a training: filled ones for the first training, else open."""
+    return {
+        "name": escaped(scheme) if first else f"{escaped(scheme)}, {escaped(training)}",
+        "legendgroup": escaped(f"{scheme} {training}"),
+        "mode": "markers",
+        "marker": {"color": colour, "symbol": symbol if first else f"{symbol}-open", "size": 10, "line_width": 1.5},
+        "error_y": {"type": "data", "thickness": 1.5, "width": 0, "color": colour},
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+
+
+def _values(
+    rows: pd.DataFrame, groups: Sequence[tuple[str, str, str]], datasets: Sequence[str], shown: dict[str, str]
+) -> dict[str, list[Any]]:
+    """Return what one metric puts into each trace: points for each group, then a front for each dataset."""
+    parts = dict(list(rows.groupby(["dataset", "scheme", "training"], sort=False)))
+    data: dict[str, list[Any]] = {name: [] for name in ("x", "y", "error_y.array", "error_y.arrayminus", "text")}
+    for group in groups:
+        some = parts.get(group, rows.iloc[:0])
+        extend(
+            data,
+            some["accuracy"] * 100,
+            some["mean"],
+            some["ci_high"] - some["mean"],
+            some["mean"] - some["ci_low"],
+            [_about_point(row, shown[row.model]) for row in some.itertuples()],
+        )
+    for dataset in datasets:
+        front = rows[(rows["dataset"] == dataset) & rows["front"]].sort_values("accuracy")
+        extend(data, front["accuracy"] * 100, front["mean"], [], [], [])
+    return data
+
+
+def _layout(metric: str, rows: pd.DataFrame, datasets: Sequence[str]) -> dict[str, Any]:
+    """Return what one metric sets of the figure's layout: levels, the title of the scores' axis, and better upwards."""
+    upwards = True if rows["higher_is_better"].iloc[0] else "reversed"
+    layout: dict[str, Any] = {"shapes": _levels(rows, datasets)}
+    layout |= {f"{axis('y', place)}.autorange": upwards for place in range(len(datasets))}
+    return layout | {"yaxis.title.text": escaped(short(metric))}
 
 
 def _own(summary: pd.DataFrame) -> pd.Series:

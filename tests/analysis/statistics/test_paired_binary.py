@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from saq_eval.analysis import paired_binary, statistics
-from saq_eval.analysis.paired_binary import above, below, lower_limit, upper_limit
+from saq_eval.analysis import statistics
+from saq_eval.analysis.statistics import paired_binary
+from saq_eval.analysis.statistics.paired_binary import above, below, lower_limit, upper_limit
 
 
 def test_it_is_barnards_test_of_no_difference():
