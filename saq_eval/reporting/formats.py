@@ -12,8 +12,8 @@ import pandas as pd
 
 from saq_eval.analysis.record import Record
 from saq_eval.analysis.steps import STEPS
+from saq_eval.analysis.verdicts import first_step, verdict_table
 from saq_eval.core.errors import unknown_name
-from saq_eval.reporting.figures import first_step, verdict_table
 from saq_eval.reporting.names import short, visible
 from saq_eval.reporting.verdicts import VERDICTS
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -37,20 +36,3 @@ SIMILARITY_MEANINGS = {
     "better": "they differ less than that",
     "negligible": "they are practically the same maps",
 }
-
-
-def majority(verdicts: Iterable[str]) -> tuple[str, int, int]:
-    """Return the verdict that holds for at least half of several, else "mixed"; and how often it holds, of how many.
-
-    Empty verdicts, a baseline's, do not count; "" stands for none at all. Of two that hold for exactly half each,
-    neither is taken.
-    """
-    given = [verdict for verdict in verdicts if verdict]
-    if not given:
-        return "", 0, 0
-    counts = {verdict: given.count(verdict) for verdict in dict.fromkeys(given)}
-    most = max(counts.values())
-    leading = [verdict for verdict, count in counts.items() if count == most]
-    if 2 * most < len(given) or len(leading) > 1:
-        return "mixed", most, len(given)
-    return leading[0], most, len(given)

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from saq_eval.analysis.steps import STEPS
+from saq_eval.analysis.verdicts import first_step, verdict_table
 from saq_eval.core.errors import SaqEvalError
-from saq_eval.reporting import figures, write_report
+from saq_eval.reporting import write_report
 from saq_eval.reporting.formats import as_latex, as_markdown, check_formats, latex, markdown, write_formats
 from saq_eval.reporting.verdicts import VERDICTS
 from tests.reporting.fake_run import HOSTILE, fake_run
@@ -43,7 +44,7 @@ def test_markdown_says_the_finding_and_the_verdicts(result):
 def test_markdown_has_a_row_for_each_group_of_networks_in_its_first_step(result):
     tables, run, _ = result
     text = markdown(tables, run)
-    table = figures.first_step(figures.verdict_table(tables).query("method == ''"))
+    table = first_step(verdict_table(tables).query("method == ''"))
     assert set(table["step"]) == {"bits", "further training"}
     for (name, step), cells in table.groupby(["networks", "step"]):
         shown = " | ".join(f"{VERDICTS[cell.verdict].sign} {cell.delta:+.3f}" for cell in cells.itertuples())

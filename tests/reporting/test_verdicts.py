@@ -5,25 +5,7 @@ import pytest
 
 from saq_eval.analysis.statistics import Verdict
 from saq_eval.reporting.figures import looks
-from saq_eval.reporting.verdicts import SIMILARITY_MEANINGS, VERDICTS, majority
-
-
-@pytest.mark.parametrize(
-    ("verdicts", "expected"),
-    [
-        ([], ("", 0, 0)),
-        (["", ""], ("", 0, 0)),
-        (["worse"], ("worse", 1, 1)),
-        (["worse", "worse", "better"], ("worse", 2, 3)),
-        (["worse", "worse", "better", "undecided"], ("worse", 2, 4)),
-        (["worse", "worse", "better", "better"], ("mixed", 2, 4)),
-        (["worse", "better", "undecided"], ("mixed", 1, 3)),
-        (["worse", "worse, but within the margin", "undecided"], ("mixed", 1, 3)),
-        (["negligible", "", "negligible"], ("negligible", 2, 2)),
-    ],
-)
-def test_majority(verdicts, expected):
-    assert majority(verdicts) == expected
+from saq_eval.reporting.verdicts import SIMILARITY_MEANINGS, VERDICTS
 
 
 def luminance(colour: str) -> float:

@@ -1,8 +1,10 @@
 """Eight bits after training change next to nothing, and the verdicts say so; what fine-tuning by PACT changes beside.
 
-`python -m tests.validation.test_post_training` prints the figures of docs/statistics.md.
+`python -m tests.validation.test_post_training` prints the figures of docs/statistics.md for digits, and for another data set
+if it is named behind it.
 """
 
+import sys
 import tempfile
 from pathlib import Path
 
@@ -21,9 +23,9 @@ METHODS = ["saliency", "lrp", "occlusion:window=7,stride=7"]
 METRICS = ["FaithfulnessCorrelation", "PixelFlipping", "RelevanceRankAccuracy", "SSIM", "Spearman"]
 
 
-def effects(models: list[str], zoo: Path) -> pd.DataFrame:
+def effects(models: list[str], zoo: Path, dataset: str = "digits") -> pd.DataFrame:
     return saq_eval.compare(
-        "digits", models=models, methods=METHODS, metrics=METRICS, samples=96, zoo=zoo, progress=False
+        dataset, models=models, methods=METHODS, metrics=METRICS, samples=96, zoo=zoo, progress=False
     ).effects
 
 
@@ -31,14 +33,14 @@ def within(rows: pd.DataFrame) -> pd.Series:
     return rows["verdict"].str.contains("within the margin") | (rows["verdict"] == "negligible")
 
 
-def quantize_after_training(zoo: Path) -> None:
-    network = quantize(load_training_form(*find_model("digits", "cnn-fp32")), "w8a8").eval()
+def quantize_after_training(zoo: Path, dataset: str = "digits") -> None:
+    network = quantize(load_training_form(*find_model(dataset, "cnn-fp32")), "w8a8").eval()
     with torch.no_grad():
-        start_clips_at_quantile(network, saq_eval.load_dataset("digits", "train").images[:512], 1.0)
+        start_clips_at_quantile(network, saq_eval.load_dataset(dataset, "train").images[:512], 1.0)
     zoo.mkdir()
     state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     save_file(state, zoo / "w.safetensors")
-    add_model("digits", "p-w8a8", zoo / "w.safetensors", "cnn", scheme="w8a8", parent="cnn-fp32", zoo=zoo)
+    add_model(dataset, "p-w8a8", zoo / "w.safetensors", "cnn", scheme="w8a8", parent="cnn-fp32", zoo=zoo)
 
 
 @pytest.mark.validation
@@ -49,14 +51,14 @@ def test_eight_bits_without_further_training_are_within_the_margin(tmp_path):
     assert within(rows).mean() >= 0.95, rows[~within(rows)][["method", "metric", "verdict", "delta"]]
 
 
-def main() -> None:
+def main(dataset: str = "digits") -> None:
     """Print how many rows are within the margin, and what 16 bits, which round next to nothing, change by PACT's clips."""
     with tempfile.TemporaryDirectory() as folder:
         zoo = Path(folder) / "zoo"
-        quantize_after_training(zoo)
+        quantize_after_training(zoo, dataset)
         wide = Bits(16, 16)
-        saq_eval.train_model("digits", Scheme("w16a16", default=wide, ends=wide), zoo=zoo, progress=False)
-        rows = effects(["p-w8a8", "cnn-w8a8", "cnn-w16a16"], zoo)
+        saq_eval.train_model(dataset, Scheme("w16a16", default=wide, ends=wide), zoo=zoo, progress=False)
+        rows = effects(["p-w8a8", "cnn-w8a8", "cnn-w16a16"], zoo, dataset)
     for (networks, training, step), some in rows.groupby(["networks", "training", "step"], sort=False):
         print(f"{networks}, {training}, {step}: {within(some).sum()} of {len(some)} rows within the margin")
     bits = rows[rows["step"] == "bits"]
@@ -67,4 +69,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

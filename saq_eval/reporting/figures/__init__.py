@@ -7,7 +7,7 @@ menu into a list that the keyboard reaches. Names are escaped, for Plotly reads 
 from saq_eval.reporting.figures.curves import curves
 from saq_eval.reporting.figures.effects import effects
 from saq_eval.reporting.figures.looks import DARK, LIGHT
-from saq_eval.reporting.figures.matrix import first_step, verdict_matrix, verdict_table
+from saq_eval.reporting.figures.matrix import verdict_matrix
 from saq_eval.reporting.figures.tradeoff import tradeoff, tradeoff_table
 
 __all__ = [
@@ -15,9 +15,7 @@ __all__ = [
     "LIGHT",
     "curves",
     "effects",
-    "first_step",
     "tradeoff",
     "tradeoff_table",
     "verdict_matrix",
-    "verdict_table",
 ]

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from saq_eval.analysis.tables import TABLES
-from saq_eval.reporting.figures import tradeoff_table, verdict_table
+from saq_eval.analysis.verdicts import verdict_table
+from saq_eval.reporting.figures import tradeoff_table
 from saq_eval.reporting.names import visible
 from saq_eval.reporting.verdicts import VERDICTS
 
