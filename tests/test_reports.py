@@ -31,9 +31,10 @@ def test_they_are_of_the_networks_in_the_zoo(report):
     folder, run = report
     cards = {card.name: card.weights_sha256 for card, _ in find_models(folder.name)}
     used = {name: about["weights_sha256"] for name, about in run["models"].items() if about["role"] == "model"}
-    assert used and used.items() <= cards.items()
+    schemes = {"fp32", *STUDY.comparison.schemes}
+    assert used == {model.name: cards[model.name] for model in STUDY.plan(folder.name) if model.scheme.name in schemes}
     for retrained in run["retrained"].values():
-        assert len(retrained) >= 2 and retrained.items() <= cards.items()
+        assert len(retrained) == 4 and retrained.items() <= cards.items()
 
 
 def test_they_are_of_the_study_as_it_is_now(report):
@@ -52,6 +53,7 @@ def test_tables_page_and_record_say_the_same(report):
     for sentence in run["headline"]:
         assert sentence.replace("'", "&#39;") in page
     effects = pd.read_csv(folder / "effects.csv")
-    assert (effects["seeds"] >= 3).all() and set(effects["scheme"]) <= set(STUDY.comparison.schemes)
+    assert (effects["seeds"] == len(STUDY.seeds)).all() and set(effects["scope"]) == {"scheme"}
+    assert set(effects["scheme"]) <= set(STUDY.comparison.schemes)
     claims = pd.read_csv(folder / "findings.csv")
     assert claims["claim"].nunique() >= 5 and claims["text"].notna().all()
