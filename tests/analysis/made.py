@@ -76,8 +76,9 @@ def _subjects(names, cards):
 
 def _cell(scorer, values: np.ndarray, *, baseline: bool) -> Scored:
     if scorer.metric.category != "similarity":
-        # Curves fall from the score to 0 in two steps.
-        curve = np.stack([values, values / 2, values * 0], axis=1) if scorer.metric.positions else None
+        # A curve falls from the score to 0 in two steps.
+        falls = scorer.metric.name == "PixelFlipping"
+        curve = np.stack([values, values / 2, values * 0], axis=1) if falls else None
         return Scored(values, curve=curve)
     nothing = np.zeros(len(values))
     controls = {control: nothing + 0.1 for control in CONTROLS} if baseline else {}

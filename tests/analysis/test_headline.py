@@ -53,3 +53,24 @@ def test_the_headline_without_a_claim_keeps_names_as_they_are():
     models = pd.DataFrame(rows, columns=["model", "networks", "accuracy_delta", "baseline"]).assign(training="standard")
     said = headline({"models": models, "findings": TABLES["findings"].frame([])})
     assert said[0].endswith("in points: p-w3a3 (calibrated), standard, −1.00.")
+
+
+def test_the_headline_says_where_some_networks_speak_of_a_scheme_and_others_of_themselves():
+    models = pd.DataFrame([("a", "b")], columns=["model", "baseline"])
+    row = {"claim": "lower precision lowers accuracy", "step": "bits", "quantity": "accuracy", "training": "standard"}
+    said = {
+        "words": "the opposite: higher, by at least 0.10 points; about 7 seeds would decide",
+        "retraining": "within",
+    }
+    found = pd.DataFrame(
+        [
+            row | said | {"group": group, "networks": f"{group}, standard", "scope": scope, "seeds": seeds}
+            for group, scope, seeds in (("w4a4", "scheme", 3), ("w2a2", "network", 1))
+        ]
+    )
+    first, last = headline({"models": models, "findings": found})
+    assert first == (
+        "What lower precision does to accuracy: w4a4, standard: higher, by at least 0.10 points; "
+        "w2a2, standard: higher, by at least 0.10 points (within what retraining does)."
+    )
+    assert last == "Where there are 3 seeds, this speaks of networks trained so, else of these alone."
