@@ -87,7 +87,10 @@ def _named(groups: list[Group]) -> list[Group]:
 def step_scores(grid: Grid, step: StepName, subject: Subject, method: str, metric: str, similar: bool) -> np.ndarray:
     """Return a network's scores in a step, float64 (n,): of similarities, those to the maps that it is compared with."""
     cell = grid.cell(subject, method, metric)
-    return cell.to_fine_tuned if similar and step == "bits" and cell.to_fine_tuned is not None else cell.scores
+    if not similar or step != "bits":
+        return cell.scores
+    assert cell.to_fine_tuned is not None, "in this step a network has a fine-tuned partner, and its maps are compared"
+    return cell.to_fine_tuned
 
 
 def beside_retraining(
