@@ -95,7 +95,7 @@ class Method:
     @property
     def description(self) -> str:
         """What it computes: the first line of the function's docstring."""
-        return inspect.getdoc(self.attribute).partition("\n")[0]
+        return (inspect.getdoc(self.attribute) or "").partition("\n")[0]
 
     @property
     def needs(self) -> str:
