@@ -174,7 +174,7 @@ def add_model(
         seed=seed,
         parent=parent,
         recipe=None,
-        image_shape=tuple(test_set.images.shape[1:]),
+        image_shape=test_set.image_shape,
         preprocessing=preprocessing or Preprocessing(),
         **NOT_MEASURED,
     )

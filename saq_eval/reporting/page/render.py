@@ -28,8 +28,9 @@ _ROOM = 1_150_000  # characters for all galleries together, so that a page stays
 
 Run = tuple[dict[str, pd.DataFrame], dict[str, Any], Gallery]
 
+_LOADER = PackageLoader("saq_eval.reporting.page")
 _TEMPLATES = Environment(
-    loader=PackageLoader("saq_eval.reporting.page"),
+    loader=_LOADER,
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
@@ -227,4 +228,4 @@ def _colours() -> list[str]:
 
 
 def _source(name: str) -> str:
-    return _TEMPLATES.loader.get_source(_TEMPLATES, name)[0]
+    return _LOADER.get_source(_TEMPLATES, name)[0]
