@@ -19,6 +19,7 @@ validate: $(READY)  ## train networks and compare them, to see that verdicts err
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 wheel: $(READY)
 	$(BIN)/python -m build --wheel

@@ -11,17 +11,29 @@ from typing import TYPE_CHECKING, Any
 from saq_eval.core.torchvision_compat import declare_when_imported
 
 if TYPE_CHECKING:
-    from saq_eval.attribution import explain, register_method
-    from saq_eval.comparison import Comparison, compare
-    from saq_eval.core.errors import SaqEvalError
-    from saq_eval.data import load_dataset, register_dataset
-    from saq_eval.metrics import register_metric
-    from saq_eval.networks.architectures import register_architecture
-    from saq_eval.quantization import Bits, Scheme, freeze, quantize, register_quantizer, register_scheme
-    from saq_eval.studies.driver import train_model, train_study
-    from saq_eval.training.recipes import Recipe
-    from saq_eval.training.saliency_guided import SaliencyGuided
-    from saq_eval.zoo import add_model, find_models, load_model, register_zoo
+    from saq_eval.attribution import explain as explain
+    from saq_eval.attribution import register_method as register_method
+    from saq_eval.comparison import Comparison as Comparison
+    from saq_eval.comparison import compare as compare
+    from saq_eval.core.errors import SaqEvalError as SaqEvalError
+    from saq_eval.data import load_dataset as load_dataset
+    from saq_eval.data import register_dataset as register_dataset
+    from saq_eval.metrics import register_metric as register_metric
+    from saq_eval.networks.architectures import register_architecture as register_architecture
+    from saq_eval.quantization import Bits as Bits
+    from saq_eval.quantization import Scheme as Scheme
+    from saq_eval.quantization import freeze as freeze
+    from saq_eval.quantization import quantize as quantize
+    from saq_eval.quantization import register_quantizer as register_quantizer
+    from saq_eval.quantization import register_scheme as register_scheme
+    from saq_eval.studies.driver import train_model as train_model
+    from saq_eval.studies.driver import train_study as train_study
+    from saq_eval.training.recipes import Recipe as Recipe
+    from saq_eval.training.saliency_guided import SaliencyGuided as SaliencyGuided
+    from saq_eval.zoo import add_model as add_model
+    from saq_eval.zoo import find_models as find_models
+    from saq_eval.zoo import load_model as load_model
+    from saq_eval.zoo import register_zoo as register_zoo
 
 __version__ = "0.1.0"
 

@@ -36,6 +36,14 @@ def imported(path):
     return found
 
 
+def test_type_checkers_see_the_public_names():
+    imports = [
+        node for node in ast.walk(ast.parse((PACKAGE / "__init__.py").read_text())) if isinstance(node, ast.ImportFrom)
+    ]
+    exported = {alias.asname: node.module for node in imports for alias in node.names if alias.asname}
+    assert exported == {name: f"saq_eval.{home}" for name, home in saq_eval._HOME.items()}
+
+
 def test_every_room_is_listed():
     assert {room(path) for path in PACKAGE.rglob("*.py")} - {"__init__", "__main__"} == {*ORDER}
 

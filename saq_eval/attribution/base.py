@@ -95,7 +95,7 @@ class Method:
     @property
     def description(self) -> str:
         """What it computes: the first line of the function's docstring."""
-        return inspect.getdoc(self.attribute).partition("\n")[0]
+        return (inspect.getdoc(self.attribute) or "").partition("\n")[0]
 
     @property
     def needs(self) -> str:
@@ -148,7 +148,7 @@ def _checksum_of_code(attribute: Attribute) -> str:
     # closure does, counts as another method each time, so that maps by it are never taken for those of the next.
     module = inspect.getmodule(attribute)
     alone = inspect.isfunction(attribute) and not attribute.__closure__
-    if alone and getattr(module, "__file__", None) == attribute.__code__.co_filename:
+    if module and alone and getattr(module, "__file__", None) == attribute.__code__.co_filename:
         return f"{zlib.crc32(inspect.getsource(module).encode()):08x}-{checksum_of_packages(*CODE)}"
     return uuid.uuid4().hex
 

@@ -199,6 +199,7 @@ def _what_works_instead(
         return True
 
     def by_freezing() -> None:
+        assert method.layers is not None
         frozen = freeze(given)
         rules.explainable(frozen, method.layers, method.name)
         subject.look_at(frozen, image, target, at_once)

@@ -60,6 +60,7 @@ def deeplift(batch: Batch, *, fill: Fill = "black") -> Tensor:
 )
 def deeplift_shap(batch: Batch, *, n_background: Count = 10) -> Tensor:
     """DeepLIFT averaged over typical images to compare with."""
+    assert batch.background is not None
     references = batch.background[:n_background].to(batch.images)
     pairs = max(1, batch.batch_size // 2)
     total = torch.zeros_like(batch.images, dtype=torch.float64)

@@ -33,7 +33,6 @@ import copy
 import functools
 import itertools
 import operator
-from collections.abc import Callable
 
 import torch
 from captum.attr._core import deep_lift
@@ -162,9 +161,8 @@ def explainable(network: nn.Module, layers: tuple[type[nn.Module], ...], method:
             if type(module) not in layers:
                 unknown.setdefault(kind, []).append(node.target)
                 continue
-            if type(module) in _TWINS:
-                module = _TWINS[type(module)](module)
-                copied.set_submodule(node.target, module)
+            module = _twin(module)
+            copied.set_submodule(node.target, module)
             if isinstance(module, _WITH_RULE):
                 with copied.graph.inserting_before(node):
                     apart = _add(copied, f"{node.name}_apart", Apart())
@@ -189,17 +187,19 @@ def _add(network: fx.GraphModule, name: str, module: nn.Module) -> str:
     return name
 
 
-def _max_pool(layer: nn.MaxPool2d) -> MaxPool2d:
-    return MaxPool2d(layer.kernel_size, layer.stride, layer.padding, layer.dilation, ceil_mode=layer.ceil_mode)
+def _twin(layer: nn.Module) -> nn.Module:
+    """Return what takes a layer's place in the copy, mostly the layer itself."""
+    if type(layer) is nn.ReLU:
+        return nn.ReLU()  # never in place
+    if type(layer) is nn.ReLU6:
+        return ClippedReLU(6.0)
+    if type(layer) is nn.MaxPool2d:
+        return MaxPool2d(layer.kernel_size, layer.stride, layer.padding, layer.dilation, ceil_mode=layer.ceil_mode)
+    if type(layer) is nn.AdaptiveMaxPool2d:
+        return AdaptiveMaxPool2d(layer.output_size)
+    return layer
 
 
-# What takes a layer's place in the copy.
-_TWINS: dict[type[nn.Module], Callable[[nn.Module], nn.Module]] = {
-    nn.ReLU: lambda layer: nn.ReLU(),  # never in place
-    nn.ReLU6: lambda layer: ClippedReLU(6.0),
-    nn.MaxPool2d: _max_pool,
-    nn.AdaptiveMaxPool2d: lambda layer: AdaptiveMaxPool2d(layer.output_size),
-}
 _WITH_RULE = (nn.ReLU, SignedPACT, MaxPool2d, AdaptiveMaxPool2d)
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from saq_eval.core.errors import SaqEvalError
-from saq_eval.networks.modules import private_copy
+from saq_eval.networks.modules import Net, private_copy
 
 _HALF = (torch.float16, torch.bfloat16)
 # Autograd's names of its functions in steps, whose gradient is zero wherever there is one.
@@ -46,8 +46,10 @@ def private(network: nn.Module) -> nn.Module:
         SaqEvalError: what is no network or cannot be copied, or a layer that mixes images also in eval mode.
     """
     if not isinstance(network, nn.Module):
-        hint = ": give its `network`" if isinstance(getattr(network, "network", None), nn.Module) else ""
-        raise SaqEvalError(f"a torch.nn.Module is explained, not a {type(network).__name__}{hint}")
+        raise SaqEvalError(
+            f"a torch.nn.Module is explained, not a {type(network).__name__}"
+            + (": give its `network`" if isinstance(getattr(network, "network", None), nn.Module) else "")
+        )
     mixing = [
         f"{name or 'itself'} ({type(module).__name__})"
         for name, module in network.named_modules()
@@ -69,11 +71,11 @@ def private(network: nn.Module) -> nn.Module:
     return guarded(without_in_place(copied))
 
 
-def without_in_place(network: nn.Module) -> nn.Module:
+def without_in_place(network: Net) -> Net:
     """Let no layer of a network work in place: it would spoil the layer before it, whose output a method may look at."""
     for module in network.modules():
         if getattr(module, "inplace", False) is True and not isinstance(module, torch.jit.ScriptModule):
-            module.inplace = False
+            module.inplace = False  # type: ignore[assignment]  # torch declares attributes of modules as tensors
     return network
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypedDict, cast
 
 import typer
 
@@ -18,6 +18,13 @@ from saq_eval.cli.options import (
     names,
 )
 from saq_eval.core.errors import SaqEvalError
+
+
+class _Where(TypedDict):
+    zoo: Path | None
+    data_root: Path | None
+    device: str
+    overwrite: bool
 
 
 def train(
@@ -55,20 +62,20 @@ def train(
     from saq_eval.core.records import read_record
     from saq_eval.studies.driver import train_model, train_study
     from saq_eval.training.recipes import Recipe
-    from saq_eval.training.saliency_guided import SaliencyGuided
+    from saq_eval.training.saliency_guided import Ranking, SaliencyGuided
 
-    if (scheme is None) == (study is None):
-        raise SaqEvalError("say what to train: either --scheme (one network) or --study (all networks of one)")
-    where = {"zoo": zoo, "data_root": data_root, "device": device, "overwrite": overwrite}
-    if study is not None:
+    where: _Where = {"zoo": zoo, "data_root": data_root, "device": device, "overwrite": overwrite}
+    if study is not None and scheme is None:
         train_study(study, dataset, only=names([only]), report=typer.echo, **where)
         return
+    if scheme is None or study is not None:
+        raise SaqEvalError("say what to train: either --scheme (one network) or --study (all networks of one)")
     card = train_model(
         dataset,
         scheme,
         architecture=architecture,
         arguments=arguments_of(arguments),
-        saliency_guided=saliency_guided and SaliencyGuided(masked_fraction, divergence_weight, ranking),
+        saliency_guided=saliency_guided and SaliencyGuided(masked_fraction, divergence_weight, cast(Ranking, ranking)),
         seed=seed,
         parent=parent,
         name=name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from saq_eval.core.paths import check_file
 T = TypeVar("T")
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # LibYAML's is several times faster, where it is built in
-_adapter = functools.cache(TypeAdapter)
+_adapter: Callable[[type], TypeAdapter] = functools.cache(TypeAdapter)
 
 
 def read_yaml(path: Path) -> Any:

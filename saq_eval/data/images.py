@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -89,7 +89,7 @@ class Dataset:
         for name, values in (("labels", labels), ("indices", self.indices)):
             if not isinstance(values, Tensor) or values.dtype != torch.int64 or values.shape != images.shape[:1]:
                 yield f"{name} are an int64 tensor ({len(images)},), one per image, not {_kind(values)}"
-        names = self.class_names
+        names: Sequence[str] = self.class_names
         if isinstance(names, str) or not all(isinstance(name, str) for name in names):
             yield f"class_names are texts, not {in_short(names)}"
         lowest, highest = int(labels.min()), int(labels.max())

@@ -111,7 +111,7 @@ class Metric:
     @property
     def description(self) -> str:
         """What it measures: the first line of the declaring function's docstring."""
-        return inspect.getdoc(self.declares).partition("\n")[0]
+        return (inspect.getdoc(self.declares) or "").partition("\n")[0]
 
     @property
     def best(self) -> float:

@@ -30,6 +30,9 @@ class MaskedNetwork(nn.Module):
         device: where the network is.
     """
 
+    images: Tensor
+    fill: Tensor
+
     def __init__(self, network: nn.Module, images: np.ndarray, fill: Fill, device: str) -> None:
         super().__init__()
         pixels = torch.from_numpy(np.ascontiguousarray(images))
@@ -65,14 +68,23 @@ def mean_of_both_orders(score: Callable[[Task], np.ndarray], task: Task, which: 
     """
     scores = score(task)
     if which.any():
-        flipped = {
-            name: np.ascontiguousarray(getattr(task, name)[which][..., ::-1, ::-1])
-            for name in ("images", "masks", "maps", "baseline_maps")
-        }
-        others = {name: getattr(task, name)[which] for name in ("labels", "targets", "indices")}
-        turned = dataclasses.replace(task, network=_Turned(task.network), **flipped, **others)
+        turned = dataclasses.replace(
+            task,
+            network=_Turned(task.network),
+            images=_turned(task.images[which]),
+            labels=task.labels[which],
+            targets=task.targets[which],
+            masks=_turned(task.masks[which]),
+            maps=_turned(task.maps[which]),
+            baseline_maps=_turned(task.baseline_maps[which]),
+            indices=task.indices[which],
+        )
         scores[which] = (scores[which] + score(turned)) / 2
     return scores
+
+
+def _turned(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values[..., ::-1, ::-1])
 
 
 def order_matters(maps: np.ndarray, changeable: np.ndarray | None = None) -> np.ndarray:

@@ -134,7 +134,7 @@ def AUC(relevance: np.ndarray, inside: np.ndarray) -> np.ndarray:
 
 
 def _two_sided(inside: np.ndarray) -> np.ndarray:
-    return inside.any(axis=1) & ~inside.all(axis=1)
+    return np.logical_and(inside.any(axis=1), ~inside.all(axis=1))
 
 
 def _share(weights: np.ndarray, inside: np.ndarray) -> np.ndarray:

@@ -55,9 +55,9 @@ def _in_one_order(task: Task, *, percentages: list[int], noise: float) -> np.nda
         imputed = images
         for step, percentage in enumerate(percentages):
             first = order[:, : order.shape[1] * percentage // 100]
-            removed = np.zeros(order.shape, dtype=bool)
-            np.put_along_axis(removed, first, True, axis=1)
-            removed = torch.from_numpy(removed.reshape(len(chunk), 1, *images.shape[2:])).to(task.device)
+            chosen = np.zeros(order.shape, dtype=bool)
+            np.put_along_axis(chosen, first, True, axis=1)
+            removed = torch.from_numpy(chosen.reshape(len(chunk), 1, *images.shape[2:])).to(task.device)
             imputed = impute(images, removed, start=imputed)
             noisy = imputed + noise * _noise(draws, first, images.shape).to(task.device)
             with torch.no_grad():

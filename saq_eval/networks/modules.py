@@ -6,7 +6,7 @@ import copy
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,13 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from saq_eval.core.errors import SaqEvalError
+
+Net = TypeVar("Net", bound=nn.Module)
+
+
+def channels_last(network: Net) -> Net:
+    """Lay a network's weights out channels last, in place, and return it."""
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's overloads lack it
 
 
 def private_copy(network: nn.Module) -> nn.Module:
@@ -106,7 +113,8 @@ def computed_tensors(network: nn.Module) -> list[ComputedTensor]:
 def _unparametrized(module: nn.Module) -> None:
     # Not torch's `remove_parametrizations`, which changes the class that a copy shares with the user's layer.
     if parametrize.is_parametrized(module):
-        values = {name: getattr(module, name).detach().clone() for name in module.parametrizations}
+        names = cast(nn.ModuleDict, module.parametrizations)
+        values = {name: getattr(module, name).detach().clone() for name in names}
         module.__class__ = parametrize.type_before_parametrizations(module)
         del module.parametrizations
         for name, value in values.items():

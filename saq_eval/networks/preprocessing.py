@@ -10,6 +10,7 @@ from pydantic import ConfigDict
 from torch import Tensor, nn
 
 from saq_eval.core.errors import SaqEvalError
+from saq_eval.networks.modules import channels_last
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,9 @@ class Preprocessing:
 class Normalize(nn.Module):
     """(x − mean) / std per channel, float32 (n, c, h, w) -> same shape; so that maps are over pixels in [0, 1]."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, preprocessing: Preprocessing) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(preprocessing.mean).reshape(-1, 1, 1), persistent=False)
@@ -49,5 +53,5 @@ def with_preprocessing(network: nn.Module, preprocessing: Preprocessing) -> nn.M
     The weights of `network` itself are laid out channels last, which halves the time of convolutions: give a copy of a
     network that somebody else holds.
     """
-    network = network.to(memory_format=torch.channels_last)
+    network = channels_last(network)
     return network if preprocessing.is_identity else nn.Sequential(Normalize(preprocessing), network).eval()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, cast
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from saq_eval.core.errors import SaqEvalError
-from saq_eval.networks.modules import check_finite, computed_tensors
+from saq_eval.networks.modules import channels_last, check_finite, computed_tensors
 from saq_eval.quantization.graph import (
     LAYERS,
     NORMS,
@@ -20,9 +20,10 @@ from saq_eval.quantization.graph import (
     SUMS,
     add_module,
     is_call,
+    layer_of,
     traced,
 )
-from saq_eval.quantization.layers import QuantConv2d, QuantLinear
+from saq_eval.quantization.layers import QuantConv2d, QuantLinear, geometry_of
 from saq_eval.quantization.pact import ACTIVATION_QUANTIZERS, PACTActivation, SignedPACT
 from saq_eval.quantization.quantizers import dequantize
 from saq_eval.quantization.schemes import FULL_PRECISION, Bits, Scheme, load_scheme
@@ -69,9 +70,8 @@ def quantize(model: nn.Module, scheme: str | Scheme) -> fx.GraphModule:
     for node in layers:
         width = bits[node.target].weight_bits
         if width != FULL_PRECISION:
-            layer = network.get_submodule(node.target)
-            twin = QuantConv2d if isinstance(layer, nn.Conv2d) else QuantLinear
-            quantized = twin(layer, scheme.weight_quantizer(width))
+            layer, quantizer = layer_of(network, node), scheme.weight_quantizer(width)
+            quantized = QuantConv2d(layer, quantizer) if isinstance(layer, nn.Conv2d) else QuantLinear(layer, quantizer)
             network.set_submodule(node.target, quantized.to(layer.weight.device).train(layer.training))
     network.recompile()
     return network
@@ -108,7 +108,7 @@ def _quantize_activations(network: fx.GraphModule, layers: Sequence[fx.Node], bi
         layers: in order of execution.
         bits: of each layer, by name.
     """
-    device = network.get_submodule(layers[0].target).weight.device
+    device = layer_of(network, layers[0]).weight.device
     for node in list(network.graph.nodes):
         if not is_call(network, node, RECTIFIERS):
             continue
@@ -172,8 +172,8 @@ def freeze(model: nn.Module) -> fx.GraphModule:
         if not is_call(network, node, LAYERS):
             continue
         norm = _foldable_norm(network, node)
-        layer = network.get_submodule(node.target)
-        network.set_submodule(node.target, _frozen(layer, network.get_submodule(norm.target) if norm else None))
+        frozen = _frozen(layer_of(network, node), network.get_submodule(norm.target) if norm else None)
+        network.set_submodule(node.target, frozen)
         if norm:
             norm.replace_all_uses_with(node)
             network.graph.erase_node(norm)
@@ -181,7 +181,7 @@ def freeze(model: nn.Module) -> fx.GraphModule:
     network.recompile()
     check_finite(network.state_dict(), "the frozen network")
     # One memory format everywhere: kernels round differently in another, and rounded activations would show it.
-    return network.requires_grad_(False).eval().to(memory_format=torch.channels_last)
+    return channels_last(network.requires_grad_(False).eval())
 
 
 def _foldable_norm(network: fx.GraphModule, node: fx.Node) -> fx.Node | None:
@@ -212,28 +212,20 @@ def _rank(network: fx.GraphModule, node: fx.Node) -> int | None:
 
 
 @torch.no_grad()
-def _frozen(layer: nn.Module, norm: nn.Module | None) -> nn.Conv2d | nn.Linear:
+def _frozen(layer: nn.Conv2d | nn.Linear, norm: nn.Module | None) -> nn.Conv2d | nn.Linear:
     factor = layer.weight.new_ones(layer.weight.shape[0])
     shift = torch.zeros_like(factor)
     if norm is not None:
+        assert isinstance(norm, NORMS) and norm.running_mean is not None and norm.running_var is not None
         factor = torch.rsqrt(norm.running_var + norm.eps)
         if norm.affine:
             factor = factor * norm.weight
         shift = (norm.bias if norm.affine else 0) - norm.running_mean * factor
     has_bias = layer.bias is not None or norm is not None
 
+    plain: nn.Conv2d | nn.Linear
     if isinstance(layer, nn.Conv2d):
-        plain = nn.Conv2d(
-            layer.in_channels,
-            layer.out_channels,
-            layer.kernel_size,
-            layer.stride,
-            layer.padding,
-            layer.dilation,
-            layer.groups,
-            has_bias,
-            layer.padding_mode,
-        )
+        plain = nn.Conv2d(**geometry_of(layer), bias=has_bias)
     else:
         plain = nn.Linear(layer.in_features, layer.out_features, has_bias)
     plain = plain.to(layer.weight.device, layer.weight.dtype)
@@ -244,15 +236,24 @@ def _frozen(layer: nn.Module, norm: nn.Module | None) -> nn.Conv2d | nn.Linear:
         plain.register_buffer(
             "weight_bits", torch.tensor(quantizer.bits, dtype=torch.int32, device=layer.weight.device)
         )
-        restore_weight(plain)
+        restore_weight(cast(FrozenLayer, plain))
     else:
         plain.weight.copy_(layer.weight * factor.reshape(-1, *(1,) * (layer.weight.dim() - 1)))
-    if has_bias:
+    if plain.bias is not None:
         plain.bias.copy_(shift if layer.bias is None else layer.bias * factor + shift)
     return plain
 
 
+class FrozenLayer(Protocol):
+    """A quantized layer in frozen form: an `nn.Conv2d` or `nn.Linear` with the buffers that `freeze` tells of."""
+
+    weight: Tensor
+    weight_code: Tensor
+    weight_scale: Tensor
+    weight_bits: Tensor
+
+
 @torch.no_grad()
-def restore_weight(layer: nn.Conv2d | nn.Linear) -> None:
+def restore_weight(layer: FrozenLayer) -> None:
     """Set a frozen quantized layer's `weight` from its codes and scales."""
     layer.weight.copy_(dequantize(layer.weight_code, layer.weight_scale, int(layer.weight_bits)))

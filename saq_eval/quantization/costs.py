@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from saq_eval.networks.network import BitWidths, LayerCost
+from saq_eval.quantization.graph import LAYERS, is_call, layer_of
 from saq_eval.quantization.pact import ACTIVATION_QUANTIZERS
 from saq_eval.quantization.schemes import Scheme
 
@@ -39,12 +40,8 @@ def layer_costs(network: fx.GraphModule, scheme: Scheme, image: Tensor) -> list[
         scheme: what it was quantized by.
         image: float32 (1, c, h, w), whose size decides the number of operations.
     """
-    nodes = [
-        node
-        for node in network.graph.nodes
-        if node.op == "call_module" and isinstance(network.get_submodule(node.target), (nn.Conv2d, nn.Linear))
-    ]
-    layers = {node.target: network.get_submodule(node.target) for node in nodes}
+    nodes = [node for node in network.graph.nodes if is_call(network, node, LAYERS)]
+    layers = {node.target: layer_of(network, node) for node in nodes}
     macs: dict[str, int] = {}
 
     def count(name: str, layer: nn.Conv2d | nn.Linear, output: Tensor) -> None:
@@ -81,7 +78,7 @@ def _clip(network: fx.GraphModule, node: fx.Node) -> float | None:
         module = network.get_submodule(source.target)
         if isinstance(module, ACTIVATION_QUANTIZERS):
             return module.alpha.item()
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
+        if isinstance(module, LAYERS):
             return None
         source = source.args[0]
     return None

@@ -140,6 +140,13 @@ def is_call(network: fx.GraphModule, node: fx.Node, kinds: tuple[type[nn.Module]
     return node.op == "call_module" and isinstance(network.get_submodule(node.target), kinds)
 
 
+def layer_of(network: fx.GraphModule, node: fx.Node) -> nn.Conv2d | nn.Linear:
+    """Return the layer with weights, one of `LAYERS`, that a node calls."""
+    layer = network.get_submodule(node.target)
+    assert isinstance(layer, LAYERS)
+    return layer
+
+
 def _keeps_batch_only(node: fx.Node) -> bool:
     """Tell whether a reshaping is x.view(<batch size>, -1)."""
 

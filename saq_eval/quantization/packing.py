@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from saq_eval.core.errors import SaqEvalError
 from saq_eval.networks.modules import check_finite
-from saq_eval.quantization.convert import restore_weight
+from saq_eval.quantization.convert import FrozenLayer, restore_weight
 from saq_eval.quantization.stated import STATED_BITS
 
 
@@ -131,12 +132,14 @@ def pack_state(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Ten
     for name, module in network.named_modules():
         stated = packed.pop(f"{name}.{STATED_BITS}", None)
         if stated is not None and stated.tolist() != getattr(module, "bits", None):
-            bits = getattr(module, "bits", 32)
-            wrong.append(f"{name} has {bits} bits, but the state was made at {stated.tolist()}")
+            width = getattr(module, "bits", 32)
+            wrong.append(f"{name} has {width} bits, but the state was made at {stated.tolist()}")
     if wrong:
         raise SaqEvalError("; ".join(wrong))
     return packed
 
 
-def _quantized_layers(network: nn.Module) -> list[tuple[str, nn.Module]]:
-    return [(name, module) for name, module in network.named_modules() if hasattr(module, "weight_code")]
+def _quantized_layers(network: nn.Module) -> list[tuple[str, FrozenLayer]]:
+    return [
+        (name, cast(FrozenLayer, module)) for name, module in network.named_modules() if hasattr(module, "weight_code")
+    ]

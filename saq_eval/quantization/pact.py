@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from saq_eval.quantization.stated import StatesBits
+
+
+class _Saved(Protocol):
+    """What backward passes read from their context, which torch's annotation of it lacks."""
+
+    saved_tensors: tuple[Tensor, Tensor]
 
 
 class _PACT(torch.autograd.Function):
@@ -17,7 +25,7 @@ class _PACT(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: _Saved, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         x, alpha = ctx.saved_tensors
         # torch's own kernels for the two regions, several times faster than masks: they compare
         # strictly, so "x >= alpha" is "x > the number before alpha".
@@ -58,7 +66,7 @@ class _SignedPACT(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: _Saved, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         x, alpha = ctx.saved_tensors
         inside = torch.ops.aten.hardtanh_backward(grad, x, -alpha.item(), alpha.item())
         clipped = (grad * ((x >= alpha).to(grad.dtype) - (x <= -alpha).to(grad.dtype))).sum()

@@ -79,10 +79,10 @@ class Scheme:
         check_name("scheme", self.name)
         if self.granularity not in ("layer", "channel"):
             raise SaqEvalError(f"a scheme's granularity is 'layer' or 'channel', not {self.granularity!r}")
-        if self.two_bit_weights is None:
-            # A card names the quantizer of 2-bit weights, most schemes do not. The two have to be equal.
-            object.__setattr__(self, "two_bit_weights", self.weights)
-        for name in (self.weights, self.two_bit_weights):
+        # A card names the quantizer of 2-bit weights, most schemes do not. The two have to be equal.
+        two_bit_weights = self.weights if self.two_bit_weights is None else self.two_bit_weights
+        object.__setattr__(self, "two_bit_weights", two_bit_weights)
+        for name in (self.weights, two_bit_weights):
             check_name("quantizer", name)
 
     def weight_quantizer(self, bits: int) -> WeightQuantizer:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _LONGEST = 40
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # control, format, surrogate, private, unassigned, separators
@@ -23,9 +26,9 @@ def short(text: object, longest: int = _LONGEST) -> str:
     return f"{text[:head]}…{text[len(text) - (longest - 1 - head) :]}"
 
 
-def short_names(names: Iterable[object], longest: int = _LONGEST) -> dict[object, str]:
+def short_names(names: Iterable[T], longest: int = _LONGEST) -> dict[T, str]:
     """Return a short visible text for each name, no two alike."""
-    taken: dict[object, str] = {}
+    taken: dict[T, str] = {}
     for name in dict.fromkeys(names):
         text, count = short(name, longest), 1
         while text in taken.values():

@@ -245,7 +245,7 @@ def _train(
         progress_file = folder / "progress.pt"
         if overwrite:
             progress_file.unlink(missing_ok=True)
-        trained = _fit(network, draft, train_set, torch_device, progress_file, progress)
+        trained = _fit(network, draft, planned.recipe, train_set, torch_device, progress_file, progress)
         frozen = freeze(network)
         keep = keep_training_form or not planned.scheme.starts_from_parent
         return write_model(target, measure(trained, frozen, test_set), frozen, network if keep else None)
@@ -255,6 +255,7 @@ def _start(planned: Planned, dataset: str, zoo: str | os.PathLike | None) -> tup
     """Return the network that training starts with, and its parent's card; none where it starts from scratch."""
     if not planned.scheme.starts_from_parent:
         return build_network(planned.architecture, planned.seed, trust_code=True), None
+    assert planned.parent is not None  # whoever plans a network that starts from one names it
     parent, folder = find_model(dataset, planned.parent, zoo)
     _check_parent(parent, planned.architecture)
     with deterministic(planned.recipe.threads):
@@ -262,10 +263,15 @@ def _start(planned: Planned, dataset: str, zoo: str | os.PathLike | None) -> tup
 
 
 def _fit(
-    network: nn.Module, draft: Card, train_set: Dataset, device: torch.device, progress_file: Path, progress: bool
+    network: nn.Module,
+    draft: Card,
+    recipe: Recipe,
+    train_set: Dataset,
+    device: torch.device,
+    progress_file: Path,
+    progress: bool,
 ) -> Card:
     """Train a network in place, and return its card with the precision that was chosen and the epochs."""
-    recipe = draft.recipe
     identity = repr(asdict(draft))  # of the recipe as given, whatever precision the run's first processor chose
     bar = tqdm(
         total=steps_per_epoch(train_set, recipe) * recipe.epochs,
@@ -275,13 +281,15 @@ def _fit(
     )
     with bar:
         if recipe.precision == "auto":
-            recipe = replace(recipe, precision=kept_precision(progress_file) or fast_precision(device))
+            precision = kept_precision(progress_file) or fast_precision(device)
         else:
-            warn_if_slow(recipe.precision, device)
+            precision = recipe.precision
+            warn_if_slow(precision, device)
         if progress:
-            where = f"{draft.dataset}/{draft.name}: trains in {recipe.precision} on {device.type}"
+            where = f"{draft.dataset}/{draft.name}: trains in {precision} on {device.type}"
             tqdm.write(where, file=sys.stderr)
-        checkpoint = Checkpoint(progress_file, identity, recipe.precision)
+        recipe = replace(recipe, precision=precision)
+        checkpoint = Checkpoint(progress_file, identity, precision)
         history = fit(network, train_set, recipe, draft.seed, device, bar.update, checkpoint)
     network.cpu()
     return replace(draft, recipe=recipe, history=tuple(history))

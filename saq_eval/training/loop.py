@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from saq_eval.core.errors import SaqEvalError
 from saq_eval.data import Dataset
+from saq_eval.networks.modules import channels_last
 from saq_eval.quantization import ACTIVATION_QUANTIZERS, PACTActivation, SignedPACT
 from saq_eval.training.checkpoints import Checkpoint, Epoch
 from saq_eval.training.precision import fast_precision
@@ -47,7 +48,7 @@ def fit(
     if recipe.precision == "auto":
         recipe = replace(recipe, precision=fast_precision(device))
     steps = steps_per_epoch(dataset, recipe)
-    network.to(device, memory_format=torch.channels_last)
+    channels_last(network.to(device))
     optimizer = torch.optim.SGD(
         _parameter_groups(network, recipe), lr=recipe.learning_rate, momentum=0.9, nesterov=True
     )

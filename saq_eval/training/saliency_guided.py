@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 from saq_eval.core.errors import SaqEvalError
 
+Ranking = Literal["magnitude", "signed"]
+
 
 @dataclass(frozen=True)
 class SaliencyGuided:
@@ -26,7 +28,7 @@ class SaliencyGuided:
 
     masked_fraction: float = 0.5
     weight: float = 0.5
-    ranking: Literal["magnitude", "signed"] = "magnitude"
+    ranking: Ranking = "magnitude"
 
     def __post_init__(self) -> None:
         if not 0 <= self.masked_fraction <= 1:

@@ -23,7 +23,7 @@ def accuracy_table(cards: Sequence[Card]) -> str:
     groups: dict[str, list[Card]] = {}
     for card in cards:
         groups.setdefault(str(twin(card)), []).append(card)
-    by_name = {(card.dataset, card.name): card for card in cards}
+    by_name: dict[tuple[str, str | None], Card] = {(card.dataset, card.name): card for card in cards}
     rows = Counter(_row(group[0]) for group in groups.values())
     lines = [
         "| dataset | network | training | scheme | weights | activations | first/last | accuracy % | Δ to fp32 | seeds "

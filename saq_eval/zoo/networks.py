@@ -107,7 +107,7 @@ def _retrained(card: Card, everything: Sequence[Entry], baselines: dict[str, Non
 
 def facts_of(card: Card, bits: BitWidths) -> Facts:
     """Return what a card says of a network whose layers have some bit widths."""
-    external = card.recipe is None
+    unguided = None if card.recipe is None else replace(card, recipe=replace(card.recipe, saliency_guided=None))
     return Facts(
         name=card.name,
         architecture=card.architecture.name,
@@ -118,9 +118,7 @@ def facts_of(card: Card, bits: BitWidths) -> Facts:
         full_precision=card.scheme.is_full_precision,
         starts_from_parent=card.scheme.starts_from_parent,
         kin=str(twin(card)),
-        kin_but_guidance=None
-        if external
-        else str(twin(replace(card, recipe=replace(card.recipe, saliency_guided=None)))),
+        kin_but_guidance=None if unguided is None else str(twin(unguided)),
     )
 
 

@@ -34,6 +34,12 @@ def test_a_method_whose_module_changes_is_another(tmp_path, monkeypatch):
     assert codes[0] == codes[1] != codes[2]
 
 
+def test_a_method_without_a_docstring_has_no_description(monkeypatch):
+    monkeypatch.setattr(METHODS, "_entries", dict(METHODS._entries))
+    register_method("silent", family="gradient", reference="none")(lambda batch: batch.images)
+    assert METHODS["silent"].description == ""
+
+
 def _typed():
     names = {}
     exec("def attribute(batch): return batch.images", names)

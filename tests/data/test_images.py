@@ -16,6 +16,10 @@ def test_an_item_carries_image_label_class_name_and_mask(digits):
     assert torch.equal(digits.masks()[3], item.mask)
 
 
+def test_the_shape_of_images(digits):
+    assert digits.image_shape == (1, 28, 28)
+
+
 @pytest.mark.parametrize("count", [1, 7, 64, 313, 360])
 @pytest.mark.parametrize("seed", [3, 22])
 def test_a_sample_is_stratified_and_reproducible(digits, count, seed):

@@ -29,6 +29,12 @@ def test_a_metric_of_ones_own(brightness, make_task):
         register_metric("Brightness", category="complexity", range=(0, 1), reference="")(lambda task: task.maps)
 
 
+def test_a_metric_without_a_docstring_has_no_description(monkeypatch):
+    monkeypatch.setattr(METRICS, "_entries", dict(METRICS._entries))
+    register_metric("Silent", category="complexity", range=(0, 1), reference="")(lambda task: task.maps)
+    assert METRICS["Silent"].description == ""
+
+
 def test_the_area_under_a_curve_is_its_mean_height():
     assert area(np.array([[1.0, 1.0, 1.0], [1.0, 0.5, 0.0], [0.0, 1.0, 0.0]])).tolist() == [1.0, 0.5, 0.5]
 

@@ -45,7 +45,7 @@ def verdict_matrix(tables: dict[str, pd.DataFrame]) -> go.Figure:
         textfont={"color": "#14171a", "size": 11},
         hovertemplate="%{hovertext}<extra></extra>",
     )
-    views = []
+    views: list[tuple[str, str, dict, dict]] = []
     steps = sorted(distinct(table["step"]), key=list(STEPS).index)
     for step, method in itertools.product(steps, distinct(table["method"])):
         some = table[(table["method"] == method) & (table["step"] == step)]

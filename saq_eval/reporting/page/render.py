@@ -29,8 +29,9 @@ _ROOM = 1_150_000  # characters for all galleries together, so that a page stays
 
 Run = tuple[dict[str, pd.DataFrame], Record, Gallery]
 
+_LOADER = PackageLoader("saq_eval.reporting.page")
 _TEMPLATES = Environment(
-    loader=PackageLoader("saq_eval.reporting.page"),
+    loader=_LOADER,
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
@@ -228,4 +229,4 @@ def _colours() -> list[str]:
 
 
 def _source(name: str) -> str:
-    return _TEMPLATES.loader.get_source(_TEMPLATES, name)[0]
+    return _LOADER.get_source(_TEMPLATES, name)[0]
