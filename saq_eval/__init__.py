@@ -1,6 +1,6 @@
 """saq_eval: does a network still look at the right part of the image after quantization?
 
-The names below are the public Python API; each is imported when it is first used.
+The names below are the public Python API. Each is imported at its first use.
 """
 
 from __future__ import annotations

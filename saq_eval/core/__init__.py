@@ -1,1 +1,1 @@
-"""What every package rests on: errors, names with parameters, registries, plain-data records, paths, randomness, devices."""
+"""What every other package uses: errors, names with parameters, registries, plain-data records, paths, randomness, devices."""

@@ -1,4 +1,4 @@
-"""Checksums of the code that results rest on, so that stored results are not taken for those of other code."""
+"""Checksums of the code that computes results. They keep stored results of other code from being used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where networks compute."""
+"""The devices that networks compute on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from saq_eval.core.errors import SaqEvalError, unknown_name
 
 
 def pick_device(device: str) -> torch.device:
-    """Return the torch device for "cpu", "cuda" or "auto" (a GPU where there is one); raises `SaqEvalError`."""
+    """Return the torch device for "cpu", "cuda" or "auto" (a GPU if torch finds one); raises `SaqEvalError`."""
     if device not in ("cpu", "cuda", "auto"):
         raise unknown_name("device", device, ("cpu", "cuda", "auto"))
     if device == "cuda" and not torch.cuda.is_available():

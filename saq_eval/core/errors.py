@@ -1,4 +1,4 @@
-"""What the user did wrong, said in one sentence."""
+"""Errors and warnings for users, each of one sentence."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class SaqEvalError(ValueError):
 
 
 class SaqEvalWarning(UserWarning):
-    """What a user should know and what stops nothing: one sentence, which the command line prints."""
+    """Something that a user should know, but that stops nothing: one sentence, which the command line prints."""
 
 
 def in_short(value: object) -> str:
-    """Return how a message names a value: as it is written where that is short, else by its type.
+    """Return a value's text for a message: its `repr` if that is short, else its type.
 
-    What is given by mistake may be a network or an array, whose text fills pages.
+    A user may give a network or an array by mistake. Its `repr` would fill pages.
     """
     if value is None or isinstance(value, (str, int, float, bool, tuple, list, dict)):
         text = repr(value)
@@ -33,7 +33,7 @@ def in_short(value: object) -> str:
 def unknown_name(kind: str, name: object, valid: Iterable[str]) -> SaqEvalError:
     """Return the error for a name that is not registered, with the nearest match and all valid names.
 
-    What is given in a name's place, such as a function or a network, is named by its type alone: it may be large.
+    A value that is not a string, such as a function or a network, is shown by `in_short`.
     """
     valid = list(valid)
     if not isinstance(name, str):

@@ -13,7 +13,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def user_path(path: str | os.PathLike) -> Path:
-    """Return a path with `~` expanded; raises `SaqEvalError` where there is no such home, or for what is no path."""
+    """Return a path with `~` expanded; raises `SaqEvalError` if the value is no path or the home folder is unknown."""
     if not isinstance(path, (str, os.PathLike)):
         raise SaqEvalError(f"a path is a text, not {in_short(path)}")
     try:
@@ -32,7 +32,7 @@ def check_name(kind: str, name: str) -> None:
 
 
 def check_file(path: Path, problem: str, most_bytes: int) -> None:
-    """Raise `SaqEvalError` that names the problem for what is no regular file, or one that is too large."""
+    """Raise `SaqEvalError` that names the problem, unless the path is a regular file of at most `most_bytes` bytes."""
     try:
         about = path.stat()
     except (OSError, ValueError) as error:

@@ -13,17 +13,17 @@ from saq_eval.core.errors import SaqEvalError, in_short
 
 
 def check_seed(seed: int) -> None:
-    """Raise `SaqEvalError` unless a seed is a whole number from 0 to 2^32 − 1, which all generators take."""
+    """Raise `SaqEvalError` unless a seed is a whole number from 0 to 2^32 − 1, the range that all generators accept."""
     if type(seed) is not int or not 0 <= seed < 2**32:
         raise SaqEvalError(f"a seed is a whole number from 0 to {2**32 - 1}, not {in_short(seed)}")
 
 
 @contextlib.contextmanager
 def deterministic(threads: int | None = None) -> Iterator[None]:
-    """Let torch give the same result every time: cuDNN in full single precision (no TF32), a CPU with so many threads.
+    """Make torch give the same result every time: cuDNN in full float32 (no TF32), and a fixed number of CPU threads.
 
     Args:
-        threads: by default as many as torch uses already.
+        threads: the number of CPU threads; by default the number that torch uses already.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
@@ -35,7 +35,7 @@ def deterministic(threads: int | None = None) -> Iterator[None]:
 
 
 def derived_seed(seed: int, *purpose: str | int) -> int:
-    """Return a seed, 0 to 2^32 − 1, for one purpose: the same for the same arguments, unrelated for others.
+    """Return a seed, 0 to 2^32 − 1, for one purpose: equal arguments give equal seeds, others give unrelated seeds.
 
     Example: `derived_seed(0, "smoothgrad", 17)` for the noise of SmoothGrad on image 17.
     """
@@ -45,7 +45,7 @@ def derived_seed(seed: int, *purpose: str | int) -> int:
 
 @contextlib.contextmanager
 def global_seed(seed: int) -> Iterator[None]:
-    """Seed torch's and NumPy's global generators, which libraries draw from, and restore them afterwards."""
+    """Seed the global generators of torch and NumPy, which libraries use, and restore their states afterwards."""
     numpy_state = np.random.get_state()
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Plain data from files, checked field by field against a dataclass (Pydantic)."""
+"""Reads plain data from files and checks each field against a dataclass (Pydantic)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from saq_eval.core.paths import check_file
 
 T = TypeVar("T")
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # LibYAML's is several times faster, where it is built in
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # LibYAML's loader is several times faster, if PyYAML has it
 _adapter: Callable[[type], TypeAdapter] = functools.cache(TypeAdapter)
 
 
@@ -23,7 +23,7 @@ def read_yaml(path: Path) -> Any:
     """Return what a YAML file holds, as plain data.
 
     Raises:
-        SaqEvalError: names the file that cannot be read or is no YAML.
+        SaqEvalError: if the file cannot be read or is no YAML; it names the file.
     """
     check_file(path, "cannot be read as YAML", most_bytes=16 * 2**20)
     try:
@@ -33,12 +33,12 @@ def read_yaml(path: Path) -> Any:
 
 
 def parse(kind: type[T], data: Any, source: str | Path) -> T:
-    """Build a dataclass from plain data, each field checked and converted to its type.
+    """Build a dataclass from plain data; check each field and convert it to its type.
 
     Args:
-        kind: a dataclass; unknown fields are errors where its `__pydantic_config__` forbids extras.
+        kind: a dataclass; unknown fields are errors if its `__pydantic_config__` forbids extras.
         data: plain data, as `read_yaml` returns it.
-        source: the file (or whatever) the data came from, for the message.
+        source: where the data came from, such as a file, for the message.
 
     Raises:
         SaqEvalError: names the source and the first wrong field.

@@ -1,4 +1,4 @@
-"""Names for things that users may add to: datasets, architectures, quantizers, schemes, methods, metrics."""
+"""Registries: datasets, architectures, quantizers, schemes, methods and metrics by name. Users can add to them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ T = TypeVar("T")
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """A mapping from names to things of one kind, in order of registration.
+    """A mapping from names to entries of one kind, in order of registration.
 
     Looking up an unknown name raises `SaqEvalError` with the valid names and the nearest match. The
-    first look loads what other installed packages bring (see `plugins`).
+    first lookup loads the extensions of other installed packages (see `plugins`).
 
     Args:
-        kind: what they are, for messages.
-        any_case: whether "ssim" finds "SSIM", where no other name differs from it in case alone.
+        kind: what an entry is, such as "dataset", for messages.
+        any_case: whether "ssim" finds "SSIM", provided that only one name matches when case is ignored.
     """
 
     def __init__(self, kind: str, *, any_case: bool = False) -> None:
@@ -47,7 +47,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return self._find(name) is not None
 
     def _find(self, name: object) -> str | None:
-        """Return the name under which an entry is registered; none if it is not."""
+        """Return the registered name that matches `name`; `None` if there is none."""
         if not isinstance(name, str):
             return None
         if name in self._entries:

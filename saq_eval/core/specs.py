@@ -1,7 +1,7 @@
 """Names with parameters, as on the command line: `integrated_gradients:n_steps=64,fill=blur`.
 
-The parameters of a thing are the keyword-only parameters of its function; their annotations say what
-they may be (Pydantic), their defaults what they are otherwise.
+The parameters of a method or metric are the keyword-only parameters of its function. Their annotations say which
+values are valid (Pydantic). Every parameter has a default.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from saq_eval.core.errors import SaqEvalError, unknown_name
 
-# What parameters were once called, with what they are called now. The old names go on working.
+# Old names of parameters, and their present names. The old names still work.
 FORMER_NAMES = {"baseline": "fill"}
 
 # Kinds of parameters, for annotations.
-Count = Annotated[int, Field(ge=1, le=10_000)]  # of steps, samples, masks: what takes a pass of the network each
-Pixels = Annotated[int, Field(ge=1)]  # of a window, a step, a subset: the image sets the upper limit
+Count = Annotated[int, Field(ge=1, le=10_000)]  # of steps, samples or masks, each of which takes a pass of the network
+Pixels = Annotated[int, Field(ge=1)]  # of a window, a step or a subset; the image sets the upper limit
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -41,10 +41,10 @@ def split_specs(text: str) -> list[str]:
 
 
 def parse_spec(text: str) -> tuple[str, dict[str, str]]:
-    """Split one name with parameters into the name and the parameters' texts.
+    """Split one name with parameters into the name and the parameters' values as text.
 
     Raises:
-        SaqEvalError: a part that is no `parameter=value`, or a parameter given twice.
+        SaqEvalError: a part that is not `parameter=value`, or a parameter given twice.
     """
     name, colon, rest = text.partition(":")
     given: dict[str, str] = {}
@@ -59,22 +59,22 @@ def parse_spec(text: str) -> tuple[str, dict[str, str]]:
 
 
 def defaults(function: Callable) -> dict[str, Any]:
-    """Return the parameters of a function, those that are keyword-only, with their defaults."""
+    """Return the keyword-only parameters of a function, with their defaults."""
     parameters = inspect.signature(function).parameters.values()
     return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
 def fill_parameters(name: str, function: Callable, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all parameters of a function, those given checked and converted to their types.
+    """Return all parameters of a function; check the given ones and convert them to their types.
 
     Args:
-        name: what the function is called, for messages.
+        name: the function's name, for messages.
         function: see `defaults`.
-        given: values, or texts of them, by the parameters' names; see `FORMER_NAMES`.
+        given: values, or texts of values, by parameter name; old names are accepted too (see `FORMER_NAMES`).
 
     Raises:
-        SaqEvalError: a parameter that the function does not have, a value that it does not take, or one parameter
-            under both of its names.
+        SaqEvalError: a parameter that the function does not have, a value that is not valid, or one parameter given
+            under its old and its present name.
     """
     filled = defaults(function)
     hints = typing.get_type_hints(function, include_extras=True)
@@ -95,14 +95,14 @@ def fill_parameters(name: str, function: Callable, given: Mapping[str, Any]) -> 
 
 
 def label(name: str, parameters: Mapping[str, Any], function: Callable) -> str:
-    """Return a name with those parameters that differ from their defaults, as `split_specs` and `parse_spec` read it."""
+    """Return a name with the parameters that differ from their defaults, in the form that `parse_spec` reads."""
     usual = defaults(function)
     changed = [f"{key}={value}" for key, value in parameters.items() if value != usual[key]]
     return f"{name}:{','.join(changed)}" if changed else name
 
 
 class Labelled(Protocol):
-    """A thing with parameters, and the text that stands for both."""
+    """Something with a label: a text of its name and its parameters."""
 
     @property
     def label(self) -> str: ...
@@ -114,17 +114,17 @@ T = TypeVar("T", bound=Labelled)
 def find_several(
     kind: str, specs: Sequence[str], sets: Mapping[str, Sequence[str]], names: Iterable[str], find: Callable[[str], T]
 ) -> list[T]:
-    """Return what specs stand for, sets of them taken apart and repetitions dropped.
+    """Return the things that specs stand for; a set's name stands for all of its members, and repetitions are dropped.
 
     Args:
-        kind: what they are, for messages.
+        kind: what a spec stands for, such as "metric", for messages.
         specs: names with parameters, or names of sets.
-        sets: the specs that the name of a set stands for.
-        names: those that are valid beside the sets', for messages.
-        find: returns what one spec stands for.
+        sets: the specs of each set, by the set's name.
+        names: the valid names other than those of sets, for messages.
+        find: returns the thing that one spec stands for.
 
     Raises:
-        SaqEvalError: as `find` does, a spec that is no text, or if none is left.
+        SaqEvalError: as `find` does; a spec that is no text; or no spec at all.
     """
     for spec in specs:
         if not isinstance(spec, str):

@@ -1,13 +1,13 @@
-"""Lets `import torchvision` succeed beside a CPU-only build of torch.
+"""Lets `import torchvision` succeed with a CPU-only build of torch.
 
-The torchvision wheel on the package index is compiled against the CUDA build of torch. Beside a
-CPU build its native library does not load, and importing its Python part raises `operator
-torchvision::nms does not exist`, because it attaches shape functions to operators that the native
-library would have declared. Declaring their schemas first is enough for everything that this
-package and Quantus use (data sets and transforms); calling such an operator still raises.
+The torchvision wheel on the package index is compiled against the CUDA build of torch. With a CPU build,
+its native library does not load. Importing its Python part then raises `operator torchvision::nms does
+not exist`: the Python part attaches shape functions to operators that the native library should have
+declared. It is enough to declare the schemas of these operators first. Data sets and transforms, which
+are all that this package and Quantus use, then work. Calling such an operator still raises an error.
 
-`import saq_eval` sees to it that they are declared when torchvision is imported, by whomever, so that
-neither user nor package has to think of it; torch and torchvision are not imported before they are asked for.
+`import saq_eval` installs a hook that declares the schemas just before torchvision is imported, by any
+code. The hook itself imports neither torch nor torchvision before that.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ _declared: list[Any] = []  # a torch.library.Library undoes its declarations whe
 
 
 class _BeforeTorchvision(importlib.abc.MetaPathFinder):
-    """Finds no module, but is asked for torchvision before any other finder."""
+    """Finds no module itself; Python asks it for torchvision before any other finder."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if fullname == "torchvision":
-            sys.meta_path.remove(self)  # once is enough, and it asks for torchvision itself
+            sys.meta_path.remove(self)  # once is enough; the next line looks for torchvision itself
             declare_missing_operators()
         return None
 
 
 def declare_when_imported() -> None:
-    """Let the next `import torchvision` in this process declare what is missing first."""
+    """Make the next `import torchvision` in this process declare the missing operators first."""
     if "torchvision" not in sys.modules:
         sys.meta_path.insert(0, _BeforeTorchvision())
 
@@ -49,14 +49,14 @@ def declare_when_imported() -> None:
 def declare_missing_operators() -> tuple[str, ...]:
     """Declare the torchvision operators whose native implementation cannot be loaded.
 
-    Where the native library loads, or the operators exist already, nothing is declared.
+    If the native library loads, or the operators exist already, nothing is declared.
 
     Returns:
         The names declared by this call.
     """
     import torch
 
-    package = PathFinder.find_spec("torchvision")  # not through the finder above, which would come back here
+    package = PathFinder.find_spec("torchvision")  # not through `_BeforeTorchvision`, which calls this function
     if package is None or package.origin is None or _native_library_loads(Path(package.origin).parent):
         return ()
     missing = tuple(name for name in _SCHEMAS if not hasattr(torch.ops.torchvision, name))

@@ -1,4 +1,4 @@
-"""Images: datasets by name, the sample that a comparison looks at, masks, and what stands in for hidden pixels."""
+"""Images: datasets by name, the sample that a comparison uses, masks, and fills, which replace hidden pixels."""
 
 from saq_eval.data import builtin  # noqa: F401  (registers the datasets)
 from saq_eval.data.images import Dataset, Item, Split

@@ -1,6 +1,6 @@
-"""What a method or a metric puts in place of the pixels that it hides.
+"""Fills: the values that a method or a metric puts in place of hidden pixels.
 
-It is called a fill. A baseline, here, is the network that others are compared with.
+The literature often calls a fill a baseline. In this package, a baseline is the network that others are compared with.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ Fill = Literal["black", "mean", "blur"]
 
 
 def fill_images(images: Tensor, fill: Fill) -> Tensor:
-    """Return the pixels that stand in for those of images when they are hidden.
+    """Return the pixels that replace the images' pixels when these are hidden.
 
     Args:
         images: floating point (n, c, h, w).
-        fill: "black" (0), "mean" (each image's mean colour) or "blur" (the image under a Gaussian
-            of a seventh of its height, 4 pixels of 28, as standard deviation).
+        fill: "black" (0), "mean" (each image's mean colour) or "blur" (the image blurred by a Gaussian
+            whose standard deviation is a seventh of the height: 4 pixels of 28).
 
     Returns:
-        As the images: of the same shape, type and device.
+        A tensor with the images' shape, type and device.
     """
     pixels = images.detach()
     if fill == "black":

@@ -44,12 +44,12 @@ class Dataset:
         labels: int64 (n,), class indices.
         class_names: one name per class index.
         indices: int64 (n,), each image's position in the full split.
-        evidence: bool (n, 1, height, width), true on what decides the label; none where that is not known.
+        evidence: bool (n, 1, height, width), true on the pixels that decide the label; `None` if they are not known.
         evidence_by: "known" if the evidence was put into the images on purpose, "given" if somebody marked it in them.
 
     Raises:
-        SaqEvalError: names the part that is not as said here: a wrong type or shape, pixels outside [0, 1] or not
-            finite, labels without a class, equal indices, or no image at all.
+        SaqEvalError: a wrong type or shape, pixels outside [0, 1] or not finite, labels without a class, equal indices,
+            or no image at all. The message names the part that is wrong.
     """
 
     name: str
@@ -125,8 +125,8 @@ class Dataset:
     def masks(self) -> Tensor:
         """Return where the evidence for the label is: bool (n, 1, height, width).
 
-        Where the evidence is not known, the object stands in for it (see `foreground_mask`). An image without
-        evidence and without an object has an empty mask, and localisation is not scored on it.
+        If the dataset has no evidence, the object in the image is used instead (see `foreground_mask`). An image whose
+        evidence is empty, or in which no object is found, has an empty mask. Localisation is not scored on it.
         """
         return torch.stack([self._mask(position) for position in range(len(self))])
 
@@ -134,13 +134,13 @@ class Dataset:
         return foreground_mask(self.images[position]) if self.evidence is None else self.evidence[position]
 
     def mask_record(self) -> MaskRecord:
-        """Return where the masks come from and how many images have one; see `masks.mask_record`."""
+        """Return the source of the masks and the number of images with a mask; see `masks.mask_record`."""
         return mask_record(self.masks(), "Otsu" if self.evidence is None else self.evidence_by)
 
     def sample(self, count: int, seed: int) -> Dataset:
         """Return `count` images drawn without replacement, stratified by class, in the split's order.
 
-        Classes get counts that differ from their share of the split by less than one image.
+        Each class's count differs from the class's share of `count` by less than one image.
 
         Raises:
             SaqEvalError: if `count` is below 1 or above the size of the split.
@@ -150,7 +150,7 @@ class Dataset:
                 f"samples must lie between 1 and {len(self)}, the size of the {self.name} {self.split} set, not {count}"
             )
         # Each class gets the whole part of its share.
-        # The classes with the largest remainders share what is left.
+        # The classes with the largest remainders get one more image each.
         classes, sizes = np.unique(self.labels.numpy(), return_counts=True)
         shares = sizes * count / len(self)
         counts = np.floor(shares).astype(int)

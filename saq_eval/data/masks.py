@@ -1,4 +1,4 @@
-"""Where an image shows what decides its label: Otsu's foreground, and a record of which masks there are."""
+"""Masks of the pixels that decide a label: the foreground by Otsu's threshold, and a record of a dataset's masks."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ NO_FOREGROUND = "Otsu's threshold finds an object only in a grey picture with a 
 def foreground_mask(image: Tensor) -> Tensor:
     """Return where the object is: the pixels brighter than Otsu's threshold (Otsu 1979; scikit-image).
 
-    The threshold finds an object only where a bright object lies on a dark ground. An image counts as such a picture
-    if its channels are equal, half of the pixels on its border are darker than 0.2, and two thirds of them do not
-    exceed the threshold. The images of MNIST, FashionMNIST and the digits do. On photographs the threshold finds
+    The threshold finds only a bright object on a dark background. An image is taken for such a picture if its channels
+    are equal, half of its border pixels are darker than 0.2, and two thirds of its border pixels do not exceed the
+    threshold. The images of MNIST, FashionMNIST and the digits are such pictures. On photographs the threshold finds
     light, not objects.
 
     Args:
         image: float (channels, height, width) in [0, 1].
 
     Returns:
-        bool (1, height, width); all false for any other picture, and for a constant one, which shows no object.
+        bool (1, height, width); all false for any other picture, and for a constant picture, which shows no object.
     """
     grey = image[0].numpy()
     nothing = torch.zeros(1, *grey.shape, dtype=torch.bool)
@@ -39,10 +39,11 @@ def foreground_mask(image: Tensor) -> Tensor:
 
 
 class MaskRecord(TypedDict):
-    """Which images have a mask.
+    """The kind and number of the masks.
 
-    `kind` says what the masks are, or "none" where no image has one. `images` and `without` count the images with and
-    without one. `reason` says why some have none, and is empty where all have one.
+    `kind` says what the masks are: "known", "given", "Otsu", or "none" if no image has a mask. `images` is the number of
+    images with a mask, `without` the number without one. `reason` says why images have no mask; it is empty if all
+    have one.
     """
 
     kind: str
@@ -52,12 +53,12 @@ class MaskRecord(TypedDict):
 
 
 def mask_record(masks: Tensor, source: Literal["known", "given", "Otsu"]) -> MaskRecord:
-    """Return which images have a mask.
+    """Return the kind of the masks, and how many images have one.
 
     Args:
-        masks: bool (n, 1, height, width); an empty one is none.
-        source: what the masks are: evidence that is "known" by construction or "given" by whoever marked it, or the
-            foreground by "Otsu".
+        masks: bool (n, 1, height, width); an image with an empty mask counts as one without a mask.
+        source: what the masks are: evidence "known" by construction, evidence "given" by a person who marked it, or
+            the foreground by "Otsu".
     """
     there = int(masks.flatten(1).any(dim=1).sum())
     without = len(masks) - there

@@ -27,13 +27,13 @@ def load_dataset(name: str, split: Split = "test", data_root: str | os.PathLike 
     Args:
         name: a registered name (`saq-eval datasets` lists them).
         split: "train" or "test".
-        data_root: folder of the dataset files, laid out as torchvision does
-            (`<root>/FashionMNIST/raw/...`); else the environment variable `SAQ_EVAL_DATA_ROOT`, else
+        data_root: folder of the dataset files, laid out as by torchvision
+            (`<root>/FashionMNIST/raw/...`); by default the environment variable `SAQ_EVAL_DATA_ROOT`, else
             the user's cache folder. Missing files are downloaded into it.
 
     Raises:
-        SaqEvalError: an unknown name or split, files that are neither there nor can be downloaded, or a loader that
-            fails or returns something else than the dataset that it was asked for.
+        SaqEvalError: an unknown name or split, missing files that cannot be downloaded, or a loader that fails or does
+            not return the requested dataset.
     """
     load = DATASETS[name]
     if split not in ("train", "test"):
@@ -43,7 +43,7 @@ def load_dataset(name: str, split: Split = "test", data_root: str | os.PathLike 
         dataset = load(split, root)
     except SaqEvalError:
         raise
-    except Exception as error:  # whatever a user's loader raises
+    except Exception as error:  # a user's loader may raise anything
         raise SaqEvalError(
             f"the dataset {name!r} cannot be loaded from {root}: {type(error).__name__}: {' '.join(str(error).split())}"
         ) from error

@@ -1,1 +1,1 @@
-"""Networks as torch modules: architectures by name, and what is done to any network, whoever made it."""
+"""Networks as torch modules: architectures by name, and functions that work on any network."""

@@ -1,7 +1,7 @@
 """Full-precision networks by name; add one with `register_architecture`.
 
-Write a network of modules (convolution, linear, batch norm, ReLU, pooling, flatten), not of functions,
-and it can be quantized, frozen and explained like the ones here.
+Build a network from modules (convolution, linear, batch norm, ReLU, pooling, flatten), not from functions.
+Then it can be quantized, frozen and explained like the networks here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ARCHITECTURES: Registry[Callable[..., nn.Module]] = Registry("architecture")
 
 
 def register_architecture(name: str) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
-    """Register the decorated function, whose keyword arguments a card may set, under `name`."""
+    """Register the decorated function under `name`; a card may set the function's keyword arguments."""
     return lambda build: ARCHITECTURES.add(name, build)
 
 
@@ -29,12 +29,12 @@ def find_architecture(name: str, *, trust_code: bool = False) -> Callable[..., n
     """Return the function that builds an architecture.
 
     Args:
-        name: a registered name, or "module:function" for code that is not registered, importable from
-            the working directory or Python's path.
-        trust_code: whether such code may be imported and run.
+        name: a registered name, or "module:function" for code that is not registered. The module is imported
+            from Python's path or the working directory.
+        trust_code: whether code that is not registered may be imported and run.
 
     Raises:
-        SaqEvalError: an unknown name, code that is not trusted, or that cannot be imported.
+        SaqEvalError: an unknown name, or code that is not trusted or cannot be imported.
     """
     if ":" not in name:
         return ARCHITECTURES[name]
@@ -48,7 +48,7 @@ def find_architecture(name: str, *, trust_code: bool = False) -> Callable[..., n
         sys.path.append(os.getcwd())
     try:
         build = getattr(importlib.import_module(module), function)
-    except Exception as error:  # whatever that code raises
+    except Exception as error:  # that code may raise anything
         raise SaqEvalError(f"architecture {name!r} cannot be imported: {type(error).__name__}: {error}") from error
     if not callable(build):
         raise SaqEvalError(f"architecture {name!r} is no function but {type(build).__name__}")
@@ -66,10 +66,10 @@ def cnn(
 ) -> nn.Sequential:
     """Build a small convolutional network with batch norm for grey images: float32 (n, c, s, s) -> logits (n, classes).
 
-    `conv1 … convK` (3x3, padding 1), each with batch norm and ReLU, max pooling by 2 after the blocks
-    named in `pool_after` (counted from 1), then the hidden layer `fc1` and the output layer `fc2`.
-    Max pooling passes values on unchanged, so on a quantized network the next layer still reads
-    integer codes.
+    The layers are `conv1 … convK` (3x3, padding 1), each with batch norm and ReLU; max pooling by 2 after the
+    blocks in `pool_after` (counted from 1); the hidden layer `fc1`; and the output layer `fc2`. Max pooling
+    does not change the values that it selects, so in a quantized network the next layer still reads integer
+    codes.
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     size = image_size
@@ -89,7 +89,7 @@ def cnn(
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions with batch norm beside a shortcut: float32 (n, c, s, s) -> (n, channels, s / stride, ...).
+    """Two 3x3 convolutions with batch norm, plus a shortcut: float32 (n, c, s, s) -> (n, channels, s / stride, ...).
 
     The shortcut is the identity, or a 1x1 convolution with batch norm where the shape changes (option B
     of He et al. 2016, arXiv 1512.03385).
@@ -117,10 +117,10 @@ class BasicBlock(nn.Module):
 def resnet20(in_channels: int = 1, classes: int = 10, width: int = 16, blocks: int = 3) -> nn.Sequential:
     """Build the residual network of He et al. (arXiv 1512.03385, section 4.2) for images of about 32x32 pixels.
 
-    A 3x3 convolution, three stages of `blocks` blocks with `width`, 2 · width and 4 · width channels,
-    the last two at half and quarter resolution, global average pooling and one linear layer:
-    6 · blocks + 2 layers, besides the shortcuts' 1x1 convolutions. float32 (n, in_channels, s, s), s
-    from 4, such as 28 or 32 -> logits (n, classes).
+    The network has a 3x3 convolution, three stages, global average pooling and one linear layer. Each stage has
+    `blocks` blocks. The stages have `width`, 2 · width and 4 · width channels, at full, half and quarter
+    resolution. Not counting the shortcuts' 1x1 convolutions, these are 6 · blocks + 2 layers.
+    Shapes: float32 (n, in_channels, s, s), s at least 4, such as 28 or 32 -> logits (n, classes).
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     layers["conv1"] = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)

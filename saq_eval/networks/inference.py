@@ -16,6 +16,6 @@ def predict(network: nn.Module, images: Tensor, batch_size: int = 64) -> Tensor:
 
 
 def accuracy(network: nn.Module, dataset: Dataset) -> float:
-    """Return the share of images whose predicted class is the label, 0 to 1."""
+    """Return the share of images whose predicted class equals the label, 0 to 1."""
     correct = (predict(network, dataset.images).argmax(dim=1) == dataset.labels).sum().item()
     return round(correct / len(dataset), 6)

@@ -1,4 +1,4 @@
-"""Networks as torch modules, whoever made them: a private copy, weights that hooks compute, numbers that are none."""
+"""Functions for any torch network: copying it, finding weights that hooks compute, and checking for NaN and infinity."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def channels_last(network: Net) -> Net:
 
 
 def private_copy(network: nn.Module) -> nn.Module:
-    """Return a deep copy of a network, its hooks and its mode (training or evaluation) included.
+    """Return a deep copy of a network, including its hooks and its mode (training or evaluation).
 
     `copy.deepcopy` refuses tensors that autograd computed, such as the weights that
     `torch.nn.utils.prune`, `weight_norm` and `spectral_norm` leave on a layer after a forward pass.
-    The copy holds their values; its own forward pass computes them anew.
+    Here the copy gets the values of these tensors. Its own forward pass computes them again.
 
     Args:
-        network: left untouched.
+        network: is not changed.
 
     Raises:
         SaqEvalError: if a part of the network cannot be copied, such as an open file.
@@ -40,14 +40,14 @@ def private_copy(network: nn.Module) -> nn.Module:
     computed = [tensor for module in network.modules() for tensor in _tensors(vars(module)) if not tensor.is_leaf]
     try:
         return copy.deepcopy(network, {id(tensor): tensor.detach().clone() for tensor in computed})
-    except Exception as error:  # whatever the parts of a user's network raise
+    except Exception as error:  # the parts of a user's network may raise anything
         raise SaqEvalError(
             f"the network {type(network).__name__} cannot be copied: {type(error).__name__}: {error}"
         ) from error
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
-    """Yield the tensors in an attribute's value, also those in lists, tuples and dictionaries, but not in other modules."""
+    """Yield the tensors in an attribute's value, also in lists, tuples and dictionaries, but not in other modules."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, (Mapping, list, tuple)):
@@ -56,11 +56,11 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def check_finite(tensors: Mapping[str, Tensor], source: str) -> None:
-    """Raise `SaqEvalError` that names the tensors with NaN or infinity, if there are any.
+    """Raise `SaqEvalError` if tensors hold NaN or infinity; the message names these tensors.
 
     Args:
-        tensors: by name, such as a state dict; those of integers hold neither.
-        source: what they belong to, as the message is to call it: "the network", or a file.
+        tensors: tensors by name, such as a state dict; integer tensors are not checked.
+        source: what the tensors belong to, for the message, such as "the network" or a file.
     """
     wrong = {
         name: int(count)
@@ -75,14 +75,14 @@ def check_finite(tensors: Mapping[str, Tensor], source: str) -> None:
 
 @dataclass(frozen=True)
 class ComputedTensor:
-    """A layer's tensor that is computed from others in each forward pass, as pruning and weight norm do.
+    """A layer's tensor that each forward pass computes from other tensors, as in pruning and weight norm.
 
     Attributes:
         layer: the layer's name in the network.
-        tensor: the tensor's name in the layer, mostly "weight".
-        by: what computes it.
-        permanent: makes the value that it has now the layer's own.
-        remedy: torch's function that does so, for messages.
+        tensor: the tensor's name in the layer, usually "weight".
+        by: the name of the mechanism that computes it.
+        permanent: a function that stores the tensor's present value in the layer as a plain parameter.
+        remedy: the torch function that does the same, for messages.
     """
 
     layer: str
@@ -111,7 +111,7 @@ def computed_tensors(network: nn.Module) -> list[ComputedTensor]:
 
 
 def _unparametrized(module: nn.Module) -> None:
-    # Not torch's `remove_parametrizations`, which changes the class that a copy shares with the user's layer.
+    # Torch's `remove_parametrizations` is not used: it changes the class, which a copy shares with the user's layer.
     if parametrize.is_parametrized(module):
         names = cast(nn.ModuleDict, module.parametrizations)
         values = {name: getattr(module, name).detach().clone() for name in names}
@@ -121,7 +121,7 @@ def _unparametrized(module: nn.Module) -> None:
             module.register_parameter(name, nn.Parameter(value))
 
 
-# The older style of torch: the hook's kind, which of its attributes names the tensor, and what undoes it.
+# Hooks of torch's older style: the hook's class, its attribute with the tensor's name, and torch's function to remove it.
 _COMPUTING_HOOKS = (
     (prune.BasePruningMethod, "_tensor_name", prune.remove, "torch.nn.utils.prune.remove"),
     (WeightNorm, "name", remove_weight_norm, "torch.nn.utils.remove_weight_norm"),
@@ -131,10 +131,10 @@ _COMPUTING_HOOKS = (
 
 @torch.no_grad()
 def make_permanent(network: nn.Module) -> None:
-    """Give a network, in place, the weights that its `computed_tensors` have in eval mode, as plain parameters."""
+    """Replace a network's `computed_tensors`, in place, by plain parameters with their values in eval mode."""
     modes = {module: module.training for module in network.modules()}
-    network.eval()  # in which spectral norm's estimate stands still
-    # The last that was put on a layer comes off first.
+    network.eval()  # in eval mode, spectral norm does not update its estimate
+    # The mechanism that was added to a layer last is removed first.
     for computed in reversed(computed_tensors(network)):
         computed.permanent()
     for module in network.modules():
@@ -142,7 +142,7 @@ def make_permanent(network: nn.Module) -> None:
 
 
 def hooked(network: nn.Module) -> list[str]:
-    """Return the names of the modules with hooks in their forward pass, other than those of `computed_tensors`."""
+    """Return the names of the modules with forward hooks, not counting the hooks of `computed_tensors`."""
     kinds = tuple(kind for kind, *_ in _COMPUTING_HOOKS)
 
     def has_hook(module: nn.Module) -> bool:

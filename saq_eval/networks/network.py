@@ -1,4 +1,4 @@
-"""A network as a comparison sees it: what computes, what tells it from others, and what is known of it."""
+"""A network as a comparison sees it: its module, its identity, and the known facts about it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ class LayerCost:
     """A convolution or linear layer of a frozen network.
 
     Attributes:
-        name: of the layer.
-        shape: of its weights, (out, in, ...).
-        weight_bits, activation_bits: of its two operands; the first layer of a quantized network reads
-            8-bit pixels where its scheme says so.
-        alpha: the clip of the quantizer that it reads from; `None` if it reads the image, several quantizers
+        name: the layer's name.
+        shape: the shape of its weights, (out, in, ...).
+        weight_bits, activation_bits: the bit widths of its weights and of the activations that it reads, as its scheme
+            says; the first layer of a quantized network may read 8-bit pixels.
+        alpha: the clip of the quantizer that it reads from; `None` if it reads the image, several quantizers,
             or values that are not quantized.
-        weight_bytes: its weights at their bit width, without scales and biases.
+        weight_bytes: the size of its weights at their bit width, without scales and biases.
         macs: multiply-accumulate operations for one image.
     """
 
@@ -38,11 +38,11 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class BitWidths:
-    """A network's bit widths for people: "4"; "4/2" where earlier and later layers differ, in order of execution.
+    """A network's bit widths as text: "4", or "4/2" if layers differ, in order of execution.
 
     Attributes:
-        weights, activations: of the hidden layers; of a network that has none, of the layers that it has.
-        ends: the weights of the first and the last layer.
+        weights, activations: the bit widths of the hidden layers; for a network without hidden layers, of all layers.
+        ends: the bit widths of the weights of the first and the last layer.
     """
 
     weights: str
@@ -52,20 +52,20 @@ class BitWidths:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a network, wherever it comes from.
+    """The known facts about a network.
 
     Attributes:
-        name: unique in a comparison.
-        architecture: its name.
-        scheme: the name of its bit widths.
-        bits: the bit widths of the layers that are there.
+        name: the network's name, unique in a comparison.
+        architecture: the architecture's name.
+        scheme: the name of its quantization scheme.
+        bits: the bit widths of its layers.
         training: "standard", "saliency-guided", "external" for a network trained elsewhere, "none" for random weights.
-        seed: of its initialisation and training.
-        full_precision: whether all of it computes in floating point.
-        starts_from_parent: whether it was quantized, or trained on, from another network.
-        kin: a text that is the same for networks that differ in nothing but the seed.
-        kin_but_guidance: the same for those that may also differ in saliency-guided training; none for a network
-            trained elsewhere.
+        seed: the seed of its initialisation and training.
+        full_precision: whether all layers compute in floating point.
+        starts_from_parent: whether its training started from another trained network, as for quantized networks.
+        kin: a text that is equal for networks that differ only in the seed.
+        kin_but_guidance: a text that is equal for networks that differ only in the seed and in saliency-guided
+            training; `None` for a network trained elsewhere and for random weights.
     """
 
     name: str
@@ -85,14 +85,15 @@ class Network:
     """A network that takes part in a comparison.
 
     Attributes:
-        facts: what is known of it.
+        facts: the known facts about it.
         module: float32 pixels (n, c, h, w) in [0, 1] -> logits (n, classes), in eval mode.
-        identity: a hash of its weights and of all that is computed with them, or a text that stands for it.
-        weights: what a record says of its weights: their SHA-256, or the seed that they were drawn from.
+        identity: a hash of its weights and of how they are used (architecture, scheme, preprocessing), or a text that
+            identifies it as well.
+        weights: the weights' description in records: their SHA-256, or the seed that they were drawn from.
         layers: its convolutions and linear layers in order of execution.
         parameters: the number of weights, biases and clips.
-        ideal_bytes: its size at its bit width: packed codes, scales, biases and clips.
-        file_bytes: the size of the file that it is stored in.
+        ideal_bytes: its size at its bit widths: packed codes, scales, biases and clips.
+        file_bytes: the size of its file.
     """
 
     facts: Facts

@@ -1,4 +1,4 @@
-"""What is done to pixels before a network sees them, as a layer in front of it: so maps are over pixels in [0, 1]."""
+"""Preprocessing of pixels, as a layer in front of a network, so that saliency maps are over pixels in [0, 1]."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from saq_eval.networks.modules import channels_last
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What is done to a pixel in [0, 1] before the network sees it: (pixel − mean) / std, per channel."""
+    """The normalisation of pixels in [0, 1] before a network reads them: (pixel − mean) / std, per channel."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
@@ -33,7 +33,7 @@ class Preprocessing:
 
 
 class Normalize(nn.Module):
-    """(x − mean) / std per channel, float32 (n, c, h, w) -> same shape; so that maps are over pixels in [0, 1]."""
+    """A layer that computes (x − mean) / std per channel: float32 (n, c, h, w) -> same shape."""
 
     mean: Tensor
     std: Tensor
@@ -50,8 +50,8 @@ class Normalize(nn.Module):
 def with_preprocessing(network: nn.Module, preprocessing: Preprocessing) -> nn.Module:
     """Return a network that reads pixels in [0, 1], float32 (n, c, h, w).
 
-    The weights of `network` itself are laid out channels last, which halves the time of convolutions: give a copy of a
-    network that somebody else holds.
+    This changes the memory format of the weights of `network` itself to channels last, which halves the time of
+    convolutions. If other code uses the network too, pass a copy.
     """
     network = channels_last(network)
     return network if preprocessing.is_identity else nn.Sequential(Normalize(preprocessing), network).eval()

@@ -1,4 +1,4 @@
-"""From a full-precision network to its quantized twin (`quantize`), and on to the form that is evaluated (`freeze`)."""
+"""Convert a full-precision network to its quantized twin (`quantize`), and a network to its frozen form (`freeze`)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from saq_eval.quantization.schemes import FULL_PRECISION, Bits, Scheme, load_sch
 
 
 def _without_drawing(convert: Callable) -> Callable:
-    """Keep torch's global generator as it was: layers draw weights when they are built, which nobody uses here."""
+    """Restore torch's global generator afterwards, because new layers draw initial weights, which are not used here."""
 
     @functools.wraps(convert)
     def wrapped(*args: Any, **kwargs: Any) -> fx.GraphModule:
@@ -46,10 +46,10 @@ def quantize(model: nn.Module, scheme: str | Scheme) -> fx.GraphModule:
 
     Convolution and linear layers become `QuantConv2d` and `QuantLinear`, which start from the
     network's own weights. Rectifiers become `PACTActivation`, at the activation bits of the layer
-    that reads them (the largest, where several do). Some layers read values that no rectifier made,
-    as after a linear bottleneck: unless it is the network's first, such a layer gets a `SignedPACT`
-    named `<layer>_input` before it. Layers keep their names. Full-precision layers (32 bits) stay
-    what they are. `model` itself is not changed.
+    that reads them (the largest, if several layers do). Some layers read values that do not come from
+    a rectifier, for example after a linear bottleneck. Such a layer gets a `SignedPACT` named
+    `<layer>_input` before it, unless it is the network's first layer. Layers keep their names.
+    Full-precision layers (32 bits) are left unchanged. `model` itself is not changed.
 
     Args:
         model: made of 2-d convolution, linear, batch and group norm, ReLU/ReLU6, max and average
@@ -57,8 +57,8 @@ def quantize(model: nn.Module, scheme: str | Scheme) -> fx.GraphModule:
         scheme: a scheme, the name of a registered one, or a `.yaml` file.
 
     Raises:
-        SaqEvalError: names every layer that cannot be quantized, such as those whose weights a hook computes (pruning,
-            spectral norm), and tensors that hold NaN or infinity.
+        SaqEvalError: if layers cannot be quantized, for example because a hook computes their weights (pruning,
+            spectral norm), or tensors hold NaN or infinity. The message names them.
     """
     scheme = load_scheme(scheme)
     if not scheme.is_full_precision:
@@ -78,7 +78,7 @@ def quantize(model: nn.Module, scheme: str | Scheme) -> fx.GraphModule:
 
 
 def _check_permanent(model: nn.Module) -> None:
-    """Raise `SaqEvalError` that names the weights which hooks compute, if there are any."""
+    """Raise `SaqEvalError` if hooks compute weights; the message names these weights."""
     computed = computed_tensors(model)
     if computed:
         listed = ", ".join(f"{found.layer}.{found.tensor} ({found.by})" for found in computed)
@@ -89,7 +89,7 @@ def _check_permanent(model: nn.Module) -> None:
 
 
 def _layers_to_quantize(network: fx.GraphModule) -> list[fx.Node]:
-    """Return the layers with weights in order of execution; raises `SaqEvalError` if there are none or quantized ones."""
+    """Return the layers with weights in order of execution; raises `SaqEvalError` if there is none, or one is quantized."""
     layers = [node for node in network.graph.nodes if is_call(network, node, LAYERS)]
     already = [node.target for node in layers if is_call(network, node, (QuantConv2d, QuantLinear))]
     if already:
@@ -102,11 +102,11 @@ def _layers_to_quantize(network: fx.GraphModule) -> list[fx.Node]:
 
 
 def _quantize_activations(network: fx.GraphModule, layers: Sequence[fx.Node], bits: Mapping[str, Bits]) -> None:
-    """Replace rectifiers by `PACTActivation`, and put `SignedPACT` before layers that read no quantized values.
+    """Replace rectifiers by `PACTActivation`, and put `SignedPACT` before layers that read values not yet quantized.
 
     Args:
-        layers: in order of execution.
-        bits: of each layer, by name.
+        layers: the layers with weights, in order of execution.
+        bits: each layer's bits, by the layer's name.
     """
     device = layer_of(network, layers[0]).weight.device
     for node in list(network.graph.nodes):
@@ -125,7 +125,7 @@ def _quantize_activations(network: fx.GraphModule, layers: Sequence[fx.Node], bi
 
 
 def _readers(network: fx.GraphModule, node: fx.Node) -> Iterator[str]:
-    """Yield the names of the layers that read a node's value, directly or through pooling and the like."""
+    """Yield the names of the layers that read a node's value, directly or through pooling, flattening and sums."""
     for user in node.users:
         if is_call(network, user, LAYERS):
             yield user.target
@@ -134,7 +134,7 @@ def _readers(network: fx.GraphModule, node: fx.Node) -> Iterator[str]:
 
 
 def _reads_quantized(network: fx.GraphModule, node: fx.Node) -> bool:
-    """Tell whether everything that a layer reads was quantized, directly or as averages and sums."""
+    """Tell whether all values that a layer reads are quantized values, or averages or sums of quantized values."""
 
     def quantized(source: fx.Node) -> bool:
         if is_call(network, source, PASSING) or source.target in SUMS:
@@ -146,22 +146,24 @@ def _reads_quantized(network: fx.GraphModule, node: fx.Node) -> bool:
 
 @_without_drawing
 def freeze(model: nn.Module) -> fx.GraphModule:
-    """Return the frozen form of a network: what the zoo stores and every evaluation uses.
+    """Return the frozen form of a network, which the zoo stores and every evaluation uses.
 
-    Plain `nn.Conv2d` and `nn.Linear` hold the quantized weights. Batch norm that follows a layer is
-    folded into it: this changes the scale of each output channel, and the integer codes stay. Batch norm is
-    kept where it may act on another axis than the layer's outputs, as behind a linear layer over the
-    last of three axes. Dropout is gone. Weights that pruning, weight norm or spectral norm compute become
-    plain ones. A quantized layer has, besides `weight`, the buffers `weight_code` (int32, in `weight`'s
-    shape), `weight_scale` (float32, (out,)) and `weight_bits` (int32, ()), and
-    weight = `dequantize(weight_code, weight_scale, weight_bits)` exactly. The result is in eval mode,
-    and its parameters need no gradient. `model` is not changed.
+    - Plain `nn.Conv2d` and `nn.Linear` layers hold the quantized weights.
+    - Batch norm after a layer is folded into the layer. This changes the scale of each output channel, but not
+      the integer codes. Batch norm stays if it may act on another axis than that of the layer's outputs, for
+      example after a linear layer over the last of three axes.
+    - Dropout is removed. Weights that pruning, weight norm or spectral norm compute become plain parameters.
+    - A quantized layer has, besides `weight`, the buffers `weight_code` (int32, in `weight`'s shape),
+      `weight_scale` (float32, (out,)) and `weight_bits` (int32, ()), and
+      weight = `dequantize(weight_code, weight_scale, weight_bits)` exactly.
+
+    The result is in eval mode, and its parameters need no gradient. `model` is not changed.
 
     Args:
-        model: a network in training form (see `quantize`), or a full-precision one.
+        model: a network in training form (see `quantize`), or a full-precision network.
 
     Raises:
-        SaqEvalError: names every layer of an unsupported kind, and tensors that hold NaN or infinity.
+        SaqEvalError: if layers are of an unsupported kind, or tensors hold NaN or infinity. The message names them.
     """
     network = traced(model).eval()
     for node in list(network.graph.nodes):
@@ -180,17 +182,18 @@ def freeze(model: nn.Module) -> fx.GraphModule:
     network.delete_all_unused_submodules()
     network.recompile()
     check_finite(network.state_dict(), "the frozen network")
-    # One memory format everywhere: kernels round differently in another, and rounded activations would show it.
+    # All networks use the same memory format. In another format, kernels round differently, and a small difference can
+    # move a rounded activation by a whole step.
     return channels_last(network.requires_grad_(False).eval())
 
 
 def _foldable_norm(network: fx.GraphModule, node: fx.Node) -> fx.Node | None:
-    """Return the batch norm that alone reads a layer and acts on the axis that the layer puts its outputs on."""
+    """Return the batch norm after a layer if it is the layer's only reader and acts on the axis of the layer's outputs."""
     users = list(node.users)
     if len(users) != 1 or not is_call(network, users[0], NORMS):
         return None
     layer, norm = network.get_submodule(node.target), network.get_submodule(users[0].target)
-    # A convolution's outputs are on axis 1 of 4, a linear layer's on the last; a norm acts on axis 1.
+    # A convolution's outputs are on axis 1 of 4, a linear layer's on the last axis. A norm acts on axis 1.
     if isinstance(layer, nn.Conv2d):
         same = isinstance(norm, nn.BatchNorm2d)
     else:
@@ -199,14 +202,14 @@ def _foldable_norm(network: fx.GraphModule, node: fx.Node) -> fx.Node | None:
 
 
 def _rank(network: fx.GraphModule, node: fx.Node) -> int | None:
-    """Return the number of axes of a node's value, as far as the graph alone tells."""
+    """Return the number of axes of a node's value; `None` if the graph alone does not tell."""
     if node.op != "call_module":
         ranks = {_rank(network, operand) for operand in node.all_input_nodes} if node.target in SUMS else {None}
         return ranks.pop() if len(ranks) == 1 else None
     module = network.get_submodule(node.target)
     if isinstance(module, nn.Flatten) and module.end_dim == -1:
         return module.start_dim + 1 if module.start_dim >= 0 else None
-    if isinstance(module, (nn.Flatten, nn.Conv2d)):  # a convolution also reads a single image
+    if isinstance(module, (nn.Flatten, nn.Conv2d)):  # a convolution may also read a single image without a batch axis
         return None
     return _rank(network, node.args[0])
 

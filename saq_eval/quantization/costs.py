@@ -1,4 +1,4 @@
-"""What a network's layers cost: bit widths, sizes, multiply-accumulate and bit operations of one inference."""
+"""The costs of a network's layers: bit widths, sizes, and multiply-accumulate and bit operations of one inference."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from saq_eval.quantization.schemes import Scheme
 
 
 def bit_widths(layers: Sequence[LayerCost]) -> BitWidths:
-    """Return the bit widths of a network's layers, given in order of execution.
+    """Return the bit widths of a network's layers, which are given in order of execution.
 
-    A scheme may also have bits for layers that the network does not have: these do not count.
+    Only the layers of the network count. A scheme may also give bits for layers that the network does not have.
     """
     hidden, ends = layers[1:-1] or layers, (layers[0], layers[-1])
 
@@ -37,8 +37,8 @@ def layer_costs(network: fx.GraphModule, scheme: Scheme, image: Tensor) -> list[
 
     Args:
         network: from `freeze`.
-        scheme: what it was quantized by.
-        image: float32 (1, c, h, w), whose size decides the number of operations.
+        scheme: the scheme that the network was quantized by.
+        image: float32 (1, c, h, w); its size decides the number of operations.
     """
     nodes = [node for node in network.graph.nodes if is_call(network, node, LAYERS)]
     layers = {node.target: layer_of(network, node) for node in nodes}

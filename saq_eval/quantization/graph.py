@@ -1,4 +1,4 @@
-"""Networks as graphs of modules, which is the form that can be converted."""
+"""Networks as graphs of modules. Only this form can be converted."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from saq_eval.quantization.pact import PACTActivation, SignedPACT
 
 LAYERS = (nn.Conv2d, nn.Linear, QuantConv2d, QuantLinear)
 RECTIFIERS = (nn.ReLU, nn.ReLU6, PACTActivation)
-# Folded into the layer before them. Group norm depends on its input, so it stays.
+# These are folded into the layer before them. Group norm is not: its statistics depend on its input.
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 ONLY_IN_TRAINING = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Identity)
-# What may stand between a rectifier and the layer that reads it. Averages and sums of quantized activations lie
-# between their codes. The layer then reads a few more values than its activation bits say.
+# Modules that may stand between a rectifier and the layer that reads it. Averages and sums of quantized activations may
+# lie between two levels. The layer then reads more distinct values than its activation bits allow.
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 PASSING = (*_POOLS, nn.Flatten, *ONLY_IN_TRAINING)
 SUMS = (operator.add, operator.iadd, torch.add)  # residual connections, as functions
 
-# Functions and methods that become modules, with the names and defaults of the arguments that the module takes too.
-# The module does not need the others (`training`, `inplace`). For "view" and "reshape" see `modular`.
+# Functions and methods that become modules, with the names and defaults of the arguments that the module takes as well.
+# The module does not need the other arguments (`training`, `inplace`). For "view" and "reshape" see `modular`.
 _MODULE_FOR: dict[Any, tuple[type[nn.Module], dict[str, Any]]] = {
     **dict.fromkeys((F.relu, torch.relu, torch.relu_, "relu", "relu_"), (nn.ReLU, {})),
     F.relu6: (nn.ReLU6, {}),
@@ -52,17 +52,17 @@ _MODULE_FOR: dict[Any, tuple[type[nn.Module], dict[str, Any]]] = {
 
 
 def modular(model: nn.Module, leaves: tuple[type[nn.Module], ...] = ()) -> fx.GraphModule:
-    """Copy a network into a graph in which what rectifies, pools and flattens is a module, also where a function did it.
+    """Copy a network into a graph, and replace functions that rectify, pool or flatten by modules.
 
     Args:
         model: is not changed.
-        leaves: further kinds of modules that stay whole. Torch's own and this package's layers always do.
+        leaves: further classes of modules that are not traced into. Torch's and this package's layers never are.
 
     Raises:
-        SaqEvalError: if the network's forward pass depends on its input's values.
+        SaqEvalError: if the forward pass depends on the values or the shape of the input.
     """
 
-    # Not `fx.symbolic_trace`: custom layers are leaves, as torch's own are.
+    # `fx.symbolic_trace` is not used, because custom layers have to be leaves, like torch's own layers.
     class Tracer(fx.Tracer):
         def is_leaf_module(self, module: nn.Module, name: str) -> bool:
             kinds = (*LAYERS, *RECTIFIERS, SignedPACT, *leaves)
@@ -90,11 +90,11 @@ def modular(model: nn.Module, leaves: tuple[type[nn.Module], ...] = ()) -> fx.Gr
 
 
 def traced(model: nn.Module) -> fx.GraphModule:
-    """Copy a network into a graph in which every rectifier, pooling and flatten is a module of its own, used once.
+    """Copy a network into a graph in which every rectifier, pooling and flatten is a separate module, used once.
 
     Raises:
-        SaqEvalError: names every part that is of no supported kind, layers whose weights are shared, hooks, and tensors
-            that hold NaN or infinity.
+        SaqEvalError: if parts are of an unsupported kind, layers share weights, modules have hooks, or tensors hold NaN
+            or infinity. The message names them.
     """
     check_finite(model.state_dict(), "the network")
     hooks = hooked(model)
@@ -127,7 +127,7 @@ def traced(model: nn.Module) -> fx.GraphModule:
 
 
 def add_module(network: fx.GraphModule, name: str, module: nn.Module) -> str:
-    """Add a module under a name, or with a number behind it if that is taken; return the name."""
+    """Add a module under a name, with a number appended if the name is taken; return the name used."""
     taken = {name for name, _ in network.named_modules()}
     candidates = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(1)))
     name = next(candidate for candidate in candidates if candidate not in taken)
@@ -136,7 +136,7 @@ def add_module(network: fx.GraphModule, name: str, module: nn.Module) -> str:
 
 
 def is_call(network: fx.GraphModule, node: fx.Node, kinds: tuple[type[nn.Module], ...]) -> bool:
-    """Tell whether a node calls a module of one of these kinds."""
+    """Tell whether a node calls a module of one of these classes."""
     return node.op == "call_module" and isinstance(network.get_submodule(node.target), kinds)
 
 
@@ -148,7 +148,7 @@ def layer_of(network: fx.GraphModule, node: fx.Node) -> nn.Conv2d | nn.Linear:
 
 
 def _keeps_batch_only(node: fx.Node) -> bool:
-    """Tell whether a reshaping is x.view(<batch size>, -1)."""
+    """Tell whether a reshape keeps only the batch axis, as x.view(<batch size>, -1) does."""
 
     def is_batch_size(size: Any) -> bool:
         if not isinstance(size, fx.Node):

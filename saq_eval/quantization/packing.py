@@ -1,4 +1,4 @@
-"""Frozen networks as zoo files hold them: integer codes packed at their bit width."""
+"""The tensors of frozen networks in zoo files, with integer codes packed at their bit width."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from saq_eval.quantization.stated import STATED_BITS
 
 
 def pack_codes(codes: Tensor, bits: int) -> Tensor:
-    """Pack codes without gaps, the lowest bit first (2 bits: four codes to a byte).
+    """Pack codes without gaps, lowest bit first; for example, a byte holds four 2-bit codes.
 
     Args:
         codes: integers from 0 to 2^bits − 1, any shape.
         bits: 1 to 16.
 
     Returns:
-        uint8 (ceil(count · bits / 8),); the last byte is filled up with zeros.
+        uint8 (ceil(count · bits / 8),); the last byte is padded with zeros.
     """
     flat = codes.reshape(-1).to(torch.int64).numpy()
     planes = (flat[:, None] >> np.arange(bits)) & 1
@@ -34,7 +34,7 @@ def unpack_codes(packed: Tensor, bits: int, shape: torch.Size) -> Tensor:
     """Return the int32 codes of the given shape, the inverse of `pack_codes`.
 
     Raises:
-        SaqEvalError: if `packed` has not the length that so many codes take.
+        SaqEvalError: if the type or length of `packed` does not match the shape and bits.
     """
     count = shape.numel()
     if packed.dtype != torch.uint8 or packed.shape != (-(-count * bits // 8),):
@@ -49,7 +49,7 @@ def unpack_codes(packed: Tensor, bits: int, shape: torch.Size) -> Tensor:
 def pack(network: nn.Module) -> dict[str, Tensor]:
     """Return a frozen network's tensors: its state dict, with packed codes in place of quantized weights.
 
-    The bit widths are left out: a zoo's card has them.
+    The bit widths are left out, because the model's card has them.
     """
     tensors = {
         name: tensor.detach().contiguous().cpu()
@@ -64,13 +64,13 @@ def pack(network: nn.Module) -> dict[str, Tensor]:
 
 
 def unpack(network: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Load what `pack` returned into a frozen network of the same architecture and scheme.
+    """Load the tensors from `pack` into a frozen network of the same architecture and scheme.
 
-    Afterwards the network has the weights of the packed one, bit for bit.
+    Afterwards the network has the same weights as the packed network, bit for bit.
 
     Raises:
-        SaqEvalError: names the tensors that are not finite, missing, unexpected, or of the wrong shape or type, and the
-            clips that are not above 0.
+        SaqEvalError: if tensors are not finite, missing, unexpected, or of the wrong shape or type, or clips are not
+            above 0. The message names them.
     """
     check_finite(tensors, "the file")
     state = dict(tensors)
@@ -104,14 +104,15 @@ def unpack(network: nn.Module, tensors: dict[str, Tensor]) -> None:
 
 
 def pack_state(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the state dict of a frozen network, as `network.state_dict()` gives it, in the form of `pack`.
+    """Convert a frozen network's state dict, as `network.state_dict()` returns it, to the form of `pack`.
 
     Args:
         network: a frozen network of the same architecture and scheme.
-        state: of the frozen form, packed already or not.
+        state: the state dict of a frozen network; its codes may be packed already.
 
     Raises:
-        SaqEvalError: names the layers whose bit widths are not the network's, and both widths.
+        SaqEvalError: if the bit widths in the state differ from the network's, or codes do not fit into their bits. The
+            message names the layers and the values.
     """
     packed = dict(state)
     wrong = []

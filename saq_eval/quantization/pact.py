@@ -27,8 +27,8 @@ class _PACT(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: _Saved, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         x, alpha = ctx.saved_tensors
-        # torch's own kernels for the two regions, several times faster than masks: they compare
-        # strictly, so "x >= alpha" is "x > the number before alpha".
+        # Torch's own kernels for the two regions are several times faster than masks. They compare with >,
+        # so "x >= alpha" is computed as "x > the largest float below alpha".
         below = torch.nextafter(alpha, torch.zeros_like(alpha)).item()
         inside = torch.ops.aten.hardtanh_backward(grad, x, 0.0, alpha.item())
         clipped = torch.ops.aten.threshold_backward(grad, x, below)
@@ -39,12 +39,12 @@ class PACTActivation(StatesBits, nn.ReLU):
     """y = round(clip(x, 0, α) · (2^k − 1) / α) · α / (2^k − 1), with learned α (PACT, equations 1–2).
 
     Gradients are straight-through (equation 3): dy/dx is 1 on 0 < x < α and 0 elsewhere; dy/dα is 1
-    where x ≥ α and 0 elsewhere. At x = 0 the slope is 0, as `nn.ReLU`'s is. It is a subclass of
+    where x ≥ α and 0 elsewhere. At x = 0 the slope is 0, as for `nn.ReLU`. The class is a subclass of
     `nn.ReLU`, so that attribution libraries treat it as a rectifier.
 
     Attributes:
-        bits: k, the bit width of the output, which takes at most 2^k distinct values.
-        alpha: float32 (), the clip; the paper starts it at 10.
+        bits: k, the bit width of the output, which has at most 2^k distinct values.
+        alpha: float32 (), the clip; its start value is 10 in the paper.
     """
 
     def __init__(self, bits: int, alpha: float = 10.0) -> None:
@@ -76,13 +76,13 @@ class _SignedPACT(torch.autograd.Function):
 class SignedPACT(StatesBits):
     """y = round(clip(x, −α, α) · (2^(k−1) − 1) / α) · α / (2^(k−1) − 1), with learned α.
 
-    PACT for values that no rectifier precedes, such as what MobileNetV2's linear bottlenecks give:
-    symmetric about zero, 2^k − 1 levels, zero among them. Gradients are straight-through as in
-    equation 3 of the paper: dy/dx is 1 on −α < x < α and 0 elsewhere; dy/dα is 1 where x ≥ α, −1
+    This is PACT for values that do not come from a rectifier, such as the outputs of MobileNetV2's linear
+    bottlenecks. Its 2^k − 1 levels are symmetric about zero and include zero. Gradients are straight-through
+    as in equation 3 of the paper: dy/dx is 1 on −α < x < α and 0 elsewhere; dy/dα is 1 where x ≥ α, −1
     where x ≤ −α and 0 between.
 
     Attributes:
-        bits: k, from 2; the bit width of the output.
+        bits: k, at least 2; the bit width of the output.
         alpha: float32 (), the clip.
     """
 

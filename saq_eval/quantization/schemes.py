@@ -1,4 +1,4 @@
-"""Quantization schemes: which layer computes at which bit widths, as data."""
+"""Quantization schemes: the bit widths of each layer, as data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from saq_eval.core.registry import Registry
 from saq_eval.quantization.quantizers import QUANTIZERS, WIDTHS, Granularity, WeightQuantizer
 
 FULL_PRECISION = 32
-_USUAL = "dorefa"  # the quantizer of schemes that name none
+_USUAL = "dorefa"  # the default quantizer
 
 
 @dataclass(frozen=True)
@@ -44,23 +44,22 @@ class Bits:
 class Scheme:
     """The bit widths of a whole network, and how its weights are quantized.
 
-    A layer takes the bits of the first of these that is about it: `overrides`, `ends` (the first
-    and the last layer), `later`, `default`.
+    For each layer, the first of these fields that applies to the layer gives its bits: `overrides`, `ends`,
+    `later`, `default`.
 
     Attributes:
-        name: how cards and reports call it.
-        default: hidden layers.
-        ends: first and last layer. The first layer reads the image itself, which no activation quantizes.
-        later: the later half of the hidden layers, in order of execution (of 5 hidden layers, the last
-            2), where it differs from the default.
-        overrides: by layer name; shell patterns such as `conv*` are allowed, the first match counts.
+        name: the scheme's name in cards and reports.
+        default: bits of the hidden layers.
+        ends: bits of the first and last layer. The first layer reads the image itself, which is not quantized.
+        later: bits of the later half of the hidden layers, in order of execution (of 5 hidden layers, the last 2);
+            `None` if they have the default bits.
+        overrides: bits by layer name; shell patterns such as `conv*` are allowed, and the first match counts.
         weights: the registered quantizer of the weights, such as "dorefa" (see `register_quantizer`).
-        two_bit_weights: the quantizer of 2-bit weights, such as "sawb", where it is another than `weights`. `None`
-            becomes the name in `weights`.
+        two_bit_weights: the registered quantizer of 2-bit weights, such as "sawb"; `None` is replaced by `weights`.
         granularity: whether weights are scaled per "layer" or per output "channel".
-        fine_tuned: for full precision: whether the network is trained on from a parent by the recipe of quantized
-            networks. It is the control that tells what further training does from what bits do. Quantized networks
-            are always trained on.
+        fine_tuned: for full precision only: whether the network starts from a trained parent and is trained further by
+            the recipe of quantized networks. Such a network is the control that separates the effect of further
+            training from the effect of fewer bits. Quantized networks always start from a trained parent.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -79,29 +78,29 @@ class Scheme:
         check_name("scheme", self.name)
         if self.granularity not in ("layer", "channel"):
             raise SaqEvalError(f"a scheme's granularity is 'layer' or 'channel', not {self.granularity!r}")
-        # A card names the quantizer of 2-bit weights, most schemes do not. The two have to be equal.
+        # A card always names the quantizer of 2-bit weights, most schemes do not. The filled-in name makes them equal.
         two_bit_weights = self.weights if self.two_bit_weights is None else self.two_bit_weights
         object.__setattr__(self, "two_bit_weights", two_bit_weights)
         for name in (self.weights, two_bit_weights):
             check_name("quantizer", name)
 
     def weight_quantizer(self, bits: int) -> WeightQuantizer:
-        """Return a new quantizer for a layer whose weights have so many bits; raises as `check_quantizers` does."""
+        """Return a new quantizer for a layer whose weights have `bits` bits; raises as `check_quantizers` does."""
         return self._quantizer_kind(bits)(bits, self.granularity)
 
     def _quantizer_kind(self, bits: int) -> type[WeightQuantizer]:
         return QUANTIZERS[getattr(self, _quantizer_field(bits))]
 
     def check_quantizers(self, source: str) -> None:
-        """Check that the quantizers are registered, and that they have the bit widths which the scheme gives them.
+        """Check that the scheme's quantizers are registered and support the scheme's bit widths.
 
-        This is no part of building a scheme: a card can be read where the package that brings its quantizer is missing.
+        Building a scheme does not check this, so a card can be read even if the package with its quantizer is missing.
 
         Args:
-            source: what the scheme came from, for the message.
+            source: where the scheme came from, for the message.
 
         Raises:
-            SaqEvalError: names the field, the wrong name or bit width, and what is valid.
+            SaqEvalError: for a wrong name or bit width; the message names the field, the wrong value and valid values.
         """
         for field_name in ("weights", "two_bit_weights"):
             try:
@@ -128,19 +127,19 @@ class Scheme:
 
     @property
     def starts_from_parent(self) -> bool:
-        """Whether a network starts from a trained one, its full-precision parent: quantized or trained on."""
+        """Whether a network starts from a trained full-precision parent, to be quantized or fine-tuned."""
         return self.fine_tuned or not self.is_full_precision
 
     def hidden_bits(self, operand: Literal["weight_bits", "activation_bits"]) -> str:
-        """Return the hidden layers' bit width for people: "4"; "4/2" where earlier and later layers differ.
+        """Return the hidden layers' bit width as text: "4", or "4/2" if earlier and later layers differ.
 
-        A "*" is added where overrides give some layers others.
+        A "*" is added if the scheme has overrides.
         """
         widths = [getattr(bits, operand) for bits in (self.default, self.later or self.default)]
         return "/".join(str(width) for width in dict.fromkeys(widths)) + ("*" if self.overrides else "")
 
     def description(self) -> str:
-        """Return the scheme in a sentence for people, as weight bits / activation bits."""
+        """Return a sentence that describes the scheme, with bits as weight bits / activation bits."""
         if self.is_full_precision:
             further = ", trained on from its parent as quantized networks are" if self.fine_tuned else ""
             return f"{self.name}: floating point throughout{further}"
@@ -156,7 +155,7 @@ class Scheme:
         return ", ".join(parts) + (", scaled per channel" if self.granularity == "channel" else "")
 
     def _quantizers_text(self) -> list[str]:
-        """Return the quantizers for people: of 2-bit weights always, of others where they are not DoReFa's."""
+        """Return texts that name the quantizers: that of 2-bit weights always, that of others unless it is DoReFa."""
         two_bit = 2 in self._weight_widths
         texts = [f"2-bit weights by {self._quantizer_kind(2).__name__}"] if two_bit else []
         others = [bits for bits in self._weight_widths if bits != 2]
@@ -165,7 +164,7 @@ class Scheme:
         return texts
 
     def unused(self, layers: Sequence[str]) -> str | None:
-        """Say in a sentence that a network has no hidden layer for the scheme's bits; `None` if it has one.
+        """Return a sentence that says that a network has no hidden layer for the scheme's bits; `None` if it has one.
 
         Args:
             layers: as for `assign`.
@@ -180,7 +179,10 @@ class Scheme:
         )
 
     def assign(self, layers: Sequence[str]) -> dict[str, Bits]:
-        """Return each layer's bits, given the names of all layers with weights in order of execution.
+        """Return each layer's bits by the layer's name.
+
+        Args:
+            layers: the names of all layers with weights, in order of execution.
 
         Raises:
             SaqEvalError: if an override matches no layer.
@@ -205,7 +207,7 @@ class Scheme:
 
 
 def _quantizer_field(bits: int) -> str:
-    """Return the field of `Scheme` that names the quantizer of weights of so many bits."""
+    """Return the field of `Scheme` that names the quantizer of weights with `bits` bits."""
     return "two_bit_weights" if bits == 2 else "weights"
 
 
@@ -213,7 +215,7 @@ SCHEMES: Registry[Scheme] = Registry("scheme")
 
 
 def register_scheme(scheme: Scheme) -> Scheme:
-    """Make a scheme known by its name."""
+    """Register a scheme under its name."""
     return SCHEMES.add(scheme.name, scheme)
 
 
@@ -233,8 +235,9 @@ def load_scheme(source: str | Path | Scheme) -> Scheme:
     return scheme
 
 
-# First and last layers have 8 bits: with 2-bit ends PACT's own 2-bit network loses twice as much (arXiv 1805.06085,
-# table 4). 2-bit weights are SAWB's: DoReFa's outermost level is the largest weight, so that most weights take the inner two.
+# First and last layers have 8 bits: with 2 bits there, PACT's own 2-bit network loses twice as much accuracy (arXiv
+# 1805.06085, table 4). SAWB quantizes 2-bit weights: DoReFa's outermost level is the largest weight, so most weights would
+# get only the two inner levels.
 _ENDS = Bits(8, 8)
 register_scheme(Scheme("fp32", default=Bits(32, 32), ends=Bits(32, 32)))
 register_scheme(Scheme("fp32-ft", default=Bits(32, 32), ends=Bits(32, 32), fine_tuned=True))

@@ -1,4 +1,4 @@
-"""State dicts that say at how many bits they were made."""
+"""State dicts that hold the bit width of the quantizers that made them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ STATED_BITS = "stated_bits"  # the buffer's name
 
 
 class StatesBits(nn.Module):
-    """A quantizer whose state dict holds its bit width; loading one of another width is an error.
+    """A quantizer whose state dict holds its bit width; loading a state dict with another bit width is an error.
 
-    Older state dicts hold no bit width, and are loaded as they are.
+    Older state dicts hold no bit width and are loaded without this check.
 
     Attributes:
         bits: the bit width.
-        stated_bits: int32 (), the same in the state dict.
+        stated_bits: int32 (), the bit width as a buffer of the state dict.
     """
 
     stated_bits: Tensor

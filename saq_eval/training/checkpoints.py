@@ -1,4 +1,4 @@
-"""Training that survives being killed: its progress after each epoch, in a file."""
+"""Checkpoints: the progress of training after each epoch, in a file, so that a killed run can be resumed."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Checkpoint:
 
     Attributes:
         path: the file; its folder exists.
-        identity: what the run depends on. A run only goes on from progress made under the same identity.
-        precision: that the run trains in; see `kept_precision`.
+        identity: a text of all that the run depends on. A run is resumed only from a file with the same identity.
+        precision: the precision that the run trains in; see `kept_precision`.
     """
 
     path: Path
@@ -37,7 +37,7 @@ class Checkpoint:
     precision: Precision
 
     def save(self, stateful: Mapping[str, Any], history: list[Epoch]) -> None:
-        """Replace the file by the states of `stateful`'s objects and the finished epochs, whole or not at all."""
+        """Write the states of `stateful`'s objects and the finished epochs; the file is replaced as a whole."""
         content = {
             "identity": self.identity,
             "precision": self.precision,
@@ -49,7 +49,7 @@ class Checkpoint:
         os.replace(fresh, self.path)
 
     def restore(self, stateful: Mapping[str, Any], device: torch.device) -> list[Epoch]:
-        """Put the kept states into `stateful`'s objects and return the finished epochs, none where there is no file.
+        """Load the stored states into `stateful`'s objects and return the finished epochs; none if there is no file.
 
         Raises:
             SaqEvalError: if the file cannot be read, or belongs to a run with other settings.
@@ -67,7 +67,7 @@ class Checkpoint:
 
 
 def kept_precision(path: Path) -> Precision | None:
-    """Return the precision of an unfinished run, which goes on in it on whatever processor; none where there is none."""
+    """Return an unfinished run's precision, in which it is resumed on any processor; `None` if there is no such run."""
     return _read(path, torch.device("cpu"))["precision"] if path.exists() else None
 
 
@@ -75,7 +75,7 @@ def _read(path: Path, device: torch.device) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location=device, weights_only=True)
         missing = {"identity", "precision", "history", "states"} - content.keys()
-    except Exception as error:  # torch.load raises what its many readers raise
+    except Exception as error:  # torch.load may raise many kinds of errors
         raise SaqEvalError(f"{path}: the progress of an earlier run cannot be read; remove the file") from error
     if missing:
         raise SaqEvalError(

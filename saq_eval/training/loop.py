@@ -30,20 +30,22 @@ def fit(
 ) -> list[Epoch]:
     """Train a network in place and leave it in eval mode.
 
-    Order of the images, augmentation, masking noise and dropout are drawn from `seed` and the epoch's
-    number alone, so a run that goes on from a checkpoint ends where an unbroken one does. Raises
-    `SaqEvalError` when the loss is no longer finite, or a clip no longer above 0.
+    The order of the images, augmentation, masking noise and dropout depend only on `seed` and the epoch's
+    number. So a run resumed from a checkpoint gives the same network as an uninterrupted run.
 
     Args:
-        network: in training form.
+        network: a network in training form.
         dataset: the training split.
-        recipe: of a named precision, or "auto" for the processor's.
-        on_step: called with the number of batches done since the last call, `recipe.epochs ·
-            steps_per_epoch(dataset, recipe)` in all; a resumed run reports at once what was done before.
-        checkpoint: where progress is kept after each epoch, and found again; none keeps none.
+        recipe: the recipe; for its precision "auto", the precision that is fast on the processor is used.
+        on_step: called with the number of batches since the last call; the numbers add up to `recipe.epochs ·
+            steps_per_epoch(dataset, recipe)`. A resumed run first reports all batches of the earlier run.
+        checkpoint: the file that keeps the progress after each epoch; `None` keeps no progress.
 
     Returns:
         One record per epoch.
+
+    Raises:
+        SaqEvalError: if the loss is no longer finite, or a clip is no longer above 0.
     """
     if recipe.precision == "auto":
         recipe = replace(recipe, precision=fast_precision(device))
@@ -109,7 +111,7 @@ def _epoch(
 
 
 def steps_per_epoch(dataset: Dataset, recipe: Recipe) -> int:
-    """Return the number of whole batches in the dataset; raises `SaqEvalError` where all epochs together have too few."""
+    """Return the number of whole batches in the dataset; raises `SaqEvalError` if all epochs have fewer than 10 together."""
     steps = len(dataset) // recipe.batch_size
     if not steps:
         raise SaqEvalError(f"the batch size {recipe.batch_size} is above the training set's {len(dataset)} images")
@@ -122,12 +124,15 @@ def steps_per_epoch(dataset: Dataset, recipe: Recipe) -> int:
 
 @torch.no_grad()
 def start_clips_at_quantile(network: nn.Module, images: Tensor, quantile: float = 0.99) -> None:
-    """Set each clip to a quantile of its input over `images`, rectified or of its magnitude, in order of execution."""
+    """Set each clip, in order of execution, to a quantile of its rectified input over `images`.
+
+    For a `SignedPACT`, it is the quantile of the input's magnitude.
+    """
 
     def set_clip(activation: PACTActivation | SignedPACT, inputs: tuple[Tensor]) -> None:
         if not inputs[0].isfinite().all():
             raise SaqEvalError("a clip cannot start at a quantile of activations that are not finite")
-        # Not `torch.quantile`, which refuses more than 2^24 values.
+        # `torch.quantile` is not used, because it refuses more than 2^24 values.
         values = inputs[0].abs() if isinstance(activation, SignedPACT) else inputs[0].clamp(min=0)
         kth = max(1, round(quantile * values.numel()))
         activation.alpha.copy_(values.flatten().kthvalue(kth).values.clamp(min=1e-3))

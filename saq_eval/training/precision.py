@@ -1,4 +1,4 @@
-"""In which numbers a network trains: what the processor at hand does fast."""
+"""The precision that a network trains in: the one that is fast on the processor."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from saq_eval.core.errors import SaqEvalWarning
 
 Precision = Literal["float32", "bfloat16"]
 
-# A choice must pay: bfloat16 rounds more, so it is taken only where it saves a fifth of the time.
+# bfloat16 rounds more than float32, so it is used only if it saves a fifth of the time.
 _WORTH = 1.25
 _SLOW = 2.0
 
 
 @functools.cache
 def step_seconds(device: str) -> dict[Precision, float]:
-    """Measure what a training step takes in each precision, in seconds, on "cpu" or "cuda"; once in a process.
+    """Measure the time of a training step in each precision, in seconds, on "cpu" or "cuda", once per process.
 
-    The step is forward and backward through two convolutions, as the zoo's networks have them, on 64 images. Flags of
-    the processor would not do: a CPU without instructions for bfloat16 computes in it all the same, eight times slower.
+    The step is a forward and backward pass of 64 images through two convolutions like those of the zoo's networks.
+    Reading the processor's flags would not be enough: a CPU without instructions for bfloat16 can still compute in
+    bfloat16, but eight times slower.
     """
     images = torch.ones(64, 16, 28, 28, device=device).to(memory_format=torch.channels_last)
     kernels = [torch.full((32, channels, 3, 3), 0.01, device=device, requires_grad=True) for channels in (16, 32)]
@@ -55,17 +56,17 @@ def _fastest(run: Callable[[], None], device: str, times: int = 4) -> float:
         if device == "cuda":
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
-    return min(seconds[1:])  # the first one also builds kernels
+    return min(seconds[1:])  # the first run also builds kernels
 
 
 def fast_precision(device: torch.device) -> Precision:
-    """Return the precision that the processor trains fast in: "bfloat16" where that saves a fifth of the time."""
+    """Return the precision that is fast on the processor: "bfloat16" if it saves a fifth of the time, else "float32"."""
     seconds = step_seconds(device.type)
     return "bfloat16" if seconds["float32"] > _WORTH * seconds["bfloat16"] else "float32"
 
 
 def warn_if_slow(precision: Precision, device: torch.device) -> None:
-    """Warn where a precision that was asked for takes at least twice the time of the other on this processor."""
+    """Warn if a step in the requested precision takes at least twice as long as in the other on this processor."""
     seconds = step_seconds(device.type)
     other = min(seconds, key=seconds.__getitem__)
     ratio = seconds[precision] / seconds[other]

@@ -16,22 +16,22 @@ from saq_eval.training.saliency_guided import SaliencyGuided
 
 @dataclass(frozen=True)
 class Recipe:
-    """Stochastic gradient descent with Nesterov momentum 0.9 and a one-cycle learning rate; the last epoch counts.
+    """Stochastic gradient descent with Nesterov momentum 0.9 and a one-cycle learning rate; the last epoch is kept.
 
     Attributes:
         epochs: passes over the training set.
-        batch_size: images in a step; a last, smaller batch is left out.
+        batch_size: images per step; a last, smaller batch is left out.
         learning_rate: the peak of the cycle.
         weight_decay: L2 penalty on weights (not on biases and batch norm).
         alpha_decay: L2 penalty on PACT's clips (section 3 of the PACT paper).
-        alpha_init: where clips start: a number for all (the paper: 10), or "quantile", each at the 99 %
-            quantile of what its rectifier sees in the quantized network at the start.
-        shift: augmentation: random shift by up to so many pixels in each direction, filled with 0.
+        alpha_init: the start value of the clips: a number for all (10 in the paper), or "quantile". With "quantile",
+            each clip starts at the 99 % quantile of its input in the quantized network before training.
+        shift: augmentation: the largest random shift in each direction, in pixels; the border is filled with 0.
         flip: augmentation: random left-right flip.
-        precision: in which numbers forward and backward pass compute: "float32", "bfloat16" by torch's autocast,
-            with float32 weights and updates, or "auto", the one that the processor is fast in. A card says which it was.
-        threads: of the CPU; part of the recipe, since sums in floating point depend on how many share them.
-        saliency_guided: settings of saliency-guided training, or none for standard training.
+        precision: the precision of the forward and backward pass: "float32", "bfloat16" (by torch's autocast, with
+            float32 weights and updates) or "auto" (see `fast_precision`). A card has the precision used.
+        threads: the number of CPU threads. It is part of the recipe, since floating-point sums depend on it.
+        saliency_guided: settings of saliency-guided training; `None` for standard training.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -49,7 +49,7 @@ class Recipe:
     saliency_guided: SaliencyGuided | None = None
 
     def __post_init__(self) -> None:
-        # Batch norm needs two images.
+        # A batch has at least two images, because batch norm needs them.
         for name, least, most in (("epochs", 1, 10_000), ("batch_size", 2, 100_000), ("threads", 1, 1_024)):
             if getattr(self, name) < least:
                 raise SaqEvalError(f"a recipe's {name} is at least {least}, not {getattr(self, name)}")
@@ -64,7 +64,7 @@ class Recipe:
             raise SaqEvalError(f"a recipe's precision is 'auto', 'float32' or 'bfloat16', not {self.precision!r}")
 
     def agrees_with(self, used: Recipe) -> bool:
-        """Tell whether a training by `used` is one by this recipe, which may leave the precision to the processor."""
+        """Tell whether `used` is this recipe; if this recipe's precision is "auto", `used` may have any precision."""
         return self == (replace(used, precision="auto") if self.precision == "auto" else used)
 
 
@@ -77,7 +77,7 @@ class _Recipes:
 
 
 def default_recipe(dataset: str, *, quantized: bool) -> Recipe:
-    """Return the recipe of `recipes.yaml` for a dataset; one that the file does not name gets `default`."""
+    """Return a dataset's recipe from `recipes.yaml`; the recipe `default` if the file does not name the dataset."""
     recipes = read_record(_Recipes, Path(__file__).with_name("recipes.yaml"))
     group = recipes.quantized if quantized else recipes.full_precision
     return group.get(dataset, group["default"])

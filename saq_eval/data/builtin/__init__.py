@@ -1,7 +1,7 @@
-"""The datasets that come with the package, a file for each or for a family of them.
+"""The datasets that come with the package, one file for each dataset or family of datasets.
 
-Every file of this folder is imported, in alphabetical order, which is also the order of lists. So a new dataset is one
-function with `@register_dataset`, in a file here.
+All files of this folder are imported in alphabetical order. Lists of datasets have the same order. To add a dataset,
+write a function with `@register_dataset` in a file here.
 """
 
 import importlib

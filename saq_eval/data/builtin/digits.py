@@ -1,4 +1,4 @@
-"""scikit-learn's scanned digits, which come with that package."""
+"""The scanned digits that come with scikit-learn."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from saq_eval.data.registry import register_dataset
 @register_dataset("digits")
 def load(split: Split, data_root: Path) -> Dataset:
     """scikit-learn's 1,797 scanned 8x8 digits, resized to 28x28 (bilinear, 8 bits); 360 of them are the test set."""
-    # Imported here: it takes a second, which most commands can do without.
+    # Imported here, because the import takes a second and most commands do not need it.
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 

@@ -28,7 +28,7 @@ def load_fashionmnist(split: Split, data_root: Path) -> Dataset:
 
 def _read(name: str, torchvision_name: str, split: Split, data_root: Path, class_names: tuple[str, ...]) -> Dataset:
     """Read one split; torchvision checks the files against their MD5 sums and downloads those that are missing."""
-    # Imported here: it takes a second, which most commands can do without.
+    # Imported here, because the import takes a second and most commands do not need it.
     from torchvision import datasets
 
     source = getattr(datasets, torchvision_name)

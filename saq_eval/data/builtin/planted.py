@@ -1,4 +1,4 @@
-"""The digits with planted evidence, so that it is known what decides a label."""
+"""The digits with planted evidence: for each image, it is known which pixels decide the label."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import torch
 from saq_eval.data.images import Dataset, Split, grey_dataset
 from saq_eval.data.registry import load_dataset, register_dataset
 
-# Wherever one of them is laid on another, at least 16 of their 36 lit cells lie on dark ones. None has a lit 2x2 square, or
-# four lit cells in a row or column, as strokes have. None has a dark 2x2 square, so every part of it tells something.
+# For any two patterns, laid on each other at any offset, at least 16 of their 36 lit cells lie on dark cells. No pattern has
+# a lit 2x2 square or four lit cells in a row or column, as strokes have. No pattern has a dark 2x2 square, so each part of
+# a pattern carries information.
 _PATTERNS = """
     #.###. ###.## #.##.# #..### ..##..
     #...## .#..#. ..#.#. .#.#.. #..##.
@@ -41,18 +42,17 @@ def patches() -> np.ndarray:
 def load(split: Split, data_root: Path) -> Dataset:
     """The digits with planted evidence: a patch, written in at a random place, is all that tells the label.
 
-    So it is known where an explanation should point. Nobody has to guess it from what people see in the image. The idea
-    is that of objects pasted into scenes (Yang and Kim 2019, arXiv 1907.09701), but a digit, unlike a scene, says
-    nothing of the label.
+    So it is known where an explanation should point; nobody has to guess it from the image. The idea comes from objects
+    pasted into scenes (Yang and Kim 2019, arXiv 1907.09701). Unlike a scene, a digit tells nothing about the label.
 
     A patch is one of ten patterns of 6x6 pixels, 18 of them white, in a black frame: 8x8 pixels, 8.2 % of the image.
-    For each image, one of the 441 places where the whole patch fits is drawn. The labels are dealt out evenly within
-    each class of digit.
+    The whole patch fits in 441 places; one of them is drawn for each image. Within each class of digit, every label
+    is equally frequent.
 
-    The test set has each test digit once, unchanged but for the patch. The training set has four copies of each
-    training digit, each with its own patch, contrast and clutter. The contrast is uniform in 0 … 1; a share of the
-    pixels, uniform in 0 … 0.3, becomes black or white. This is because a network that sees only clean digits need not
-    learn to ignore them: it gets the labels right, but puts half of its relevance on the strokes.
+    The test set has each test digit once, unchanged except for the patch. The training set has four copies of each
+    training digit, each with its own patch, contrast and clutter. The contrast is uniform in 0 … 1. Clutter makes a
+    share of the pixels, uniform in 0 … 0.3, black or white. Without contrast and clutter, a network would not have to
+    learn to ignore the digits: it would get the labels right, but put half of its relevance on the strokes.
 
     Image i shows digit i, modulo the size of that split of `digits`.
     """
@@ -60,7 +60,7 @@ def load(split: Split, data_root: Path) -> Dataset:
     shown = np.tile(np.arange(len(digits)), 4 if split == "train" else 1)
     count = len(shown)
 
-    in_order = np.lexsort((rng.random(count), digits.labels.numpy()[shown]))  # by class of digit, at random within
+    in_order = np.lexsort((rng.random(count), digits.labels.numpy()[shown]))  # by digit, shuffled within each digit
     labels = np.empty(count, dtype=np.int64)
     labels[in_order] = np.arange(count) % 10
 

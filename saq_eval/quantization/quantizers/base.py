@@ -1,4 +1,4 @@
-"""What all weight quantizers have in common, and the registry of them."""
+"""The base class of weight quantizers, and their registry."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ WIDTHS = range(2, 17)  # the bit widths that quantized weights and activations c
 
 
 def dequantize(codes: Tensor, scale: Tensor, bits: int) -> Tensor:
-    """Return the weights that codes stand for: (2 · code − (2^k − 1)) · scale, in `scale`'s dtype.
+    """Return the weights of codes: (2 · code − (2^k − 1)) · scale, in `scale`'s dtype.
 
     The levels are the odd multiples of `scale`, symmetric about zero. Training, freezing and loading
-    all compute their weights here, so they agree bit for bit.
+    all use this function, so their weights agree bit for bit.
 
     Args:
         codes: whole numbers from 0 to 2^k − 1, (out, ...).
@@ -35,29 +35,29 @@ def dequantize(codes: Tensor, scale: Tensor, bits: int) -> Tensor:
 
 
 def per_channel(values: Tensor, weight: Tensor) -> Tensor:
-    """Give values of shape () or (out,) the shape that broadcasts over `weight`, (out, ...)."""
+    """Reshape values of shape () or (out,) so that they broadcast over `weight`, (out, ...)."""
     return values.reshape(-1, *(1,) * (weight.dim() - 1)) if values.dim() else values
 
 
 class WeightQuantizer(StatesBits, ABC):
     """Turns a layer's latent weights into integer codes and a scale.
 
-    A quantizer is a subclass with a `scale`. It may also say from which latent weights a layer starts
-    (`adopt`) and which function of them is rounded (`surrogate`). Its levels are those of `dequantize`.
-    `register_quantizer` makes it known by a name.
+    A quantizer is a subclass that defines `scale`. It may also define the latent weights that a layer
+    starts from (`adopt`), and the function of the latent weights that is rounded (`surrogate`). Its levels
+    are those of `dequantize`. `register_quantizer` registers it under a name.
 
     Args:
         bits: one of `widths`.
-        granularity: whether statistics are taken over the whole layer or over each output channel.
+        granularity: whether statistics are taken over the whole layer ("layer") or each output channel ("channel").
 
     Attributes:
         bits: k; codes run from 0 to 2^k − 1.
         granularity: as given.
-        widths: the bit widths that it has, in ascending order; set by `register_quantizer`.
-        reference: the paper that it is from; set by `register_quantizer`.
+        widths: the bit widths that the quantizer supports, in ascending order; set by `register_quantizer`.
+        reference: the paper that describes the quantizer; set by `register_quantizer`.
 
     Raises:
-        SaqEvalError: at a bit width that the quantizer does not have.
+        SaqEvalError: for a bit width that the quantizer does not support.
     """
 
     widths: ClassVar[tuple[int, ...]] = tuple(WIDTHS)
@@ -70,7 +70,7 @@ class WeightQuantizer(StatesBits, ABC):
 
     @classmethod
     def check_width(cls, bits: int) -> None:
-        """Raise `SaqEvalError` at a bit width that the quantizer does not have, with the quantizers that have it."""
+        """Raise `SaqEvalError` for a bit width that this quantizer does not support; it names quantizers that do."""
         if bits not in cls.widths:
             others = [name for name, kind in QUANTIZERS.items() if bits in kind.widths]
             raise SaqEvalError(
@@ -79,12 +79,12 @@ class WeightQuantizer(StatesBits, ABC):
             )
 
     def adopt(self, weight: Tensor) -> Tensor:
-        """Return the latent weights from which the quantized twin of a layer with `weight` starts.
+        """Return the latent weights that the quantized twin of a layer with `weight` starts from.
 
-        Called once, when the layer is built. A quantizer may keep facts about `weight`, as buffers or parameters.
+        It is called once, when the layer is built. A quantizer may store facts about `weight` in buffers or parameters.
 
         Args:
-            weight: float, (out, ...), of the full-precision layer.
+            weight: float, (out, ...), the weights of the full-precision layer.
 
         Returns:
             a tensor of `weight`'s shape that shares no memory with it.
@@ -103,7 +103,7 @@ class WeightQuantizer(StatesBits, ABC):
         """
 
     def surrogate(self, latent: Tensor) -> Tensor:
-        """Return what the weights would be without rounding, in `latent`'s shape; training uses its gradient."""
+        """Return the weights before rounding, in `latent`'s shape; training uses the gradient of this function."""
         return latent
 
     @torch.no_grad()
@@ -112,7 +112,8 @@ class WeightQuantizer(StatesBits, ABC):
 
         Args:
             weight: float, (out, ...).
-            statistic: from groups, one to a row, (groups, n), to (groups,); such as `lambda rows: rows.std(dim=1)`.
+            statistic: a function from groups, one per row, (groups, n), to values (groups,), such as
+                `lambda rows: rows.std(dim=1)`.
 
         Returns:
             float, () by layer or (out,) by channel.
@@ -129,7 +130,7 @@ class WeightQuantizer(StatesBits, ABC):
         return torch.round(self.surrogate(latent) / step + top / 2).clamp(0, top)
 
     def forward(self, latent: Tensor) -> Tensor:
-        """Return the weights to compute with; gradients pass as if nothing were rounded."""
+        """Return the quantized weights; gradients are computed as if nothing were rounded."""
         quantized = dequantize(self.codes(latent), self.scale(latent), self.bits)
         surrogate = self.surrogate(latent)
         return quantized + (surrogate - surrogate.detach())
@@ -147,12 +148,12 @@ def register_quantizer(name: str, *, bits: Iterable[int], reference: str) -> Cal
     """Register the decorated subclass of `WeightQuantizer`, so that schemes can name it.
 
     Args:
-        name: what schemes call it.
-        bits: the bit widths that it has, from 2 to 16.
-        reference: the paper that it is from.
+        name: the quantizer's name in schemes.
+        bits: the bit widths that it supports, each from 2 to 16.
+        reference: the paper that describes it.
 
     Raises:
-        SaqEvalError: if the name is taken or is no name, or a bit width is out of range.
+        SaqEvalError: if the name is taken or not a valid name, or a bit width is out of range.
     """
     check_name("quantizer", name)
     widths = tuple(sorted(set(bits)))
@@ -170,7 +171,7 @@ def register_quantizer(name: str, *, bits: Iterable[int], reference: str) -> Cal
 
 
 def widths_text(widths: Iterable[int]) -> str:
-    """Return ascending bit widths for people: "2", "2 or 4", "2 to 16"."""
+    """Return ascending bit widths as text: "2", "2 or 4", "2 to 16"."""
     widths = list(widths)
     if len(widths) > 2 and widths == list(range(widths[0], widths[-1] + 1)):
         return f"{widths[0]} to {widths[-1]}"

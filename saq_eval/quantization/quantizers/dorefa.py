@@ -16,11 +16,12 @@ class DoReFa(WeightQuantizer):
 
     codes = round((2^k − 1) · (tanh(w) / (2 max|tanh(w)|) + 1/2)). The maximum is over the layer or over
     each output channel, and is a constant in the gradient. The paper maps weights to [−1, 1]. Here
-    `range` maps them back to the range of the full-precision weights that the layer started from: the
-    quantized twin starts as its parent, and an output layer without batch norm keeps its logits' scale.
+    `range` maps them back to the range of the full-precision weights that the layer started from. So the
+    quantized twin starts close to its parent, and an output layer without batch norm keeps the scale of
+    its logits.
 
     Attributes:
-        range: float32, () or (out,), the largest magnitude of the full-precision weights; constant.
+        range: float32, () or (out,), the largest magnitude of the full-precision weights; it does not change.
     """
 
     range: Tensor
@@ -29,14 +30,14 @@ class DoReFa(WeightQuantizer):
         weight = weight.detach()
         self.register_buffer("range", self._largest(weight).to(torch.float32))
         unit = weight / per_channel(self.range, weight).clamp(min=torch.finfo(weight.dtype).tiny)
-        return torch.atanh(unit * math.tanh(1.0))  # so that tanh of the latent weights is proportional to `weight`
+        return torch.atanh(unit * math.tanh(1.0))  # then tanh of the latent weights is proportional to `weight`
 
     def scale(self, latent: Tensor) -> Tensor:
         return self.range / (2**self.bits - 1)
 
     def surrogate(self, latent: Tensor) -> Tensor:
         squashed = torch.tanh(latent)
-        # The paper's formula is undefined for a layer of zeros; any positive maximum gives it a middle code.
+        # The paper's formula is undefined for a layer of zeros. With any positive maximum, zeros get a middle code.
         largest = self._largest(squashed.detach()).clamp(min=torch.finfo(latent.dtype).tiny)
         return squashed / per_channel(largest, squashed) * per_channel(self.range, squashed)
 

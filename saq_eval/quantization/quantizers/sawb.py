@@ -13,8 +13,8 @@ class SAWB(WeightQuantizer):
     """Statistics-aware weight binning for 2 bits (Choi et al. 2019, arXiv 1807.06964, section 3).
 
     The four levels are ±α and ±α/3 with α = c1 · √E[w²] − c2 · E|w|. The means are over the layer or
-    over each output channel, and are taken anew at each step. The authors fitted c1 and c2 to the α of
-    least squared error for the usual shapes of weight distributions.
+    over each output channel, and are computed again at each step. The authors fitted c1 and c2 so that α
+    comes close to the α of least squared error, for the usual shapes of weight distributions.
     """
 
     C1, C2 = 3.12, 2.064
