@@ -86,6 +86,7 @@ def set_up(plan: Plan, maps: Path) -> Setup:
     _check_outputs(networks, choice.baseline_of, sample)
     _check_explains(plan.dataset, explainers, [networks[name] for name in choice.entries], sample, background)
     again, retrained = _retrained(choice, networks, plan, sample)
+    weights = {network.identity: network.weights for network in again.values()}
     return Setup(
         plan=replace(plan, methods=[e.label for e in explainers], metrics=[s.label for s in scorers]),
         study=study,
@@ -94,18 +95,13 @@ def set_up(plan: Plan, maps: Path) -> Setup:
         modules={network.identity: network.module for network in (*again.values(), *networks.values())},
         subjects=subjects + retrained,
         retrained={
-            baseline: {
-                s.name: others[s.name.partition(_AS)[0]][0].weights_sha256 for s in retrained if s.baseline == baseline
-            }
-            for baseline, others in choice.retrained_of.items()
+            baseline: {s.name: weights[s.identity] for s in retrained if s.baseline == baseline}
+            for baseline in choice.retrained_of
         },
         test_set=test_set,
         settings=Settings(sample, explainers, scorers, plan.seed, plan.batch_size, device, background, maps),
         masks=masks,
     )
-
-
-_AS = " (as "  # a retrained network that explains its baseline's classes is another subject than the model that it is
 
 
 def _with_study(plan: Plan) -> tuple[Plan, Sequence[str] | None, str | None, list[str]]:
@@ -167,8 +163,9 @@ def _retrained(
         for name, entry in others.items():
             if name not in loaded:
                 loaded[name] = networks.get(name) or open_network(entry, sample.images[:1], trust_code=plan.trust_code)
-            # It explains the baseline's classes: under another policy than labels, not those that it explains itself.
-            alias = name if plan.target == "label" else f"{name}{_AS}{baseline})"
+            # It explains the baseline's classes. Where the target is not the label, as a model it explains other classes,
+            # and so it has another name here.
+            alias = name if plan.target == "label" else f"{name} (as {baseline})"
             subjects.append(Subject(alias, loaded[name].identity, baseline, "retrained"))
     return loaded, subjects
 
