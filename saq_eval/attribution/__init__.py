@@ -1,4 +1,4 @@
-"""Attribution: saliency maps of a network's decision, by many methods (Captum and Zennit do the work)."""
+"""Attribution: saliency maps of a network's decision, by many methods (computed by Captum and Zennit)."""
 
 from saq_eval.attribution.base import METHODS, Batch, Explainer, Method, find_explainer, register_method
 from saq_eval.attribution.explaining import explain

@@ -1,4 +1,4 @@
-"""Typical images of a dataset, for the methods that compare with them."""
+"""Background images: typical images of a dataset, for the methods that compare an image with them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from saq_eval.data import load_dataset
 def background_images(
     explainers: Sequence[Explainer], dataset: str, seed: int, data_root: str | os.PathLike | None
 ) -> Tensor | None:
-    """Return training images, stratified by class, as many as the greediest method wants; none if no method needs them.
+    """Return training images, stratified by class, for the methods that need background images.
 
     Returns:
-        float32 (k, c, h, w) in [0, 1].
+        float32 (k, c, h, w) in [0, 1], where k is the largest number that a method needs; `None` if no method needs any.
     """
     wanted = [e.parameters.get("n_background", 10) for e in explainers if e.method.needs_background]
     if not wanted:

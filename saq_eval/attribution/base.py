@@ -1,7 +1,7 @@
-"""What an attribution method is; the methods are in the modules beside this one.
+"""The definition of an attribution method. The methods themselves are in the other modules of this package.
 
-Every method explains the logit of a given class, over pixels in [0, 1]. Captum does the work (Zennit, for LRP). This
-package adds what they must know of quantized layers (`rules`), and the policies of `explaining`.
+Every method explains the logit of a given class, over pixels in [0, 1]. Captum computes the maps (Zennit for LRP). This
+package adds rules for quantized layers (`rules`), and the policies of `explaining`.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ Family = Literal["gradient", "rules", "class activation", "perturbation", "contr
 
 @dataclass(frozen=True)
 class Batch:
-    """What a method explains: some images' classes.
+    """The input of a method: a network, some images, and the class to explain for each image.
 
     Attributes:
-        network: pixels (n, c, h, w) in [0, 1] -> logits (n, classes); a private copy in eval mode (see `subject`), for
-            a method with rules `rules.explainable`'s, for one of class activation `rules.by_layers`'.
-        images: float32, float64 where the network computes in it, (n, c, h, w), a leaf that requires a gradient.
-        targets: int64 (n,).
-        seeds: n seeds, of the noise of each image.
-        background: as the images (k, c, h, w), typical ones to compare with; none unless the method needs them.
-        batch_size: images that may pass the network at once.
+        network: pixels (n, c, h, w) in [0, 1] -> logits (n, classes); a private copy in eval mode (see `subject`). A
+            method with rules gets the copy by `rules.explainable`, a class activation method that by `rules.by_layers`.
+        images: (n, c, h, w), float32, or float64 if the network computes in float64; a leaf that requires a gradient.
+        targets: int64 (n,), the classes to explain.
+        seeds: n seeds, one for the noise of each image.
+        background: (k, c, h, w), typical images to compare with, of the images' type; `None` unless the method needs them.
+        batch_size: the largest number of images that may pass through the network at once.
     """
 
     network: nn.Module
@@ -64,20 +64,21 @@ class Method:
     """An attribution method.
 
     Attributes:
-        name: as on the command line.
-        family: what it is made of.
+        name: the name on the command line.
+        family: the kind of computation.
         reference: the paper.
-        sign: "signed" where a map is positive where a pixel speaks for the class; "absolute" where it is a magnitude,
-            since its sign says nothing of the class, as a gradient's does not. It is the same for every network.
-        passes: from its parameters to the forward, or forward and backward, passes of the network for one 28x28 image.
-        attribute: (batch, **parameters) -> attributions (n, c, h, w), or (n, 1, h, w) where they are whole pixels';
-            its keyword-only parameters are the method's, see `saq_eval.core.specs`.
+        sign: "signed" if positive values mean that a pixel speaks for the class; "absolute" if maps are magnitudes,
+            because the sign says nothing about the class (as for a gradient). It is the same for every network.
+        passes: a function from its parameters to the number of passes (forward, or forward and backward) of the network
+            for one 28x28 image.
+        attribute: (batch, **parameters) -> attributions (n, c, h, w), or (n, 1, h, w) if they are for whole pixels;
+            its keyword-only parameters are the method's parameters, see `saq_eval.core.specs`.
         random: whether it draws noise.
         needs_background: whether it compares with typical images.
-        layers: for a method with rules, the kinds of layers that it has a rule for; else none.
-        in_flight: images that pass the network at once for each image explained.
-        code: tells it from another version of itself: a checksum of the module that defines it, and of what saq_eval
-            computes every map with.
+        layers: for a method with rules, the classes of layers that it has a rule for; else `None`.
+        in_flight: the number of images that pass through the network at once for each explained image.
+        code: identifies the version of the method's code: a checksum of the module that defines it and of the packages
+            that all maps depend on.
     """
 
     name: str
@@ -94,12 +95,12 @@ class Method:
 
     @property
     def description(self) -> str:
-        """What it computes: the first line of the function's docstring."""
+        """The first line of the function's docstring, which says what the method computes."""
         return (inspect.getdoc(self.attribute) or "").partition("\n")[0]
 
     @property
     def needs(self) -> str:
-        """What it needs of the network and the data, in words."""
+        """The method's requirements for the network and the data, as text."""
         needs = [
             *(["known layers"] if self.layers else []),
             *(["gradients"] if self.family in ("gradient", "class activation") else []),
@@ -109,7 +110,7 @@ class Method:
         return ", ".join(needs) or ("nothing" if self.family == "control" else "logits only")
 
 
-# The packages that maps rest on, beside the method's own module.
+# The packages that all maps depend on, in addition to the method's own module.
 CODE = ("core", "data", "networks", "quantization", "attribution")
 
 METHODS: Registry[Method] = Registry("method", any_case=True)
@@ -129,7 +130,7 @@ def register_method(
 ) -> Callable[[Attribute], Attribute]:
     """Register the decorated function as an attribution method; see `Method` for the arguments.
 
-    The first line of its docstring, which reports print, says what it computes; reports add its parameters.
+    The first line of the function's docstring says what it computes. Reports print this line and the parameters.
     """
 
     def register(attribute: Attribute) -> Attribute:
@@ -144,8 +145,8 @@ def register_method(
 
 
 def _checksum_of_code(attribute: Attribute) -> str:
-    # Of the whole module, since a function calls others. What depends on more than a file, as a notebook's cell or a
-    # closure does, counts as another method each time, so that maps by it are never taken for those of the next.
+    # The checksum is of the whole module, since a function may call others in it. A notebook's cell or a closure depends
+    # on more than a file. It gets a new code at each registration, so its stored maps are not used for a later version.
     module = inspect.getmodule(attribute)
     alone = inspect.isfunction(attribute) and not attribute.__closure__
     if module and alone and getattr(module, "__file__", None) == attribute.__code__.co_filename:
@@ -167,17 +168,17 @@ class Explainer:
 
     @property
     def label(self) -> str:
-        """The method's name with the parameters that are not the usual ones, as in `occlusion:window=5`."""
+        """The method's name with the parameters that differ from their defaults, such as `occlusion:window=5`."""
         return label(self.method.name, self.parameters, self.method.attribute)
 
     @property
     def passes(self) -> int:
-        """Passes of the network for one 28x28 image."""
+        """The number of passes of the network for one 28x28 image."""
         return self.method.passes(self.parameters)
 
     @property
     def settings(self) -> str:
-        """All parameters, as the command line would take them."""
+        """All parameters, in the form used on the command line."""
         return ",".join(f"{key}={value}" for key, value in self.parameters.items())
 
 

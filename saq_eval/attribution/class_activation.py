@@ -1,8 +1,8 @@
 """Attribution by the feature maps of one layer.
 
-The layer is looked up in `rules.layer_graph`, in which every use of a layer and every function is a module of its own:
-so what the network computes decides the map, not how it is written. Only where a network cannot be taken apart are its
-own modules looked at, and then the layer has to be named.
+The layer is looked up in `rules.layer_graph`. There, every use of a layer and every function is a separate module, so
+the map depends on what the network computes, not on how its code is written. If a network cannot be converted to such
+a graph, the layer is looked up among the network's own modules, and the user has to name it.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ def guided_gradcam(batch: Batch, *, layer: str = "last") -> Tensor:
 
 
 def _feature_maps(batch: Batch, layer: nn.Module) -> tuple[Tensor, Tensor]:
-    """Return a layer's output, as a leaf of autograd's graph, (n, k, h', w'), and the logits that it leads to."""
+    """Return a layer's output (n, k, h', w'), as a leaf of autograd's graph, and the logits computed from it."""
     kept: list[Tensor] = []
 
     def cut(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
         kept.append(output.detach().requires_grad_())
-        return kept[-1].clone()  # on which what follows may work in place
+        return kept[-1].clone()  # a clone, because later layers may change it in place
 
     handle = layer.register_forward_hook(cut)
     try:
@@ -63,12 +63,14 @@ def _feature_maps(batch: Batch, layer: nn.Module) -> tuple[Tensor, Tensor]:
 
 
 def _spatial_layer(network: nn.Module, image: Tensor, layer: str) -> nn.Module:
-    """Return a layer by name, or the last rectifier (else the last convolution) whose output has spatial extent.
+    """Return the layer of that name; for "last", the last rectifier (else the last convolution) with spatial extent.
+
+    Spatial extent means that the layer's output is (n, k, h', w') with h' or w' above 1.
 
     Raises:
-        SaqEvalError: if there is none, or none that can be told from others.
+        SaqEvalError: if there is no such layer, or it is not clear which rectifier is the last.
     """
-    found: dict[str, nn.Module] = {}  # in the order in which they compute
+    found: dict[str, nn.Module] = {}  # in order of execution
     uses: Counter[str] = Counter()
 
     def note(name: str, module: nn.Module, inputs: Any, output: Any) -> None:

@@ -1,7 +1,7 @@
-"""Maps that know nothing of what a network computes: what a real explanation must be told apart from.
+"""Control maps, which do not depend on what a network computes. A real explanation must score differently from them.
 
-Every comparison scores them beside the methods; the third control, a network with random weights, is a
-network (`saq_eval.zoo.random_weights`).
+Every comparison scores these controls in addition to the methods. There is a third control, which is not a method but a
+network: one with random weights (`saq_eval.zoo.random_weights`).
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ CONTROLS = ("random", "edges")
     random=True,
 )
 def random(batch: Batch) -> Tensor:
-    """Control: uniform noise, another for each image and each network."""
-    # What every network draws alike would make any two networks' maps equal: a checksum of the weights goes in.
+    """Control: uniform noise, different for each image and each network."""
+    # Without a checksum of the weights in the seed, all networks would get the same map for an image.
     weights = 0
     for value in batch.network.state_dict().values():
-        # Layers of integers keep more than plain tensors there.
+        # The state dict of an integer layer holds quantized tensors and objects that are no tensors.
         plain = isinstance(value, Tensor) and not value.is_quantized
         content = value.detach().cpu().contiguous().numpy().tobytes() if plain else repr(value).encode()
         weights = zlib.crc32(content, weights)
@@ -49,6 +49,6 @@ def random(batch: Batch) -> Tensor:
     passes=lambda parameters: 0,
 )
 def edges(batch: Batch) -> Tensor:
-    """Control: the magnitude of the image's Sobel gradient, of the mean over channels; it does not ask the network."""
+    """Control: the magnitude of the Sobel gradient of the image's mean over channels; the network is not used."""
     grey = batch.images.detach().mean(dim=1).cpu().numpy()
     return torch.stack([torch.from_numpy(sobel(image)) for image in grey]).unsqueeze(1)

@@ -1,12 +1,13 @@
 """`explain`: a network's saliency maps by a method. These policies hold for all methods:
 
-- **Sign.** Of an "absolute" method's attributions the magnitude is taken; a "signed" method's keep their sign.
-- **Channels.** Attributions are summed over colour channels; of an absolute method, their magnitudes are. A method that
-  hides whole pixels attributes to whole pixels: there is nothing to sum.
-- **Noise.** Each image draws from a generator of its own, on the CPU, seeded by the seed, the method and the image's
-  own index. So maps depend on no other image, on no batch and on no order of calls, and two networks see the same noise.
-- **Memory.** No pass of the network holds more than `batch_size` images (two, if that is one, for the methods that pass
-  an image together with its fill).
+- **Sign.** For an "absolute" method, the magnitudes of the attributions are used. For a "signed" method, attributions
+  keep their sign.
+- **Channels.** Attributions are summed over colour channels; for an absolute method, their magnitudes are summed. A
+  method that hides whole pixels gives one value per pixel, so nothing is summed.
+- **Noise.** Each image has its own generator, on the CPU, seeded by the seed, the method and the image's index. So a map
+  does not depend on other images, on batches or on the order of calls, and two networks get the same noise.
+- **Memory.** A pass of the network has at most `batch_size` images. Methods that pass an image together with its fill
+  pass at least two.
 """
 
 from __future__ import annotations
@@ -38,18 +39,18 @@ def explain(
 ) -> Tensor:
     """Return the saliency maps of a network's logits for given classes.
 
-    Signs, channels and noise are handled as the module's docstring says. A map may be constant (all zero, where a
-    quantized network clips everything): nothing is made up for it. The network itself is left alone: a copy in eval
-    mode is explained (see `subject`), also under `torch.no_grad()`.
+    Signs, channels and noise are handled as the module's docstring says. A map may be constant, for example all zero if a
+    quantized network clips everything; it is returned as it is. The network itself is not changed: a copy in eval mode
+    is explained (see `subject`). The function also works under `torch.no_grad()`.
 
     Args:
-        method: a registered name, with parameters where wanted: "integrated_gradients:n_steps=64".
-        network: (n, c, h, w) -> logits (n, classes), each row of its own image alone.
+        method: a registered name, optionally with parameters: "integrated_gradients:n_steps=64".
+        network: (n, c, h, w) -> logits (n, classes); each row depends only on its own image.
         images: floating point (n, c, h, w) in [0, 1], on the network's device.
         targets: integers (n,), the class to explain in each image, counted from 0.
-        indices: (n,) identities of the images, from which random methods draw their noise; by default 0 … n − 1.
-        seed: of random methods.
-        batch_size: images that may pass the network at once; at least 1.
+        indices: (n,), the images' identities, which seed the noise of random methods; by default 0 … n − 1.
+        seed: the seed of random methods.
+        batch_size: the largest number of images that may pass through the network at once; at least 1.
         background: floating point (k, c, h, w), typical images, for the methods that compare with them
             (`deeplift_shap`).
 
@@ -57,15 +58,15 @@ def explain(
         float32 (n, h, w), on the CPU.
 
     Raises:
-        SaqEvalError: an unknown method or parameter, counts that differ, images, targets or background of another
-            shape or type, pixels that are not finite, a network that returns no finite logits or mixes the images of
-            a batch, and where the network or the call lacks what the method needs: a rule for each layer, a gradient
-            that reaches the image, a background.
+        SaqEvalError: an unknown method or parameter; counts that differ; images, targets or background of a wrong shape
+            or type; pixels that are not finite; a network whose logits are not finite or that mixes the images of a
+            batch; or something missing that the method needs: a rule for each layer, a gradient that reaches the image,
+            or a background.
     """
     explainer = find_explainer(method) if isinstance(method, str) else method
     indices = range(len(images)) if indices is None else indices
     _check_call(explainer, images, targets, indices, batch_size, background)
-    # Whatever surrounds the call: methods need gradients, and maps are to depend on nothing but the arguments.
+    # These undo the caller's contexts: methods need gradients, and maps must depend only on the arguments.
     with torch.inference_mode(False), torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
         private = subject.private(network)
         images = images.detach().to(subject.precision(private), copy=True)  # tensors of inference mode have no gradient
@@ -79,13 +80,13 @@ def explain(
 
 
 def _in_chunks(explainer: Explainer, batch: Batch) -> Tensor:
-    """Return the maps of all images, float32 (n, h, w), of which so many are explained at once as may pass the network."""
+    """Return the maps of all images, float32 (n, h, w); at most `batch_size` images pass through the network at once."""
     images = batch.images
     maps = torch.zeros(len(images), *images.shape[2:], dtype=torch.float32, device="cpu")
     chunk = max(1, batch.batch_size // explainer.method.in_flight)
     for start in range(0, len(images), chunk):
         part = slice(start, start + chunk)
-        leaf = images[part].clone().requires_grad_()  # of its own: nothing of it outlives the chunk
+        leaf = images[part].clone().requires_grad_()  # a new leaf, so that its gradients are freed with the chunk
         some = Batch(batch.network, leaf, batch.targets[part], batch.seeds[part], batch.background, batch.batch_size)
         maps[part] = _maps(explainer, some)
     return maps
@@ -94,7 +95,7 @@ def _in_chunks(explainer: Explainer, batch: Batch) -> Tensor:
 def _maps(explainer: Explainer, batch: Batch) -> Tensor:
     """Return the maps of a batch, float32 (n, h, w), on the CPU."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=UserWarning, module="captum")  # that it sets hooks
+        warnings.filterwarnings("ignore", category=UserWarning, module="captum")  # Captum warns that it sets hooks
         attributions = explainer.method.attribute(batch, **explainer.parameters).detach()
     attributions = attributions.abs() if explainer.method.sign == "absolute" else attributions
     n, channels, *size = batch.images.shape
@@ -154,13 +155,14 @@ def _checked_targets(targets: Any) -> Tensor:
 def _ready(
     method: Method, given: nn.Module, network: nn.Module, image: Tensor, targets: Tensor, at_once: int
 ) -> nn.Module:
-    """Return the copy of a private network that a method works on, if it can explain the network at all.
+    """Return the copy of a private network that a method works on; raises `SaqEvalError` if the method cannot explain it.
 
     Args:
-        given: the user's network, of which `network` is the private copy.
-        image: (1, c, h, w), the first.
+        given: the user's network.
+        network: the private copy of `given`.
+        image: (1, c, h, w), the first image.
         targets: int64 (n,).
-        at_once: images that may pass the network at once.
+        at_once: the largest number of images that may pass through the network at once.
     """
     facts = subject.look_at(network, image, targets[:1], at_once)
     if targets.max() >= facts.classes:
@@ -189,7 +191,7 @@ def _what_works_instead(
     at_once: int,
     facts: subject.Facts,
 ) -> str:
-    """Say what can be done with a network for which a method has no rules; each has been tried."""
+    """Return advice for a network with layers that a method has no rules for; everything it names has been tried."""
 
     def succeeds(attempt: Callable[[], object]) -> bool:
         try:

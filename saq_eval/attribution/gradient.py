@@ -1,4 +1,4 @@
-"""Attribution by gradients of the logit; on a quantized network, straight-through gradients."""
+"""Attribution by gradients of the logit. On a quantized network, these are straight-through gradients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from saq_eval.data.fills import Fill, fill_images
 
 
 def _gradients(batch: Batch, points: Tensor) -> Tensor:
-    """Return the gradients at several points for each image: (n, m, c, h, w) -> same shape, in chunks of the batch size."""
+    """Return the gradients at m points for each image, (n, m, c, h, w) -> same shape, in chunks of the batch size."""
     flat = points.flatten(0, 1)
     targets = batch.targets.repeat_interleave(points.shape[1])
     gradient = Saliency(batch.network)
@@ -47,7 +47,7 @@ def input_x_gradient(batch: Batch) -> Tensor:
 def integrated_gradients(
     batch: Batch, *, n_steps: Annotated[int, Field(ge=1, le=1_000)] = 32, fill: Fill = "black"
 ) -> Tensor:
-    """The gradient averaged over Gauss-Legendre points of the straight path from the fill, times the difference to it."""
+    """The mean gradient on the straight path from the fill (Gauss-Legendre), times the image's difference from the fill."""
     return IntegratedGradients(batch.network).attribute(
         batch.images,
         baselines=fill_images(batch.images, fill),
@@ -100,7 +100,7 @@ def gradient_shap(batch: Batch, *, n_samples: Count = 25, stdev: NotNegative = 0
     """Expected gradients: over random points between noisy images and the fill, the gradient times the difference."""
     noisy = _noisy(batch, n_samples, stdev)
     positions = batch.draw(
-        # A generator of its own for the positions: the noise stays the same whatever the number of samples.
+        # The positions have their own generator, so the noise does not depend on them.
         lambda generator: torch.rand(n_samples, 1, 1, 1, generator=generator.manual_seed(generator.initial_seed() + 1))
     )
     start = fill_images(batch.images, fill).unsqueeze(1)

@@ -1,4 +1,4 @@
-"""Attribution by what the logit does when parts of the image are hidden; no gradient is asked for."""
+"""Attribution by the change of the logit when parts of the image are hidden. These methods need no gradient."""
 
 from __future__ import annotations
 
@@ -20,24 +20,28 @@ from saq_eval.data.fills import Fill, fill_images
 
 
 def superpixels(images: Tensor, segments: int) -> Tensor:
-    """Return about so many superpixels of each image (SLIC, Achanta et al. 2012; scikit-image): int64 (n, 1, h, w) from 0.
+    """Return about `segments` superpixels of each image (SLIC, Achanta et al. 2012; scikit-image).
 
-    The colour's distance is the root mean square over channels, without a conversion of three channels to Lab, so that
-    the same picture has the same superpixels in any number of channels. On a plain ground superpixels are squares.
+    The colour distance is the root mean square over channels. Images of three channels are not converted to Lab, so a
+    picture has the same superpixels in any number of channels. On a plain background, superpixels are squares.
+
+    Returns:
+        int64 (n, 1, h, w), each pixel's superpixel, numbered from 0.
     """
     masks = [_superpixels(image, segments) for image in images.detach().cpu().numpy()]
     return torch.from_numpy(np.stack(masks)).to(images.device, torch.int64).unsqueeze(1)
 
 
 def _superpixels(image: np.ndarray, segments: int) -> np.ndarray:
-    # 0.1 is scikit-image's proposal for values from 0 to 1. A noisy picture falls to pieces under it, which SLIC then
-    # merges into a few: superpixels are made stiffer until there are half as many as asked for. The stiffest are squares.
+    # scikit-image proposes 0.1 for values from 0 to 1. In a noisy picture this gives very small pieces, which SLIC then
+    # merges into a few superpixels. So the compactness is raised until there are at least half as many superpixels as
+    # requested. At the highest compactness they are squares.
     wanted = min(segments, image[0].size) / 2
     for stiffness in 0.1 * 2.0 ** np.arange(10):
         mask = slic(
             image,
             n_segments=segments,
-            compactness=stiffness * len(image) ** 0.5,  # scikit-image adds squares up over channels
+            compactness=stiffness * len(image) ** 0.5,  # scikit-image sums squares over channels
             convert2lab=False,
             channel_axis=0,
             start_label=0,
@@ -48,7 +52,7 @@ def _superpixels(image: np.ndarray, segments: int) -> np.ndarray:
 
 
 def _of_pixels(attributions: Tensor) -> Tensor:
-    """Return the map (n, 1, h, w) of attributions (n, c, h, w) by Captum, which gives each channel the whole pixel's."""
+    """Return one channel of Captum's attributions: (n, c, h, w) -> (n, 1, h, w); each channel has the whole pixel's value."""
     return attributions[:, :1]
 
 
@@ -138,7 +142,7 @@ def _surrogate(batch: Batch, method: Lime, n_samples: int, segments: int, fill: 
         image, start = one.images.detach(), fill_images(one.images, fill)
         mask = superpixels(one.images, segments)
         with torch.no_grad(), global_seed(one.seeds[0]):
-            if not mask.any():  # one superpixel, about which there is nothing to estimate
+            if not mask.any():  # with a single superpixel, there is nothing to estimate
                 drop = (batch.network(image) - batch.network(start))[0, one.targets[0]]
                 maps.append(drop.expand_as(image))
                 continue
@@ -163,7 +167,7 @@ def _surrogate(batch: Batch, method: Lime, n_samples: int, segments: int, fill: 
     random=True,
 )
 def rise(batch: Batch, *, n_masks: Count = 500, cells: Pixels = 7, keep: Share = 0.5, fill: Fill = "black") -> Tensor:
-    """How the logit goes with a pixel's visibility under smooth random masks: their covariance over the mask's variance."""
+    """Covariance of the logit and a pixel's visibility under smooth random masks, divided by the mask's variance."""
     maps = []
     height, width = batch.images.shape[2:]
     for one in batch.singly():

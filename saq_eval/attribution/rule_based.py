@@ -1,4 +1,4 @@
-"""Attribution by a rule for each layer of the network; the rules are in `rules`."""
+"""Attribution by one rule for each layer of the network. The rules are in `rules`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from saq_eval.data.fills import Fill, fill_images
     layers=rules.GUIDED_LAYERS,
 )
 def guided_backprop(batch: Batch) -> Tensor:
-    """The gradient of which each rectifier lets through the positive part."""
+    """The gradient, of which every rectifier passes only the positive part back."""
     return GuidedBackprop(batch.network).attribute(batch.images, target=batch.targets)
 
 
@@ -32,7 +32,7 @@ def guided_backprop(batch: Batch) -> Tensor:
     "deconvolution", family="rules", reference="Zeiler and Fergus 2014, arXiv 1311.2901", layers=rules.GUIDED_LAYERS
 )
 def deconvolution(batch: Batch) -> Tensor:
-    """The backward signal rectified at each rectifier, whatever the rectifier's input was."""
+    """The backward signal, rectified at each rectifier, independent of the rectifier's input."""
     return Deconvolution(batch.network).attribute(batch.images, target=batch.targets)
 
 
@@ -45,7 +45,7 @@ def deconvolution(batch: Batch) -> Tensor:
     passes=lambda parameters: 2,
 )
 def deeplift(batch: Batch, *, fill: Fill = "black") -> Tensor:
-    """DeepLIFT's Rescale rule: what each pixel's difference to the fill adds to the logit's."""
+    """DeepLIFT's Rescale rule: the part of the logit's difference from the fill's that each pixel contributes."""
     return _deeplift(batch, batch.images, fill_images(batch.images, fill), batch.targets)
 
 
@@ -59,7 +59,7 @@ def deeplift(batch: Batch, *, fill: Fill = "black") -> Tensor:
     passes=lambda parameters: 2 * parameters["n_background"],
 )
 def deeplift_shap(batch: Batch, *, n_background: Count = 10) -> Tensor:
-    """DeepLIFT averaged over typical images to compare with."""
+    """DeepLIFT, averaged over typical images as references."""
     assert batch.background is not None
     references = batch.background[:n_background].to(batch.images)
     pairs = max(1, batch.batch_size // 2)
@@ -73,8 +73,9 @@ def deeplift_shap(batch: Batch, *, n_background: Count = 10) -> Tensor:
 
 
 def _deeplift(batch: Batch, images: Tensor, references: Tensor, targets: Tensor) -> Tensor:
-    # In double precision, and with differences below 1e-5 taken as none: where a quantizer's output jumps by a step
-    # between two almost equal inputs, the multiplier has no bound, and single precision loses what it multiplies.
+    # A quantizer's output may jump by a step between two almost equal inputs. The multiplier is then very large, and
+    # single precision loses the small difference that it multiplies. So this computes in double precision, and treats
+    # differences below 1e-5 as zero.
     with _in_double(batch.network) as network:
         return (
             DeepLift(network, eps=1e-5)
@@ -85,7 +86,7 @@ def _deeplift(batch: Batch, images: Tensor, references: Tensor, targets: Tensor)
 
 @contextmanager
 def _in_double(network: nn.Module) -> Iterator[nn.Module]:
-    """Let a private copy compute in double precision for a while; there and back, single precision loses nothing."""
+    """Let a private copy compute in double precision for a while; converting float32 there and back is exact."""
     before = precision(network)
     try:
         yield network.double()
@@ -106,7 +107,7 @@ def lrp(
     gamma: NotNegative = 0.25,
     epsilon: Positive = 1e-6,
 ) -> Tensor:
-    """Layer-wise relevance propagation, composite ε⁺: z⁺ (or γ) in convolutions, ε in linear layers."""
+    """Layer-wise relevance propagation with the composite ε⁺: z⁺ (or γ) in convolutions, ε in linear layers."""
     return _relevance(batch, convolution, gamma, epsilon)
 
 
@@ -117,7 +118,7 @@ def lrp(
     layers=rules.LRP_LAYERS,
 )
 def lrp_epsilon(batch: Batch, *, epsilon: Positive = 1e-6) -> Tensor:
-    """Layer-wise relevance propagation with the ε rule throughout; on ReLU networks about input × gradient."""
+    """Layer-wise relevance propagation with the ε rule in all layers; on ReLU networks close to input × gradient."""
     return _relevance(batch, "epsilon", 0.0, epsilon)
 
 

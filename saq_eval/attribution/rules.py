@@ -1,30 +1,32 @@
-"""What attribution methods must know of the layers of quantized networks: one rule per kind of layer and method.
+"""Rules of attribution methods for the layers of quantized networks: one rule per kind of layer and method.
 
-Captum and Zennit look layers up by type. A layer that they do not know, they pass through by its plain
-gradient, without a word: guided backpropagation and DeepLIFT then are something else under the same
-name. So a method with rules never sees the user's network but `explainable`'s copy of it, in which
-every layer is of a kind that the method has a rule for, or which is refused with the layer's name.
+Captum and Zennit look layers up by type. For a layer of an unknown type they use the plain gradient, without
+a warning. Guided backpropagation or DeepLIFT would then compute something else under the same name. So a
+method with rules does not get the user's network, but the copy by `explainable`. In the copy, the method has
+a rule for every layer; a network for which this is not possible is refused with the layers' names.
 
 The rules, for a layer y = q(x) with relevance or multiplier m_y at its output:
 
-- **Rectifier** (`nn.ReLU`, `PACTActivation`, `ClippedReLU`). Guided backpropagation lets the positive
-  part of the gradient through, m_x = max(0, y'(x) m_y), where y' of a PACT activation is the
-  straight-through gradient; deconvolution m_x = max(0, m_y), whatever the activation was. DeepLIFT's
-  Rescale rule m_x = m_y Δy/Δx holds for any function of one variable, also for one in steps; where
-  Δx = 0, the straight-through gradient takes its place, since Δy is 0 too. LRP passes relevance on.
-- **`SignedPACT`** is no rectifier: guided backpropagation and deconvolution take its straight-through
-  gradient; DeepLIFT and LRP treat it as the rectifiers.
-- **Max pooling**, DeepLIFT: Δy = (max(y, y⁰) − y⁰) + (y − max(y, y⁰)). The first part belongs to the
-  pixel where x has its maximum, the second to the one where the reference x⁰ has it (Captum's rule,
-  after the DeepLIFT authors'). Parts of windows that overlap are added. LRP: the winner takes all.
-- **Sum** of a residual connection: linear for DeepLIFT; LRP-0 for LRP, relevance in proportion to
+- **Rectifier** (`nn.ReLU`, `PACTActivation`, `ClippedReLU`). Guided backpropagation passes the positive
+  part of the gradient, m_x = max(0, y'(x) m_y); for a PACT activation, y' is the straight-through
+  gradient. Deconvolution has m_x = max(0, m_y), independent of the activation. DeepLIFT's Rescale rule
+  m_x = m_y Δy/Δx holds for any function of one variable, also for a step function. Where Δx = 0, Δy is
+  0 too, and the straight-through gradient is used instead. LRP passes relevance on unchanged.
+- **`SignedPACT`** is not a rectifier. Guided backpropagation and deconvolution use its straight-through
+  gradient; DeepLIFT and LRP treat it like a rectifier.
+- **Max pooling.** DeepLIFT: Δy = (max(y, y⁰) − y⁰) + (y − max(y, y⁰)). The first part is assigned to the
+  pixel where x has its maximum, the second to the pixel where the reference x⁰ has its maximum (Captum's
+  rule, after that of DeepLIFT's authors). Parts from overlapping windows are added. LRP: all relevance
+  goes to the maximum.
+- **Sum** of a residual connection. DeepLIFT: linear. LRP: LRP-0, which divides relevance in proportion to
   the summands.
-- **Normalize** in front of a network: linear; LRP passes relevance from the normalised pixel to the pixel.
+- **Normalize** in front of a network. It is linear; LRP passes relevance from the normalised pixel to the
+  pixel.
 
-Captum hangs its hooks on tensors. Where two layers with a rule follow each other, they share a tensor,
-and the first layer's hook reads the gradient before the second's rule has replaced it: a max pooling
-behind a rectifier so misses DeepLIFT's completeness by several per cent. In the copy each such layer
-reads a tensor of its own (`Apart`), which closes the gap.
+Captum sets its hooks on tensors. If two layers with a rule follow each other directly, they share a tensor.
+The first layer's hook then reads the gradient before the second layer's rule has replaced it. So for a max
+pooling after a rectifier, DeepLIFT's completeness fails by several per cent. In the copy, each layer with a
+rule reads a separate tensor (`Apart`), which removes this error.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ from saq_eval.quantization.pact import PACTActivation, SignedPACT
 
 
 class ClippedReLU(nn.ReLU):
-    """min(max(x, 0), clip): `nn.ReLU6` as the rectifier that it is, and a PACT activation without its rounding."""
+    """min(max(x, 0), clip): `nn.ReLU6` as a subclass of `nn.ReLU`, or a PACT activation without rounding."""
 
     def __init__(self, clip: float) -> None:
         super().__init__()
@@ -60,7 +62,7 @@ class ClippedReLU(nn.ReLU):
         return F.hardtanh(x, 0.0, self.clip)
 
 
-# Layers are known by their exact type: a subclass may compute something else.
+# Layers are looked up by their exact type, because a subclass may compute something else.
 RECTIFIERS = (nn.ReLU, nn.ReLU6, ClippedReLU, PACTActivation)
 _WEIGHTED = (nn.Conv2d, nn.Linear)
 _AVERAGES = (nn.AvgPool2d, nn.AdaptiveAvgPool2d)
@@ -74,22 +76,22 @@ LRP_LAYERS = _COMMON
 
 
 class MaxPool2d(nn.MaxPool2d):
-    """`nn.MaxPool2d` under a type of its own, for which DeepLIFT has this module's rule."""
+    """`nn.MaxPool2d` as a separate type, for which DeepLIFT uses this module's rule."""
 
 
 class AdaptiveMaxPool2d(nn.AdaptiveMaxPool2d):
-    """`nn.AdaptiveMaxPool2d` under a type of its own, as above."""
+    """`nn.AdaptiveMaxPool2d` as a separate type, for which DeepLIFT uses this module's rule."""
 
 
 class Apart(nn.Module):
-    """The identity, whose output is another tensor."""
+    """The identity, but with a new tensor as output."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.view_as(x)
 
 
 class Sum(nn.Module):
-    """The sum of two tensors, as a layer that LRP can have a rule for."""
+    """The sum of two tensors as a layer, so that LRP can have a rule for it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,18 +102,18 @@ class Sum(nn.Module):
 
 
 class LayerGraph(fx.GraphModule):
-    """A network as a graph in which each call of a layer is a module of its own, used once.
+    """A network as a graph in which each call of a layer is a separate module, used once.
 
-    Modules have the names that the user's network gives them; a further use of one, and what was a function, has the
-    name of its node, such as `relu_1`, as in the frozen form.
+    Modules keep their names in the user's network. A second use of a module, and a module that replaces a function, is
+    named after its node, such as `relu_1`, as in the frozen form.
     """
 
 
 def layer_graph(network: nn.Module) -> LayerGraph:
-    """Return a private copy of a network as a `LayerGraph`, in which nothing works in place.
+    """Return a private copy of a network as a `LayerGraph` without in-place operations.
 
     Raises:
-        SaqEvalError: if the network's forward pass depends on its input's values.
+        SaqEvalError: if the network's forward pass depends on the values or the shape of its input.
     """
     graph = modular(network, leaves=(Normalize, ClippedReLU)).eval()
     used = set()
@@ -128,26 +130,26 @@ def layer_graph(network: nn.Module) -> LayerGraph:
 
 
 def by_layers(network: nn.Module) -> nn.Module:
-    """Return a network's `layer_graph`, or the network itself where it cannot be taken apart."""
+    """Return a network's `layer_graph`, or the network itself if it cannot be converted to a graph."""
     try:
         return guarded(layer_graph(network))
     except SaqEvalError:
         return network
 
 
-HELPERS = (Apart, SumOfStack)  # which stand in a copy for no layer of the network
+HELPERS = (Apart, SumOfStack)  # modules of a copy that do not correspond to a layer of the network
 
 
 def explainable(network: nn.Module, layers: tuple[type[nn.Module], ...], method: str) -> LayerGraph:
     """Return a private copy of a network in which a method finds a rule for every layer.
 
     Args:
-        network: in frozen form, or any network of modules and functions that `saq_eval.freeze` knows.
-        layers: the kinds of layers that the method has a rule for.
-        method: its name, for messages.
+        network: a network in frozen form, or any network of modules and functions that `saq_eval.freeze` accepts.
+        layers: the classes of layers that the method has a rule for.
+        method: the method's name, for messages.
 
     Raises:
-        SaqEvalError: names the layers without a rule, the first few of each kind.
+        SaqEvalError: if there is no rule for some layers; the message names the first few layers of each class.
     """
     try:
         copied = layer_graph(network)
@@ -179,7 +181,7 @@ def explainable(network: nn.Module, layers: tuple[type[nn.Module], ...], method:
 
 
 def _add(network: fx.GraphModule, name: str, module: nn.Module) -> str:
-    """Add a module under a name, or with a number behind it if that is taken; return the name."""
+    """Add a module under a name, with a number appended if the name is taken; return the name used."""
     taken = {name for name, _ in network.named_modules()}
     candidates = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(1)))
     name = next(candidate for candidate in candidates if candidate not in taken)
@@ -206,7 +208,10 @@ _WITH_RULE = (nn.ReLU, SignedPACT, MaxPool2d, AdaptiveMaxPool2d)
 def _deeplift_maximum(
     module: nn.Module, inputs: Tensor, outputs: Tensor, grad_input: Tensor, grad_output: Tensor, eps: float
 ) -> Tensor:
-    """DeepLIFT's rule for max pooling, as Captum calls it: images in the first half of the batch, references in the second."""
+    """Return the multipliers by DeepLIFT's rule for max pooling.
+
+    Captum calls it with images in the first half of the batch and references in the second half.
+    """
     if isinstance(module, MaxPool2d):
         pool = functools.partial(
             F.max_pool2d,
@@ -221,7 +226,7 @@ def _deeplift_maximum(
     places = pool(inputs, return_indices=True)[1].flatten(2)
     output, reference = outputs.chunk(2)
     largest = torch.maximum(output, reference)
-    # Both halves of a batch carry the same multiplier; the sum over the two parts is Δy.
+    # Both halves of a batch have the same multiplier. The sum of the two parts is Δy.
     parts = torch.cat([largest - reference, output - largest]) * grad_output
     spread = torch.zeros_like(inputs).flatten(2).scatter_add_(2, places, parts.flatten(2)).reshape(inputs.shape)
     contribution = sum(spread.chunk(2))
@@ -247,9 +252,9 @@ def lrp_composite(convolution: str, gamma: float, epsilon: float) -> LayerMapCom
     """Return Zennit's rules for the layers of an `explainable` copy.
 
     Args:
-        convolution: "zplus", "gamma" or "epsilon", the rule of convolutions; linear layers have LRP-ε.
-        gamma: of the γ rule.
-        epsilon: of LRP-ε, and of what keeps the other rules from dividing by zero.
+        convolution: "zplus", "gamma" or "epsilon", the rule for convolutions; linear layers use LRP-ε.
+        gamma: the parameter of the γ rule.
+        epsilon: the parameter of LRP-ε, and the term that keeps the other rules from dividing by zero.
     """
     conv = {
         "zplus": lambda: ZPlus(stabilizer=epsilon),

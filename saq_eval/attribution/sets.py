@@ -1,4 +1,4 @@
-"""Which methods the name of a set stands for, and how requests become explainers."""
+"""Sets of methods, and the conversion of names to explainers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from saq_eval.attribution.base import METHODS, Explainer, find_explainer
 from saq_eval.core.specs import find_several
 
-# Chosen for what a first look, a comparison and a study need; the last holds every method but the controls.
+# "quick" is for a first look, "standard" for a comparison, and "full", which has all methods except controls, for a study.
 _QUICK = ("saliency", "integrated_gradients", "lrp")
 _STANDARD = (
     *("saliency", "input_x_gradient", "integrated_gradients", "smoothgrad", "gradient_shap"),
@@ -16,15 +16,15 @@ _STANDARD = (
 
 
 def method_sets() -> dict[str, list[str]]:
-    """Return the names that stand for several methods: "quick", "standard" and "full"."""
+    """Return the names of the methods in each set: "quick", "standard" and "full"."""
     full = [name for name, method in METHODS.items() if method.family != "control"]
     return {"quick": list(_QUICK), "standard": list(_STANDARD), "full": full}
 
 
 def find_explainers(specs: Sequence[str]) -> list[Explainer]:
-    """Return methods with parameters, sets of methods taken apart and repetitions dropped.
+    """Return methods with parameters; a set's name stands for all of its methods, and repetitions are dropped.
 
     Raises:
-        SaqEvalError: as `find_explainer` does, or if none is left.
+        SaqEvalError: as `find_explainer` does, or if there is no method.
     """
     return find_several("method", specs, method_sets(), METHODS, find_explainer)

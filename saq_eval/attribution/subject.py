@@ -1,11 +1,12 @@
-"""The network that an attribution method gets to see: a private copy, of which it is known what it can be asked.
+"""The network that an attribution method works on: a private copy, which has been checked.
 
-- **Never the user's own.** Methods hang hooks on networks, cast them and take them apart: they do it to a copy.
-- **Always in eval mode**, whatever mode the user's network is in.
-- **Logits, one row per image.** What the network returns is looked at in each pass: a tensor (n, classes) of finite
-  numbers, of which a row depends on its own image alone.
-- **Single precision at least.** A network in half precision is explained with the same weights in single
-  precision, which rounds less, and which all layers have kernels for.
+- **Not the user's own network.** Methods set hooks on networks, change their precision and rewrite them. They do this
+  to a copy.
+- **In eval mode**, even if the user's network is in training mode.
+- **Logits, one row per image.** Each pass checks that the network returns a tensor (n, classes) of finite numbers. It is
+  also checked once that a row depends only on its own image.
+- **At least single precision.** A network in half precision is explained with the same weights in single precision,
+  which rounds less and for which all layers have kernels.
 """
 
 from __future__ import annotations
@@ -22,16 +23,17 @@ from saq_eval.core.errors import SaqEvalError
 from saq_eval.networks.modules import Net, private_copy
 
 _HALF = (torch.float16, torch.bfloat16)
-# Autograd's names of its functions in steps, whose gradient is zero wherever there is one.
-_STEPS = re.compile(r"(Round|Floor|Ceil|Trunc|Sign|Sgn)Backward\d+")  # a user's own function ends without a number
+# Autograd's names of step functions, whose gradient is zero wherever it exists. The name of a user's own function does
+# not end with a number.
+_STEPS = re.compile(r"(Round|Floor|Ceil|Trunc|Sign|Sgn)Backward\d+")
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What one pass of a network has shown.
+    """Facts about a network from one pass.
 
     Attributes:
-        classes: the logits per image.
+        classes: the number of logits per image.
         gradient: whether a gradient reaches the image; see `gradient_reaches`.
     """
 
@@ -40,10 +42,10 @@ class Facts:
 
 
 def private(network: nn.Module) -> nn.Module:
-    """Return a copy of a network to explain: in eval mode, its parameters without gradients, its logits looked at.
+    """Return a copy of a network to explain: in eval mode, without gradients of parameters, and with checked logits.
 
     Raises:
-        SaqEvalError: what is no network or cannot be copied, or a layer that mixes images also in eval mode.
+        SaqEvalError: if the argument is no network or cannot be copied, or a layer mixes images even in eval mode.
     """
     if not isinstance(network, nn.Module):
         raise SaqEvalError(
@@ -60,19 +62,19 @@ def private(network: nn.Module) -> nn.Module:
             f"the network mixes the images of a batch: batch norm without running statistics in {shortened(mixing)}; "
             "train it with track_running_stats=True"
         )
-    with torch.no_grad():  # or a scripted network's copied parameters would be computed ones
+    with torch.no_grad():  # else a scripted network's copied parameters would not be leaves
         copied = private_copy(network).eval()
-    for parameter in copied.parameters():  # one by one, since a scripted network refuses it as a whole
+    for parameter in copied.parameters():  # a scripted network does not allow it for the whole network
         parameter.requires_grad_(False)
     if any(tensor.dtype in _HALF for tensor in (*copied.parameters(), *copied.buffers())):
         copied = copied.float()
     if isinstance(copied, torch.jit.ScriptModule):
-        copied = nn.Sequential(copied)  # which takes hooks, as scripted networks do not
+        copied = nn.Sequential(copied)  # a scripted network does not take hooks; this does
     return guarded(without_in_place(copied))
 
 
 def without_in_place(network: Net) -> Net:
-    """Let no layer of a network work in place: it would spoil the layer before it, whose output a method may look at."""
+    """Make no layer of a network work in place, because it would change the output of the layer before it."""
     for module in network.modules():
         if getattr(module, "inplace", False) is True and not isinstance(module, torch.jit.ScriptModule):
             module.inplace = False  # type: ignore[assignment]  # torch declares attributes of modules as tensors
@@ -80,7 +82,7 @@ def without_in_place(network: Net) -> Net:
 
 
 def guarded(network: nn.Module) -> nn.Module:
-    """Let a network look at its logits (see `look_at_logits`), and work in place on nothing that a method still needs."""
+    """Make a network check its logits (see `look_at_logits`) and work on a copy of its input, not on the input itself."""
     network.register_forward_pre_hook(lambda module, inputs: tuple(map(_apart, inputs)))
     return look_at_logits(network)
 
@@ -90,7 +92,7 @@ def _apart(value: Any) -> Any:
 
 
 def look_at_logits(network: nn.Module) -> nn.Module:
-    """Let a network's passes end in a `SaqEvalError` where it returns no logits (n, classes), or such as are not finite."""
+    """Make a network raise `SaqEvalError` if it does not return finite logits (n, classes)."""
     network.register_forward_hook(lambda module, inputs, output: _check_logits(output))
     return network
 
@@ -98,7 +100,7 @@ def look_at_logits(network: nn.Module) -> nn.Module:
 def _check_logits(output: Any) -> None:
     if not isinstance(output, Tensor):
         kind = type(output).__name__
-        if isinstance(output, dict):  # also what Hugging Face's networks return
+        if isinstance(output, dict):  # Hugging Face's networks return a kind of dict
             kind += f" with {', '.join(map(repr, list(output)[:5]))}"
         elif isinstance(output, (tuple, list)):
             kind += f" of {len(output)}"
@@ -116,29 +118,29 @@ def _check_logits(output: Any) -> None:
 
 
 def precision(network: nn.Module) -> torch.dtype:
-    """Return the floating-point type of the images that a private network reads: float64 where it has no other, else float32."""
+    """Return the type of the images that a private network reads: float64 if all its tensors are float64, else float32."""
     kinds = {tensor.dtype for tensor in (*network.parameters(), *network.buffers()) if tensor.is_floating_point()}
     return torch.float64 if kinds == {torch.float64} else torch.float32
 
 
 def look_at(network: nn.Module, image: Tensor, target: Tensor, at_once: int) -> Facts:
-    """Pass an image through a private network, and beside it its negative, where two may pass at once.
+    """Pass an image through a private network, together with its negative if two images may pass at once.
 
     Args:
         image: (1, c, h, w).
-        target: int64 (1,), not above the last class for the check of mixing to be made.
-        at_once: images that may pass the network at once.
+        target: int64 (1,); if it is above the last class, it is not checked whether the network mixes images.
+        at_once: the largest number of images that may pass through the network at once.
 
     Raises:
-        SaqEvalError: a network that cannot read the image, returns no logits, or whose logits of an image depend on
-            the other image.
+        SaqEvalError: if the network cannot read the image or returns no logits, or the logits of an image depend on the
+            other image.
     """
     images = (torch.cat([image, 1 - image]) if at_once > 1 else image).detach().clone().requires_grad_()
     try:
         logits = network(images)
     except SaqEvalError:
         raise
-    except Exception as error:  # whatever a user's network raises
+    except Exception as error:  # a user's network may raise anything
         first = str(error).partition("\n")[0]
         shape = f"{images.dtype} {tuple(images.shape)} on {images.device}"
         raise SaqEvalError(
@@ -167,9 +169,9 @@ def look_at(network: nn.Module, image: Tensor, target: Tensor, at_once: int) -> 
 def gradient_reaches(output: Tensor, source: Tensor) -> bool:
     """Tell whether a leaf has a gradient that is not zero by construction.
 
-    It has one where a way leads through autograd's graph from the output to the leaf that does not pass a function in
-    steps, such as `torch.round` without a straight-through gradient, nor one without a backward pass. A gradient that
-    happens to be zero, as where a rectifier clips everything, is a gradient.
+    It has such a gradient if a path in autograd's graph leads from the output to the leaf, and no function on the path
+    is a step function (such as `torch.round` without a straight-through gradient) or lacks a backward pass. A gradient
+    that happens to be zero, for example because a rectifier clips everything, counts as a gradient.
     """
     seen, ways = set(), [output.grad_fn]
     while ways:
@@ -184,6 +186,6 @@ def gradient_reaches(output: Tensor, source: Tensor) -> bool:
 
 
 def shortened(names: list[str], most: int = 3) -> str:
-    """Return names as a message lists them: the first few, and how many more there are."""
+    """Return the first few names, and the number of the others, as text for a message."""
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

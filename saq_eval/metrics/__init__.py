@@ -1,4 +1,4 @@
-"""Metrics of saliency maps, a module for each kind, and the sets that they form."""
+"""Metrics of saliency maps, one module for each kind, and sets of metrics."""
 
 from saq_eval.metrics import (  # noqa: F401  (registers the metrics)
     localisation,

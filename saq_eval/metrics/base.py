@@ -1,21 +1,22 @@
-"""What a metric is; the metrics are in the modules beside this one.
+"""The definition of a metric. The metrics themselves are in the other modules of this package.
 
-A metric gives one score per image. These policies hold for all:
+A metric gives one score per image. These policies hold for all metrics:
 
-- **Parameters** are the keyword-only parameters of the function that declares the metric; a text such as
-  `FaithfulnessCorrelation:nr_runs=50,fill=blur` sets them. A parameter whose default is none is chosen by the
-  image's size; what was chosen is on record.
-- **Degenerate maps** (constant, all zero, not finite) have no score: NaN, whatever a library would make of them.
+- **Parameters** are the keyword-only parameters of the function that declares the metric. A text such as
+  `FaithfulnessCorrelation:nr_runs=50,fill=blur` sets them. A parameter whose default is `None` gets a value that
+  depends on the image's size; this value is recorded.
+- **Degenerate maps** (constant, all zero, not finite) have no score. Their score is NaN, even if a library gives one.
 - **Hiding.** Whole pixels are hidden, with all their channels, since a map has one value per pixel (`hiding`).
-- **Ties.** No score depends on where in the image tied pixels lie. Pixels that are tied for the last places of a top of k
-  belong to it by equal shares, which is the mean over all their orders (`maps.top_membership`). Pixels without
-  relevance never belong to it: where fewer than k are relevant, the top is these. What follows the order of pixels is
-  the mean over two opposite orders of the tied ones (`hiding.mean_of_both_orders`). So an image, network, map and mask
-  that are all turned by 180° score the same, but for what is drawn.
-- **Randomness.** Each image draws from a generator of its own, seeded by the seed, the metric and the image's own
-  index, so that a score depends on no other image, no batch and no order of calls.
-- **Curves.** A metric that follows a curve, one value per step, scores by the area under it over its length, which
-  is the mean height, so that scores do not depend on the number of steps.
+- **Ties.** Scores do not depend on where in the image tied pixels lie. If pixels are tied for the last places among the
+  top k, they share these places equally, which is the mean over all their orders (`maps.top_membership`). Pixels
+  without relevance never belong to the top k. If fewer than k pixels are relevant, the top is only these. A metric that
+  depends on the order of pixels is the mean over two opposite orders of the tied pixels
+  (`hiding.mean_of_both_orders`). So if image, network, map and mask are all turned by 180°, the score is the same,
+  except for random draws.
+- **Randomness.** Each image has its own generator, seeded by the seed, the metric and the image's index. So a score does
+  not depend on other images, on batches or on the order of calls.
+- **Curves.** Some metrics give a curve with one value per step. Their score is the area under the curve divided by its
+  length, which is the mean height. So scores do not depend on the number of steps.
 """
 
 from __future__ import annotations
@@ -41,21 +42,21 @@ Need = Literal["masks", "explanations", "mosaics", "known layers", "segments"]
 
 @dataclass(frozen=True)
 class Task:
-    """What a metric scores: one network's maps of some images by one method.
+    """The input of a metric: one network's maps of some images by one method.
 
     Attributes:
-        network: in eval mode; pixels (n, c, h, w) in [0, 1] -> logits (n, classes).
+        network: a network in eval mode, pixels (n, c, h, w) in [0, 1] -> logits (n, classes).
         images: float32 (n, c, h, w).
         labels: int64 (n,), the images' classes.
         targets: int64 (n,), the class that each map explains.
-        masks: bool (n, 1, h, w), true on the evidence: the object, or what decides the label by construction.
-        maps: float32 (n, h, w).
+        masks: bool (n, 1, h, w), true on the evidence: the object, or the pixels that decide the label by construction.
+        maps: float32 (n, h, w), the maps to score.
         baseline_maps: float32 (n, h, w), the baseline network's maps of the same images and classes.
-        indices: int64 (n,), the images' identities, from which random metrics draw.
-        seed: of random metrics.
-        batch_size: images in a chunk.
-        device: "cpu" or "cuda", where the network is.
-        explain: explains other images, or with another network, by the same method:
+        indices: int64 (n,), the images' identities, which seed random metrics.
+        seed: the seed of random metrics.
+        batch_size: the number of images in a chunk.
+        device: the network's device, "cpu" or "cuda".
+        explain: computes further maps by the same method, for other images or another network:
             (network, images (m, c, h, w), targets (m,), indices (m,)) -> float32 (m, h, w).
     """
 
@@ -78,20 +79,22 @@ class Metric:
     """A metric with one score per image.
 
     Attributes:
-        name: as on the command line.
-        category: what it measures.
+        name: the name on the command line.
+        category: the property that it measures.
         higher_is_better: the direction. For similarity: whether a higher score means closer to the baseline's map.
         range: lowest and highest possible score; an end may be infinite.
         reference: the paper.
-        score: (task, **parameters) -> float64 (n,), or (n, steps) of a curve; NaN where the score is undefined.
-        declares: the function whose keyword-only parameters are the metric's, and the first line of whose
-            docstring says what it measures.
-        resolve: (parameters, image shape (c, h, w)) -> all that reports print of it, what the size chose included.
-        needs: what it needs beside maps and network.
-        curve: whether `score` returns curves, over equal steps.
-        positions: of a curve's points, as shares of what is removed in all: (settings, number of points) -> (steps,).
-        random: whether it draws.
-        chance: (task, **parameters) -> float64 (n,), what unrelated maps would score; none where that is not known.
+        score: (task, **parameters) -> float64 (n,), or (n, steps) for a curve; NaN where the score is undefined.
+        declares: the function whose keyword-only parameters are the metric's parameters. The first line of its
+            docstring says what the metric measures.
+        resolve: (parameters, image shape (c, h, w)) -> all settings that reports print, including values that depend
+            on the image's size.
+        needs: what it needs besides maps and network.
+        curve: whether `score` returns curves with equal steps.
+        positions: (settings, number of points) -> (steps,), the positions of a curve's points: the share of the pixels
+            that is removed at each point.
+        random: whether it uses random draws.
+        chance: (task, **parameters) -> float64 (n,), the score of unrelated maps; `None` if it is not known.
     """
 
     name: str
@@ -110,12 +113,12 @@ class Metric:
 
     @property
     def description(self) -> str:
-        """What it measures: the first line of the declaring function's docstring."""
+        """The first line of the declaring function's docstring, which says what the metric measures."""
         return (inspect.getdoc(self.declares) or "").partition("\n")[0]
 
     @property
     def best(self) -> float:
-        """The best possible score; of a similarity, that of identical maps."""
+        """The best possible score; for a similarity, the score of identical maps."""
         return self.range[1] if self.higher_is_better else self.range[0]
 
 
@@ -136,7 +139,8 @@ def register_metric(
 ) -> Callable[[Callable[..., np.ndarray]], Callable[..., np.ndarray]]:
     """Register the decorated function, (task, **parameters) -> scores, as a metric; see `Metric` for the arguments.
 
-    Its keyword-only parameters are the metric's. Degenerate maps may have any score: it is not used.
+    The function's keyword-only parameters are the metric's parameters. It may return any score for degenerate maps,
+    because these scores are not used.
     """
 
     def register(score: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
@@ -173,11 +177,11 @@ class Scorer:
 
     @property
     def label(self) -> str:
-        """The metric's name with the parameters that are not the usual ones, as in `PixelFlipping:fill=blur`."""
+        """The metric's name with the parameters that differ from their defaults, such as `PixelFlipping:fill=blur`."""
         return label(self.metric.name, self.parameters, self.metric.declares)
 
     def settings(self, shape: Shape) -> dict[str, Any]:
-        """Return all that a report prints of it, for images of a shape (c, h, w)."""
+        """Return all settings that a report prints, for images of shape (c, h, w)."""
         return self.metric.resolve(self.parameters, shape)
 
     def score(self, task: Task) -> tuple[np.ndarray, np.ndarray | None]:
@@ -187,7 +191,7 @@ class Scorer:
         return (area(scored), scored) if self.metric.curve else (scored, None)
 
     def chance(self, task: Task) -> np.ndarray | None:
-        """Return what unrelated maps score, float64 (n,); none where that is not known."""
+        """Return the scores of unrelated maps, float64 (n,); `None` if they are not known."""
         return None if self.metric.chance is None else self.metric.chance(task, **self.parameters)
 
 
@@ -203,5 +207,5 @@ def find_scorer(spec: str) -> Scorer:
 
 
 def area(curves: np.ndarray) -> np.ndarray:
-    """Return the areas under curves of equal steps over their length, float64 (n, steps) -> (n,): the mean height."""
+    """Return the mean heights of curves with equal steps, which are area over length: float64 (n, steps) -> (n,)."""
     return np.trapezoid(curves, axis=1) / (curves.shape[1] - 1)

@@ -1,8 +1,8 @@
-"""What metrics that hide pixels have in common: what they hide, how many at once, and in which order tied ones.
+"""Common parts of metrics that hide pixels: what is hidden, how many pixels at once, and the order of tied pixels.
 
-Whole pixels are hidden, with all their channels, since a map has one value per pixel. So a metric sees pictures of one
-channel that say which pixels are shown, and a network that puts the images' pixels there (`MaskedNetwork`): whatever
-the metric counts, draws, sorts or adds up is pixels.
+Whole pixels are hidden, with all their channels, since a map has one value per pixel. A metric works on pictures of one
+channel, which say which pixels are shown. A `MaskedNetwork` turns such a picture into an image and classifies it. So
+the metric counts, draws, sorts and adds up whole pixels.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from saq_eval.metrics.base import Shape, Task
 
 
 class MaskedNetwork(nn.Module):
-    """A network as a function of which pixels of some images are shown: (n, 1, h, w), 1 or 0 -> logits (n, classes).
+    """A network that reads which pixels of fixed images are shown (1) or hidden (0): (n, 1, h, w) -> logits (n, classes).
 
     Args:
         network: pixels (n, c, h, w) -> logits (n, classes).
-        images: float32 (n, c, h, w), of which each call shows pixels, in this order; or one image (1, c, h, w) for all.
-        fill: what is in place of hidden pixels.
-        device: where the network is.
+        images: float32 (n, c, h, w), one image for each row of a call, in this order; or one image (1, c, h, w) for all
+            rows.
+        fill: the fill that replaces hidden pixels.
+        device: the network's device.
     """
 
     images: Tensor
@@ -46,7 +47,7 @@ class MaskedNetwork(nn.Module):
 
 
 class _Turned(nn.Module):
-    """A network that turns images by 180° before it looks at them."""
+    """A network that first turns images by 180°."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -58,13 +59,15 @@ class _Turned(nn.Module):
 
 
 def mean_of_both_orders(score: Callable[[Task], np.ndarray], task: Task, which: np.ndarray) -> np.ndarray:
-    """Score images, some by the mean over two opposite orders of tied pixels.
+    """Score images, some of them by the mean over two opposite orders of tied pixels.
+
+    The two scores of the mean are the usual score, and the score after image, network, map and mask have been turned by
+    180°. Turning everything does not change their mean.
 
     Args:
-        score: breaks ties by position, and explains nothing anew: task -> (n,) or (n, steps).
-        which: bool (n,), the images of which the mean is taken: of the score as it is, and of the score where image,
-            network, map and mask are turned by 180°. Turning everything does not change that mean. Of the other
-            images the order must not matter.
+        score: task -> (n,) or (n, steps); it breaks ties by position and computes no further maps.
+        which: bool (n,), the images that are scored by the mean. For the other images, the order of tied pixels must
+            not change the score.
     """
     scores = score(task)
     if which.any():
@@ -88,12 +91,12 @@ def _turned(values: np.ndarray) -> np.ndarray:
 
 
 def order_matters(maps: np.ndarray, changeable: np.ndarray | None = None) -> np.ndarray:
-    """Tell for which maps the order of tied pixels may act on what a network is shown: bool (n,).
+    """Tell for which maps the order of tied pixels may change the pictures that a network reads: bool (n,).
 
     Args:
         maps: (n, h, w).
-        changeable: bool (n, h, w), the pixels that hiding changes; none for all. It does not matter when the others, such as
-            a black ground where black hides, are hidden.
+        changeable: bool (n, h, w), the pixels that change when they are hidden; `None` for all pixels. The order of the
+            others, such as black pixels under a black fill, does not matter.
     """
     flat = maps.reshape(len(maps), -1)
     order = np.argsort(flat, axis=1, kind="stable")
@@ -105,19 +108,19 @@ def order_matters(maps: np.ndarray, changeable: np.ndarray | None = None) -> np.
 
 
 def changeable(images: np.ndarray, fill: Fill) -> np.ndarray:
-    """Return which pixels of images, (n, c, h, w), are changed when the fill hides them: bool (n, h, w)."""
+    """Return which pixels of images (n, c, h, w) change when the fill replaces them: bool (n, h, w)."""
     return (images != fill_images(torch.from_numpy(images), fill).numpy()).any(axis=1)
 
 
 def step_size(shape: Shape, given: int | None, *, steps: int) -> int:
-    """Return how many pixels to hide at once.
+    """Return the number of pixels to hide at once.
 
     Args:
-        given: a divisor of the number of pixels, as Quantus wants it, which leaves two steps or more; none to be
-            done in `steps` or a few more.
+        given: the user's choice. Quantus needs a divisor of the number of pixels, and there have to be at least two
+            steps. `None` chooses a size that gives `steps` steps or a few more.
 
     Raises:
-        SaqEvalError: it is no such divisor, or the image has one pixel.
+        SaqEvalError: if `given` is not such a divisor, or the image has one pixel.
     """
     pixels = _pixels(shape)
     divisors = [size for size in range(1, pixels // 2 + 1) if pixels % size == 0]
@@ -134,11 +137,12 @@ def patch_side(shape: Shape, given: int | None, *, across: int) -> int:
     """Return the side of square patches, in pixels.
 
     Args:
-        given: a common divisor of height and width, since Quantus hides the padding otherwise, that leaves two patches
-            or more; none for at most `across` patches, or a few more, along the shorter side.
+        given: the user's choice. It has to be a common divisor of height and width, because Quantus would otherwise hide
+            padding, and there have to be at least two patches. `None` chooses a side that gives `across` patches, or a
+            few more, along the shorter side.
 
     Raises:
-        SaqEvalError: it is no such divisor, or the image has one pixel.
+        SaqEvalError: if `given` is not such a divisor, or the image has one pixel.
     """
     _pixels(shape)
     side = math.gcd(*shape[1:])

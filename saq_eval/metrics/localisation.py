@@ -1,7 +1,8 @@
 """Localisation: whether relevance lies on the evidence. Unrelated maps score the evidence's share of the image.
 
-Pixels are ranked as `saq_eval.metrics.base` says: tied ones together, and those without relevance not at all. Where the
-mask is empty there is no score. On maps without ties the scores are those of Quantus, which breaks ties by position.
+Pixels are ranked as `saq_eval.metrics.base` says: tied pixels have equal rank, and pixels without relevance have no rank.
+An image with an empty mask has no score. On maps without ties, the scores equal those of Quantus, which breaks ties by
+position.
 """
 
 from __future__ import annotations
@@ -32,14 +33,15 @@ def register_localisation(
     chance: Callable[..., np.ndarray] = _mask_share,
     resolve: Callable[[dict[str, Any], Shape], dict[str, Any]] = lambda parameters, shape: parameters,
 ) -> Callable[[Measure], Measure]:
-    """Register the decorated function as the metric of its name.
+    """Register the decorated function as a metric with the function's name.
 
-    The function maps relevance, float64 (n, pixels), not negative and somewhere positive, and the evidence, bool
-    (n, pixels), somewhere true, to scores, float64 (n,), in 0 … 1. Its keyword-only parameters are the metric's.
+    The function is (relevance, evidence, **parameters) -> scores, float64 (n,), in 0 … 1. Relevance is float64
+    (n, pixels), not negative, and positive somewhere in each row. Evidence is bool (n, pixels), and true somewhere in
+    each row. The function's keyword-only parameters are the metric's parameters.
 
     Args:
         reference: the paper.
-        reads: what counts as relevance.
+        reads: how relevance is read from the maps.
         chance, resolve: see `Metric`.
     """
 
@@ -76,13 +78,13 @@ def register_localisation(
 
 @register_localisation(reference="Zhang et al. 2018, doi 10.1007/s11263-017-1059-x")
 def PointingGame(relevance: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Whether the most relevant pixel is on the object; of several, the share that is."""
+    """Whether the most relevant pixel is on the object; if several are tied, the share of them on the object."""
     return _share(relevance == relevance.max(axis=1, keepdims=True), inside)
 
 
 @register_localisation(reference="Kohlbrenner et al. 2020, arXiv 1910.09840", reads="positive relevance")
 def AttributionLocalisation(relevance: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Share of the positive relevance that is on the object; NaN where none is positive."""
+    """Share of the positive relevance that is on the object; NaN if no relevance is positive."""
     return _share(relevance, inside)
 
 
@@ -96,18 +98,18 @@ def _chosen_k(parameters: dict[str, Any], shape: Shape) -> dict[str, Any]:
 
 @register_localisation(reference="Theiner et al. 2022, arXiv 2104.14995", resolve=_chosen_k)
 def TopKIntersection(relevance: np.ndarray, inside: np.ndarray, *, k: Pixels | None = None) -> np.ndarray:
-    """Share of the k most relevant pixels that are on the object; of fewer, where fewer are relevant at all.
+    """Share of the k most relevant pixels that are on the object; if fewer than k are relevant, share of these.
 
-    k is a twentieth of the image, 39 pixels of 28x28: fewer than an object has, so that 1 can be reached.
+    By default k is a twentieth of the image, 39 pixels of 28x28. Objects have more pixels, so a score of 1 is possible.
     """
     return _share(top_membership(relevance, np.full(len(relevance), k)), inside)
 
 
 @register_localisation(reference="Arras et al. 2022, arXiv 2003.07258")
 def RelevanceRankAccuracy(relevance: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Share of the most relevant pixels, as many as the object has, that are on the object.
+    """Share of the k most relevant pixels that are on the object, where k is the object's number of pixels.
 
-    Of fewer, where fewer are relevant at all.
+    If fewer than k pixels are relevant, it is the share of these.
     """
     return _share(top_membership(relevance, inside.sum(axis=1)), inside)
 
@@ -123,9 +125,9 @@ def RelevanceMassAccuracy(relevance: np.ndarray, inside: np.ndarray) -> np.ndarr
     chance=lambda task: np.where(_two_sided(task.masks.reshape(len(task.masks), -1)), 0.5, np.nan),
 )
 def AUC(relevance: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Probability that a pixel on the object is more relevant than one off it: the area under the ROC curve.
+    """Probability that a pixel on the object is more relevant than a pixel off it: the area under the ROC curve.
 
-    Half of the pairs of tied pixels count. NaN where the object fills the image.
+    A pair of tied pixels counts as half. NaN if the object fills the image.
     """
     on, off = inside.sum(axis=1), (~inside).sum(axis=1)
     ranks = (rankdata(relevance, axis=1) * inside).sum(axis=1)

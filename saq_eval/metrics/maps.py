@@ -1,4 +1,4 @@
-"""What is read of saliency maps: their scale, which of them say nothing, and which pixels are on top."""
+"""Reading saliency maps: their scale, degenerate maps, and the most relevant pixels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Reading = Literal["signed maps", "magnitudes", "positive relevance", "unscaled m
 
 
 def is_degenerate(maps: np.ndarray) -> np.ndarray:
-    """Tell which maps say nothing: constant (all zero included) or not finite.
+    """Tell which maps are degenerate: constant (also all zero) or not finite.
 
     Args:
         maps: float (n, h, w).
@@ -23,20 +23,20 @@ def is_degenerate(maps: np.ndarray) -> np.ndarray:
 
 
 def largest_magnitudes(maps: np.ndarray) -> np.ndarray:
-    """Return the largest magnitude of each map, by which it is scaled: float (n, h, w) -> (n, 1, 1), of the same type."""
+    """Return the largest magnitude of each map, to scale the map by: float (n, h, w) -> (n, 1, 1), of the same type."""
     return np.abs(maps).max(axis=(1, 2), keepdims=True)
 
 
 def read(reading: Reading, maps: np.ndarray) -> np.ndarray:
-    """Return what is read of maps, each over its own largest magnitude unless they are read unscaled.
+    """Return maps as a metric reads them. Each is divided by its own largest magnitude, except "unscaled maps".
 
     Args:
-        reading: "signed maps" as they are; "magnitudes"; "positive relevance", with 0 for what is negative; or
-            "unscaled maps", as they are.
+        reading: "signed maps", with their signs; "magnitudes"; "positive relevance", with 0 for negative values; or
+            "unscaled maps", with their signs and their scale.
         maps: float (n, h, w).
 
     Returns:
-        float64 (n, h, w); 0 throughout where nothing is left of a map. A map that is not finite stays so.
+        float64 (n, h, w); all zero for a map without values of the kind read. A map that is not finite stays not finite.
     """
     maps = maps.astype(np.float64)
     if reading == "unscaled maps":
@@ -46,22 +46,23 @@ def read(reading: Reading, maps: np.ndarray) -> np.ndarray:
     if reading == "positive relevance":
         maps = np.clip(maps, 0, None)
     largest = largest_magnitudes(maps)
-    with np.errstate(invalid="ignore"):  # of maps that are not finite
+    with np.errstate(invalid="ignore"):  # from maps that are not finite
         return maps / np.where(largest > 0, largest, 1)
 
 
 def top_membership(relevance: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return by how much each pixel belongs to the most relevant ones of its row.
+    """Return to which share, 0 to 1, each pixel belongs to the k most relevant pixels of its row.
 
-    Pixels above the last one's value belong wholly. Those that are tied with it share equally in the places that are left,
-    which is how often each is in over all orders of them. Values that are not above 0 do not belong.
+    Pixels above the k-th largest value belong to them with share 1. Pixels tied with the k-th largest value share the
+    remaining places equally. This share is how often a pixel is among the top k over all orders of the tied pixels. Values
+    that are not above 0 have share 0.
 
     Args:
         relevance: float (n, pixels).
-        counts: int (n,), the number of places, from 1 to the number of pixels.
+        counts: int (n,), the k of each row, from 1 to the number of pixels.
 
     Returns:
-        float64 (n, pixels), in 0 … 1, with row sums `counts`, or the number of positive values where these are fewer.
+        float64 (n, pixels), in 0 … 1. A row's sum is k, or the row's number of positive values if that is less.
     """
     rows = np.arange(len(relevance))
     last = -np.sort(-relevance, axis=1)[rows, counts - 1][:, None]

@@ -1,25 +1,25 @@
 """Localisation on mosaics: where is the relevance for a class, if only two of four images show that class?
 
 A mosaic (Arias-Duart et al. 2022, arXiv 2109.15035) is a grid of 2x2 test images: two of one class, in known cells, and
-two of other classes. A good explanation of that class lies on the two. Unlike a mask of the object, the cells
-are certain, and whatever in an image speaks for its class counts, its background too.
+two of other classes. A good explanation of that class puts relevance on the first two. A mask of an object may be wrong,
+but the cells are certain. Everything in an image that speaks for its class counts, also the background.
 
-**How a network sees a mosaic.** Networks here take images of one size only, so each cell is seen by itself and the
-mosaic's logit for a class is the mean of the cells' logits. As in the DiFull setting of Rao et al. (2022, arXiv
-2205.10435), the cells are disconnected: what lies in one cell cannot act on the relevance of another. Unlike there,
-the class is read from all four cells: the network has to tell them apart, the wiring does not do it. The mean's
-attribution in a cell is a quarter of that of the cell's own logit: exactly, for gradients and what is made of
-them pixel by pixel (times input, along a path, guided), and for rules that pass relevance through a mean
-in proportion. So the mosaic's map is the four maps for the mosaic's class put together at their common scale, which is
-also what stands for a map of the mosaic with methods that do not decompose so, such as Grad-CAM, whose weights would
-be averages over the cells, or occlusion, whose window would slide over the seams.
+**How a network sees a mosaic.** Networks here read images of one size only. So each cell is passed through the network
+separately, and the mosaic's logit for a class is the mean of the cells' logits. As in the DiFull setting of Rao et al.
+(2022, arXiv 2205.10435), the cells are disconnected: one cell cannot change the relevance in another. In DiFull, the
+wiring connects a class only to its own cell; here, the class is read from all four cells, and the network has to tell
+them apart. In a cell, the attribution of the mean logit is a quarter of the attribution of the cell's own logit. This
+is exact for gradients and for methods that use them pixel by pixel (times input, along a path, guided), and for rules
+that pass relevance through a mean in proportion. So the mosaic's map consists of the four maps for the mosaic's class, at
+their common scale. For other methods, this map takes the place of a map of the mosaic itself: Grad-CAM's weights would
+be averages over the cells, and occlusion's window would move across the borders between cells.
 
-**Which images.** Each image of the task makes one mosaic, of its label's class, with another image of that class and
-two of other classes, in random cells. They are drawn by the image's own generator from the task's images
-in the order of their indices: so they depend on the set of images, and not on their order or on batches. An
-image with no other of its class, or fewer than two of other classes in the task, has no mosaic and no score.
+**Which images.** Each image of the task gives one mosaic of its label's class. The mosaic has the image, another image of
+the class and two images of other classes, in random cells. The image's own generator draws them from the task's images
+in the order of their indices. So mosaics depend on the set of images, but not on their order or on batches. An image has
+no mosaic and no score if the task has no other image of its class, or fewer than two images of other classes.
 
-**Cost.** The maps of a task that explain the right class are used; two further maps per image are computed for the cells
+**Cost.** Maps of the task that explain the right class are reused. Two further maps per image are computed, for the cells
 of other classes, once for all metrics here.
 """
 
@@ -46,9 +46,9 @@ class Mosaics:
     """One mosaic per image of a task; cells are counted by rows: top left, top right, bottom left, bottom right.
 
     Attributes:
-        members: int64 (n, 4), the cells' images, as positions in the task; −1 where the image has no mosaic.
+        members: int64 (n, 4), the cells' images, as positions in the task; −1 if the image has no mosaic.
         of_class: bool (n, 4), true for the two cells that show the mosaic's class.
-        maps: float32 (n, 2h, 2w), the cells' maps for the mosaic's class, at their common scale; NaN where the
+        maps: float32 (n, 2h, 2w), the cells' maps for the mosaic's class, at their common scale; NaN if the
             image has no mosaic.
     """
 
@@ -61,7 +61,7 @@ _latest: tuple[weakref.ref[Task], Mosaics] | None = None
 
 
 def mosaics_of(task: Task) -> Mosaics:
-    """Return a task's mosaics, which are kept until another task's are asked for."""
+    """Return a task's mosaics. They are cached until another task's mosaics are requested."""
     global _latest
     if _latest is None or _latest[0]() is not task:
         _latest = weakref.ref(task), _assemble(task)
@@ -115,15 +115,15 @@ def _assemble(task: Task) -> Mosaics:
 def register_mosaic(
     *, reference: str, reads: Literal["positive relevance", "magnitudes"]
 ) -> Callable[[Measure], Measure]:
-    """Register the decorated function as the metric of its name.
+    """Register the decorated function as a metric with the function's name.
 
-    The function maps mosaics, float64 (n, 2h, 2w), their relevance scaled to 0 … 1 mosaic by mosaic, and `of_class` of
-    `Mosaics` to scores, float64 (n,), in 0 … 1. It is not asked about mosaics whose relevance is degenerate, such as those
-    without any of the kind that is read: their score is NaN.
+    The function is (relevance, of_class) -> scores, float64 (n,), in 0 … 1. Relevance is float64 (n, 2h, 2w), scaled to
+    0 … 1 for each mosaic; `of_class` is that of `Mosaics`. The function does not get mosaics whose relevance is degenerate,
+    for example because no relevance is positive. Their score is NaN.
 
     Args:
         reference: the paper.
-        reads: what counts as relevance.
+        reads: how relevance is read from the maps.
     """
 
     def register(measure: Measure) -> Measure:
@@ -159,9 +159,9 @@ def register_mosaic(
 
 @register_mosaic(reference="Arias-Duart et al. 2022, arXiv 2109.15035", reads="positive relevance")
 def Focus(relevance: np.ndarray, of_class: np.ndarray) -> np.ndarray:
-    """Share of a mosaic's positive relevance for a class that lies on the two of its four images that show the class."""
+    """Share of a mosaic's positive relevance for a class that lies on the two images (of four) that show the class."""
     scores = quantus.Focus(normalise=False, return_aggregate=False, disable_warnings=True)(
-        model=nn.Identity(),  # Quantus wants one, but asks it nothing
+        model=nn.Identity(),  # Quantus needs a model here, but does not use it
         x_batch=relevance[:, None],
         y_batch=np.zeros(len(relevance), dtype=np.int64),
         a_batch=relevance[:, None],
@@ -177,7 +177,7 @@ def Focus(relevance: np.ndarray, of_class: np.ndarray) -> np.ndarray:
     reads="positive relevance",
 )
 def MosaicPointing(relevance: np.ndarray, of_class: np.ndarray) -> np.ndarray:
-    """Whether a mosaic's most relevant pixel lies on an image of the class explained; of several, the share that does."""
+    """Whether a mosaic's most relevant pixel is on an image of the explained class; if several are tied, their share."""
     largest = relevance == relevance.max(axis=(1, 2), keepdims=True)
     return _share(largest.astype(np.float64), of_class)
 
@@ -187,7 +187,7 @@ def MosaicPointing(relevance: np.ndarray, of_class: np.ndarray) -> np.ndarray:
     reads="magnitudes",
 )
 def MosaicMass(relevance: np.ndarray, of_class: np.ndarray) -> np.ndarray:
-    """Share of a mosaic's relevance, of either sign, that lies on the images of the class explained."""
+    """Share of a mosaic's relevance, of either sign, that lies on the images of the explained class."""
     return _share(relevance, of_class)
 
 

@@ -1,4 +1,4 @@
-"""Non-sensitivity: whether the pixels that a map leaves out are those that do nothing."""
+"""Non-sensitivity: whether the pixels without relevance are the pixels without effect on the logit."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from saq_eval.metrics.maps import is_degenerate, read
 def non_sensitivity(task: Task, *, eps: Share = 0.01, fill: Fill = "black") -> np.ndarray:
     """Share of the pixels that are relevant, or that change the logit when hidden, but not both.
 
-    Relevant is what is above `eps` of the map's largest magnitude, a change what is above `eps` of the image's largest
-    change: so neither the logits' scale nor the map's counts. A hundredth is far from the rounding of logits in single
-    precision. One pass per pixel, 784 on 28x28.
+    A pixel is relevant above `eps` times the map's largest magnitude. It changes the logit above `eps` times the image's
+    largest change. So the score depends neither on the logits' scale nor on the map's. A hundredth is far above the
+    rounding of logits in single precision. The metric needs one pass per pixel, 784 on 28x28.
     """
     scores = np.full(len(task.maps), np.nan)
     for position in np.flatnonzero(~is_degenerate(task.maps)):
@@ -35,7 +35,7 @@ def non_sensitivity(task: Task, *, eps: Share = 0.01, fill: Fill = "black") -> n
 
 
 def _changes(task: Task, position: int, fill: Fill) -> np.ndarray:
-    """Return the changes of an image's logit as each pixel is hidden by itself, float64 (h · w,)."""
+    """Return the absolute changes of an image's logit when each pixel is hidden alone, float64 (h · w,)."""
     image = task.images[position]
     height, width = image.shape[1:]
     shown = torch.cat([torch.ones(1, height * width), 1 - torch.eye(height * width)]).reshape(-1, 1, height, width)

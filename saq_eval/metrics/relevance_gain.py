@@ -1,4 +1,4 @@
-"""Symmetric relevance gain: a score of pixel flipping that depends little on how pixels are hidden."""
+"""Symmetric relevance gain: a pixel-flipping score that depends little on how pixels are hidden."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from saq_eval.metrics.maps import is_degenerate
 def SymmetricRelevanceGain(
     shape: Shape, *, features_in_step: Pixels | None = None, fill: Fill = "black"
 ) -> dict[str, Any]:
-    """Mean probability of the class while pixels are hidden for good, least relevant first minus most relevant first.
+    """Mean probability of the class while pixels are hidden cumulatively, least relevant first minus most relevant first.
 
-    Steps are those of PixelFlipping, whose curve is the second of the two. A random order scores 0 on average, since
-    what hiding does to the network by itself is in both; an order and its reverse have opposite scores.
+    The steps are those of PixelFlipping, whose curve is the second of the two curves. A random order scores 0 on average,
+    because the effect of hiding pixels as such is in both curves. An order and its reverse have opposite scores.
 
-    14 steps of 56 pixels on 28x28 set integrated gradients apart from random maps (Cohen's d 2.5 on cnn-fp32, 2.1 on
-    cnn-w2a2) nearly as well as 56 steps do (2.6, 2.2), and better than PixelFlipping at the same passes (1.4, 1.4 in
-    28 steps; `benchmarks/metric_parameters.py`).
+    14 steps of 56 pixels on 28x28 separate integrated gradients from random maps (Cohen's d 2.5 on cnn-fp32, 2.1 on
+    cnn-w2a2) nearly as well as 56 steps (2.6, 2.2), and better than PixelFlipping with the same number of passes (1.4,
+    1.4 with 28 steps; `benchmarks/metric_parameters.py`).
 
-    Probabilities, not logits: they are bounded, so that networks whose logits differ in scale, as quantization makes
-    them, can be compared, and they are what PixelFlipping reads.
+    The metric reads probabilities, as PixelFlipping does, and not logits. Quantization changes the scale of logits, but
+    probabilities are bounded, so networks can be compared.
     """
     return {"features_in_step": step_size(shape, features_in_step, steps=14), "fill": fill}
 
@@ -58,8 +58,8 @@ def _flip(network: MaskedNetwork, targets: np.ndarray, order: np.ndarray, size: 
     """Return the targets' probabilities after each step, float64 (n, steps).
 
     Args:
-        order: int (n, h · w), the pixels in the order to hide them.
-        size: pixels in a step.
+        order: int (n, h · w), the pixels in the order in which they are hidden.
+        size: the number of pixels in a step.
     """
     curve = []
     shown = torch.ones(order.shape)

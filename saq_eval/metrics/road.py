@@ -1,7 +1,8 @@
-"""Remove and debias: whether the class is still predicted once the most relevant pixels are imputed from the others.
+"""Remove and debias (ROAD): whether the class is still predicted after the most relevant pixels are imputed from the others.
 
-Scores are those of Quantus' `ROAD` for an image alone, draws included. Quantus averages over the images of the first batch
-only, and solves one system of equations after the other; here all images of a batch are solved together.
+Scores, including random draws, are those of Quantus' `ROAD` for a single image. Quantus averages over the images of the
+first batch only, and solves one system of equations per image. Here, the systems of all images of a batch are solved
+together.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from saq_eval.metrics.base import METRICS, Metric, Shape, Task
 from saq_eval.metrics.hiding import mean_of_both_orders, order_matters
 from saq_eval.metrics.maps import is_degenerate
 
-RESIDUAL = 1e-5  # of what is solved for, over its right side; pixels are then right to a hundredth of 1/255
-_TINY = torch.finfo(torch.float64).tiny  # of an image that is solved, 0 is divided by 0
+RESIDUAL = 1e-5  # residual of the system over its right side; pixels are then correct to a hundredth of 1/255
+_TINY = torch.finfo(torch.float64).tiny  # avoids 0 / 0 for an image that is already solved
 
 
 def ROAD(
@@ -29,11 +30,11 @@ def ROAD(
 ) -> dict[str, Any]:
     """Share of removals, most relevant pixels first, after which the class is still predicted.
 
-    A removed pixel becomes the mean of its neighbours, weighted by nearness, plus Gaussian noise of standard
-    deviation `noise`. Each `percentage_step` per cent of the pixels is one point of the curve, 0 or 1. Steps of 10 %
-    set integrated gradients apart from random maps (Cohen's d 0.85 on cnn-fp32, 0.94 on cnn-w2a2), steps of 20 % do
-    not (0.23, 0.21), and steps of 5 % do more (1.14, 1.14) at twice the cost. The noise hardly matters: two seeds'
-    scores correlate by 0.99 and 0.91 (`benchmarks/metric_parameters.py`).
+    A removed pixel is replaced by the mean of its neighbours, weighted by nearness, plus Gaussian noise of standard
+    deviation `noise`. The curve has a point, 0 or 1, for each `percentage_step` per cent of the pixels. Steps of 10 %
+    separate integrated gradients from random maps (Cohen's d 0.85 on cnn-fp32, 0.94 on cnn-w2a2). Steps of 20 % do not
+    (0.23, 0.21). Steps of 5 % separate them better (1.14, 1.14), at twice the cost. The noise hardly matters: the scores
+    of two seeds correlate by 0.99 and 0.91 (`benchmarks/metric_parameters.py`).
     """
     return {"percentages": list(range(percentage_step, 100, percentage_step)), "noise": noise}
 
@@ -67,7 +68,7 @@ def _in_one_order(task: Task, *, percentages: list[int], noise: float) -> np.nda
 
 
 def _noise(draws: list[np.random.RandomState], pixels: np.ndarray, shape: tuple[int, ...]) -> Tensor:
-    """Return standard normal noise in some pixels, int (n, m), of images of a shape (n, c, h, w), 0 elsewhere: float32."""
+    """Return standard normal noise at the given pixels, int (n, m), and 0 elsewhere: float32 (n, c, h, w), as `shape`."""
     noise = np.zeros((*shape[:2], shape[2] * shape[3]), dtype=np.float32)
     for row, generator, where in zip(noise, draws, pixels, strict=True):
         row[:, where] = generator.standard_normal((shape[1], len(where)))
@@ -75,21 +76,22 @@ def _noise(draws: list[np.random.RandomState], pixels: np.ndarray, shape: tuple[
 
 
 def impute(images: Tensor, removed: Tensor, *, start: Tensor | None = None) -> Tensor:
-    """Return images in which each removed pixel is the mean of its eight neighbours, removed ones too, weighted by nearness.
+    """Return images in which each removed pixel is the weighted mean of its eight neighbours, which may be removed too.
 
-    The weights are 1/6 beside and 1/12 at the corners, over those that exist. With K their matrix and D its row sums, the
-    removed pixels u solve (D − K) u = K x, x the pixels that stay: symmetric and positive definite, so conjugate
-    gradients solve it, all images at once (Rong et al. 2022, arXiv 2202.00449, section 4.2).
+    The weights are 1/6 for neighbours at the sides and 1/12 at the corners, over the neighbours that exist. Let K be the
+    matrix of weights, D its row sums, and x the pixels that stay. Then the removed pixels u solve (D − K) u = K x. The
+    system is symmetric and positive definite, so conjugate gradients solve it, for all images at once (Rong et al. 2022,
+    arXiv 2202.00449, section 4.2).
 
     Args:
         images: float32 (n, c, h, w).
         removed: bool (n, 1, h, w), not all pixels of an image.
-        start: images from which to start: as `images` where pixels stay, anything elsewhere; none for `images`.
+        start: images to start from: equal to `images` where pixels stay, any values elsewhere; `None` for `images`.
 
     Returns:
-        float32 (n, c, h, w), to a residual of `RESIDUAL`.
+        float32 (n, c, h, w), solved up to a residual of `RESIDUAL`.
     """
-    # In single precision the residual of a large hole stays too large.
+    # In single precision, the residual of a large hole would stay too large.
     pixels, removed = images.double(), removed.double()
     neighbours = _sum_of_neighbours(torch.ones_like(pixels[:1, :1]))
 
@@ -100,8 +102,8 @@ def impute(images: Tensor, removed: Tensor, *, start: Tensor | None = None) -> T
     right = removed * _sum_of_neighbours((1 - removed) * pixels)
     residual = right - apply(solved)
     direction, size = residual, _squares(residual)
-    enough = RESIDUAL**2 * _squares(right).clamp_min(1 / 255**2)  # what stays may be black
-    for _ in range(images.shape[2] * images.shape[3]):  # as many steps are exact, but for rounding
+    enough = RESIDUAL**2 * _squares(right).clamp_min(1 / 255**2)  # 0 if all that stay are black
+    for _ in range(images.shape[2] * images.shape[3]):  # after so many steps the solution is exact, except for rounding
         if bool((size <= enough).all()):
             break
         applied = apply(direction)
@@ -114,8 +116,8 @@ def impute(images: Tensor, removed: Tensor, *, start: Tensor | None = None) -> T
 
 
 def _sum_of_neighbours(values: Tensor) -> Tensor:
-    """Return the weighted sums of the eight neighbours, nothing beyond the border: (n, c, h, w) -> (n, c, h, w)."""
-    # The weights are (1, 2, 1)'s products over 12, but for the pixel itself.
+    """Return the weighted sums of the eight neighbours, with 0 beyond the border: (n, c, h, w) -> (n, c, h, w)."""
+    # The weights are the outer product of (1, 2, 1) with itself over 12, without the pixel itself.
     padded = torch.nn.functional.pad(values, (1, 1, 1, 1))
     across = padded[..., :-2] + 2 * padded[..., 1:-1] + padded[..., 2:]
     return (across[..., :-2, :] + 2 * across[..., 1:-1, :] + across[..., 2:, :]) / 12 - values / 3

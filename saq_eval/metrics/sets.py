@@ -1,4 +1,4 @@
-"""Which metrics the name of a set stands for, and how requests become scorers."""
+"""Sets of metrics, and the conversion of names to scorers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from saq_eval.core.specs import find_several
 from saq_eval.metrics.base import METRICS, Scorer, find_scorer
 
 _QUICK = ("FaithfulnessCorrelation", "PixelFlipping", "PointingGame", "RelevanceRankAccuracy", "SSIM", "Spearman")
-# A metric that hides pixels has no verdict of its own: black, a digit's background, changes nothing where it hides
-# nothing, and a blurred image is not what a network was trained on. Hence two fills each.
+# A metric that hides pixels is used with two fills, because neither fill is enough alone. Black does not change a digit's
+# black background. Blurred images are not what a network was trained on.
 _HIDING = ("FaithfulnessCorrelation", "FaithfulnessEstimate", "PixelFlipping", "SymmetricRelevanceGain")
 _STANDARD = (
     *(spec for name in _HIDING for spec in (name, f"{name}:fill=blur")),
@@ -20,9 +20,9 @@ _STANDARD = (
 
 
 def metric_sets() -> dict[str, list[str]]:
-    """Return the names that stand for several metrics: "quick", "standard" (the default) and "full".
+    """Return the metrics of each set: "quick", "standard" (the default) and "full".
 
-    The last holds every metric, each that hides pixels with two fills.
+    "full" has all metrics. Those that hide pixels are in it with two fills.
     """
     blurred = [f"{name}:fill=blur" for name in METRICS if "fill" in find_scorer(name).parameters]
     full = list(dict.fromkeys([*_STANDARD, *METRICS, *blurred]))
@@ -30,9 +30,9 @@ def metric_sets() -> dict[str, list[str]]:
 
 
 def find_scorers(specs: Sequence[str]) -> list[Scorer]:
-    """Return metrics with parameters, sets of metrics taken apart and repetitions dropped.
+    """Return metrics with parameters; a set's name stands for all of its metrics, and repetitions are dropped.
 
     Raises:
-        SaqEvalError: as `find_scorer` does, or if none is left.
+        SaqEvalError: as `find_scorer` does, or if there is no metric.
     """
     return find_several("metric", specs, metric_sets(), METRICS, find_scorer)

@@ -1,14 +1,14 @@
-"""How alike two saliency maps of one image are: a model's and the baseline's.
+"""Similarity of two saliency maps of one image: a model's map and the baseline's.
 
-Each metric compares two maps as they are asked for by its parameter `maps`:
+The parameter `maps` says in which form a metric compares the two maps:
 
 - "normalised": magnitudes, each map divided by its own maximum, so that neither the logits' scale nor a
   method's sign convention counts;
 - "raw": as the method gave them, with sign and scale.
 
-A similarity means little by itself, since maps of *different* images are somewhat alike already. So each has
-its chance level, the mean similarity of an image's map and the baseline's maps of other images, and reports
-give the share of the way from there to identical maps beside it, (s − chance) / (1 − chance).
+A similarity alone means little, since maps of *different* images are somewhat similar too. So each similarity has a
+chance level: the mean similarity of an image's map and the baseline's maps of other images. Reports also give
+(s − chance) / (1 − chance): 0 at the chance level, 1 for identical maps.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from saq_eval.metrics.maps import Reading, is_degenerate, read, top_membership
 
 Maps = Literal["normalised", "raw"]
 Similarity = Callable[..., float]
-OTHERS = 4  # images whose maps each map is compared with for the chance level
+OTHERS = 4  # number of other images that each map is compared with for the chance level
 
 
 def register_similarity(
@@ -41,11 +41,11 @@ def register_similarity(
     higher_is_better: bool = True,
     settings: Callable[[int, int], dict[str, Any]] = lambda height, width: {},
 ) -> Callable[[Similarity], Similarity]:
-    """Register the decorated function: two maps, float64 (h, w), neither of them degenerate, to one number.
+    """Register the decorated function, which returns the similarity of two maps, float64 (h, w), that are not degenerate.
 
-    Its keyword-only parameters are the metric's. It gets magnitudes over their maximum unless it has a parameter
-    `maps` that says otherwise. `settings` returns what else reports print of it, for maps (h, w); it raises
-    `SaqEvalError` where maps of that size cannot be compared.
+    The function's keyword-only parameters are the metric's parameters. It gets magnitudes over their maximum, unless it
+    has a parameter `maps` with the value "raw". `settings` returns further settings that reports print, for maps (h, w).
+    It raises `SaqEvalError` if maps of that size cannot be compared.
     """
 
     def register(function: Similarity) -> Similarity:
@@ -78,14 +78,14 @@ def register_similarity(
 
 
 def pairwise(similarity: Similarity, ours: np.ndarray, theirs: np.ndarray, **parameters: Any) -> np.ndarray:
-    """Return the similarity of each map and the other map at its place.
+    """Return the similarity of each pair of maps, one of `ours` and one of `theirs` at the same position.
 
     Args:
         ours, theirs: maps, float32 (n, h, w).
-        parameters: the similarity's.
+        parameters: the parameters of the similarity.
 
     Returns:
-        float64 (n,); NaN where either map is degenerate.
+        float64 (n,); NaN if either map is degenerate.
     """
     usable = ~is_degenerate(ours) & ~is_degenerate(theirs)
     reading: Reading = "magnitudes" if parameters.get("maps", "normalised") == "normalised" else "unscaled maps"
@@ -96,15 +96,15 @@ def pairwise(similarity: Similarity, ours: np.ndarray, theirs: np.ndarray, **par
 def chance_level(similarity: Similarity, ours: np.ndarray, theirs: np.ndarray, **parameters: Any) -> np.ndarray:
     """Return the mean similarity of each image's map and the baseline's maps of four *other* images.
 
-    Such maps have the dataset's framing and the method's texture in common, but not the image. Image k is paired with
-    images k + n/5, k + 2n/5, … (cyclically), whatever their classes.
+    Such maps share the dataset's framing and the method's texture, but not the image. Image k is paired with images
+    k + n/5, k + 2n/5, … (cyclically), regardless of their classes.
 
     Args:
         ours, theirs: maps, float32 (n, h, w).
-        parameters: the similarity's.
+        parameters: the parameters of the similarity.
 
     Returns:
-        float64 (n,); NaN where the map or all the others are degenerate, and for a single image.
+        float64 (n,); NaN if the map or all other maps are degenerate, and for a single image.
     """
     count = len(ours)
     shifts = sorted({round(count * k / (OTHERS + 1)) for k in range(1, OTHERS + 1)} - {0, count})
@@ -116,7 +116,7 @@ def chance_level(similarity: Similarity, ours: np.ndarray, theirs: np.ndarray, *
 
 
 def _ssim_window(height: int, width: int) -> dict[str, Any]:
-    """Return the window for maps of a size: the paper's, or the largest that fits, with a Gaussian that much narrower."""
+    """Return SSIM's settings for maps of a size: the paper's window, or the largest that fits, with σ in proportion."""
     side = min(11, height, width)
     side -= 1 - side % 2  # odd
     if side < 3:
@@ -136,10 +136,10 @@ def _ssim_window(height: int, width: int) -> dict[str, Any]:
 def ssim(a: np.ndarray, b: np.ndarray, *, maps: Maps = "normalised") -> float:
     """Structural similarity, with the paper's Gaussian window (11x11 at σ = 1.5), K1 = 0.01 and K2 = 0.03.
 
-    On maps of fewer than 11 pixels across, the window is the largest odd one that fits, and σ is less in proportion.
+    On maps of fewer than 11 pixels across, the window is the largest odd one that fits, and σ is smaller in proportion.
 
-    Made for images, which have no sign: of raw maps, a map and its opposite are alike where both means and
-    deviations change sign, since the formula multiplies the two.
+    SSIM is made for images, which have no sign. For raw maps, a map and its negative get a high score where both the means
+    and the deviations change sign, because the formula multiplies the two factors.
     """
     data_range = 1.0 if maps == "normalised" else max(a.max(), b.max()) - min(a.min(), b.min())
     sigma = _ssim_window(*a.shape)["sigma"]  # scikit-image's window is 3.5 σ to either side
@@ -164,16 +164,16 @@ def pearson(a: np.ndarray, b: np.ndarray, *, maps: Maps = "normalised") -> float
 
 @register_similarity("Cosine", reference="Ancona et al. 2018, arXiv 1711.06104", range=(-1.0, 1.0))
 def cosine(a: np.ndarray, b: np.ndarray, *, maps: Maps = "normalised") -> float:
-    """The cosine of the angle between the maps as vectors of pixels; of magnitudes, from 0 to 1."""
+    """The cosine of the angle between the maps as vectors of pixels; from 0 to 1 for magnitudes."""
     return float((a * b).sum() / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
 @register_similarity("TopKIoU", reference="Ghorbani et al. 2019, arXiv 1710.10547", range=(0.0, 1.0))
 def top_k_iou(a: np.ndarray, b: np.ndarray, *, k: Share = 0.1, maps: Maps = "normalised") -> float:
-    """Intersection over union of the share k of most relevant pixels; of those that are relevant, where they are fewer.
+    """Intersection over union of the share k of most relevant pixels; if fewer pixels are relevant, of these.
 
-    Pixels that are tied for the last places belong by equal shares: the intersection is then the sum of the smaller
-    shares, the union that of the larger. NaN where neither map has a positive value, as raw maps may.
+    Pixels that are tied for the last places share them equally. The intersection is then the sum of the smaller shares,
+    the union the sum of the larger shares. NaN if neither map has a positive value, which is possible for raw maps.
     """
     count = np.array([max(1, round(k * a.size))])
     top_a, top_b = (top_membership(m.reshape(1, -1), count) for m in (a, b))
@@ -187,9 +187,9 @@ def top_k_iou(a: np.ndarray, b: np.ndarray, *, k: Share = 0.1, maps: Maps = "nor
 def earth_movers_distance(a: np.ndarray, b: np.ndarray, *, cells: Pixels = 7) -> float:
     """Earth mover's distance of the magnitudes, as masses of 1 on a grid of cells, in image diagonals (POT).
 
-    As many cells along either side, so that those of an image that is not square are not square.
+    Both sides of an image have the same number of cells, so the cells of an image that is not square are not square.
     """
-    import ot  # a second's import, for those who ask for it
+    import ot  # imported here, because the import takes a second
 
     grid = tuple(min(cells, size) for size in a.shape)
     masses = [resize_local_mean(m, grid).ravel() for m in (a, b)]

@@ -1,4 +1,4 @@
-"""Training into the zoo: one model, or all models of a study."""
+"""Train one model, or all models of a study, and write them to the zoo."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ def train_model(
 ) -> Card:
     """Train one network and write it to a zoo.
 
-    A quantized network starts from its parent: the full-precision network of the same architecture, training and
-    seed, which must be in the zoo already. So does a full-precision one that is fine-tuned ("fp32-ft"). After each
-    epoch the progress is kept, in `<zoo>/<dataset>/.partial-<name>/`. A run that was stopped goes on from its last
-    finished epoch when it is started again with the same arguments.
+    A quantized network starts from its parent, the full-precision network of the same architecture, training and
+    seed. The parent must already be in the zoo. A full-precision network that is fine-tuned ("fp32-ft") starts from
+    its parent too. After each epoch, the progress is kept in `<zoo>/<dataset>/.partial-<name>/`. To resume a stopped
+    run after its last finished epoch, call the function again with the same arguments.
 
     Args:
         architecture: a registered name, or "module:function", whose code is imported and run.
@@ -75,16 +75,16 @@ def train_model(
         parent: the parent's name; by default `<architecture>-fp32[-sgt][-s<seed>]`.
         name: by default `<architecture>-<scheme>[-sgt][-s<seed>]`.
         recipe: by default the dataset's in `training/recipes.yaml`; its `saliency_guided` is replaced.
-        zoo: the folder to write to, created where missing; by default `SAQ_EVAL_ZOO`, else the
+        zoo: the folder to write to, created if missing; by default `SAQ_EVAL_ZOO`, else the
             built-in zoo of a source checkout.
-        keep_training_form: keep the training form of a network that has a parent too, to go on training from it.
-            That of a network without a parent is always kept.
-        overwrite: replace a model of that name, and start over where progress was kept.
+        keep_training_form: keep the training form also for a network with a parent, so that training can go on from
+            it. The training form of a network without a parent is always kept.
+        overwrite: replace an existing model of that name, and delete kept progress.
 
     Raises:
         SaqEvalError: an unknown name, a missing parent, a name that is taken or is being trained by another process,
             a folder that cannot be written, a network that cannot be frozen or does not read the dataset's images.
-            All of these are found before the first step.
+            All of these are found before the first training step.
     """
     planned = _plan(
         dataset, scheme, ArchitectureCard(architecture, arguments or {}), saliency_guided, seed, parent, name, recipe
@@ -104,15 +104,15 @@ def retrain_model(
     overwrite: bool = False,
     progress: bool = True,
 ) -> Card:
-    """Train a model of the zoo once more, from nothing but its card, and write it under another name.
+    """Train a model of the zoo again, using only its card, and write the result under another name.
 
     Args:
-        model: the model whose architecture, scheme, recipe, seed and parent are taken.
-        name: of the new model; the others are `train_model`'s.
-        trust_code: whether the card may name code outside this package to build the network with.
+        model: the model whose architecture, scheme, recipe, seed and parent are used.
+        name: the new model's name; for the other arguments see `train_model`.
+        trust_code: whether the network may be built by code outside this package that the card names.
 
     Raises:
-        SaqEvalError: as `train_model` does; a network that was trained elsewhere.
+        SaqEvalError: as `train_model` does, and for a network that was trained elsewhere.
     """
     writable_zoo(zoo)
     card, _ = find_model(dataset, model, zoo)
@@ -136,22 +136,21 @@ def train_study(
     progress: bool = True,
     report: Callable[[str], object] = lambda line: None,
 ) -> list[Card]:
-    """Train the models of a study that the zoo does not hold yet; those that it holds are verified and kept.
+    """Train the models of a study that are not in the zoo yet; verify and keep those that are.
 
-    All models are checked before the first is trained. A run may be stopped at any time: the next one goes on from
-    there.
+    All models are checked before the first is trained. A run may be stopped at any time; the next run resumes it.
 
     Args:
-        only: names or shell patterns of the models to train. A parent that is missing is an error then.
-        overwrite: train those models of the zoo again that differ from the study or fail verification.
-        report: called with a line on each model.
+        only: names or shell patterns of the models to train. Parents that do not match must be in the zoo.
+        overwrite: train the models again that are in the zoo but differ from the study or fail verification.
+        report: called with a line of text for each model.
 
     Returns:
         The models' cards.
 
     Raises:
-        SaqEvalError: as `train_model` and `verify_model` do; also for a model in the zoo that differs from the
-            study's and may not be overwritten, with the fields that differ.
+        SaqEvalError: as `train_model` and `verify_model` do, and if a model in the zoo differs from the study and
+            `overwrite` is false; the message names the fields that differ.
     """
     study = study if isinstance(study, Study) else load_study(study)
     target = writable_zoo(zoo)
@@ -179,7 +178,7 @@ def train_study(
 
 
 def _check_planned(planned: Planned, train_set: Dataset, test_set: Dataset) -> None:
-    """Raise `SaqEvalError` where a training as planned would fail; whether a parent is there is not looked at."""
+    """Raise `SaqEvalError` if the planned training would fail. It is not checked whether the parent exists."""
     untrained = build_network(planned.architecture, planned.seed)
     if planned.scheme.starts_from_parent:
         untrained = quantize(untrained, planned.scheme)
@@ -196,10 +195,10 @@ def _plan(
     name: str | None,
     recipe: Recipe | None,
 ) -> Planned:
-    """Check what `train_model` is asked for, and fill in what it was not told."""
+    """Check the arguments of `train_model`, and fill in the defaults."""
     scheme = load_scheme(scheme)
     check_seed(seed)
-    # Both are used later. An unknown name is an error now, before anything is written.
+    # Both are used later. They are looked up here so that an unknown name is an error before anything is written.
     DATASETS[dataset], find_architecture(architecture.name, trust_code=True)
     guided = SaliencyGuided() if saliency_guided is True else saliency_guided or None
     if scheme.starts_from_parent:
@@ -225,7 +224,7 @@ def _train(
     progress: bool,
     keep_training_form: bool = False,
 ) -> Card:
-    """Train a network as planned and write it to the zoo; arguments and errors are those of `train_model`."""
+    """Train a network as planned and write it to the zoo; for arguments and errors see `train_model`."""
     target = writable_zoo(zoo)
     check_free(target, dataset, planned.name, zoo, overwrite)
     torch_device = pick_device(device)
@@ -252,7 +251,7 @@ def _train(
 
 
 def _start(planned: Planned, dataset: str, zoo: str | os.PathLike | None) -> tuple[nn.Module, Card | None]:
-    """Return the network that training starts with, and its parent's card; none where it starts from scratch."""
+    """Return the network that training starts from, and the parent's card; `None` if the network has no parent."""
     if not planned.scheme.starts_from_parent:
         return build_network(planned.architecture, planned.seed, trust_code=True), None
     assert planned.parent is not None  # whoever plans a network that starts from one names it
@@ -271,8 +270,8 @@ def _fit(
     progress_file: Path,
     progress: bool,
 ) -> Card:
-    """Train a network in place, and return its card with the precision that was chosen and the epochs."""
-    identity = repr(asdict(draft))  # of the recipe as given, whatever precision the run's first processor chose
+    """Train a network in place, and return its card with the precision used and the epochs' records."""
+    identity = repr(asdict(draft))  # with the recipe's precision as given, even "auto"
     bar = tqdm(
         total=steps_per_epoch(train_set, recipe) * recipe.epochs,
         desc=f"{draft.dataset}/{draft.name}",
@@ -301,7 +300,8 @@ def _check_trainable(
     """Return the untrained network's frozen form.
 
     Raises:
-        SaqEvalError: if it cannot be frozen, or does not read the images, which would stop a training only at its end.
+        SaqEvalError: if the recipe makes too few steps, or the network cannot be frozen or does not read the images. The
+            last two would otherwise be found only after training.
     """
     steps_per_epoch(train_set, recipe)
     frozen = freeze(network)
@@ -323,7 +323,7 @@ def _check_parent(parent: Card, architecture: ArchitectureCard) -> None:
 
 
 def _problem(planned: Planned, dataset: str, test_set: Dataset, zoo: str | os.PathLike | None) -> str | None:
-    """Return what is wrong with a model of the zoo: a difference from the plan, or a failed verification; else none."""
+    """Return a text on what is wrong with a model of the zoo (it differs from the plan or fails verification), or `None`."""
     card, folder = find_model(dataset, planned.name, zoo)
     differences = planned.differences(card)
     if differences:

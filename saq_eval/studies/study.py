@@ -1,4 +1,4 @@
-"""What a study is: a grid of networks to train and to compare, as data."""
+"""A study: a grid of networks to train and to compare, as data."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ Training = Literal["standard", "saliency-guided"]
 
 
 def default_name(architecture: str, scheme: str, seed: int, saliency_guided: bool) -> str:
-    """Return `<architecture>-<scheme>[-sgt][-s<seed>]`, without the architecture's module, and without seed 0."""
+    """Return `<architecture>-<scheme>[-sgt][-s<seed>]`; the architecture's module and seed 0 are left out."""
     return f"{architecture.rpartition(':')[2]}-{scheme}{'-sgt' if saliency_guided else ''}{f'-s{seed}' if seed else ''}"
 
 
 @dataclass(frozen=True)
 class StudyComparison:
-    """What a study says of the comparison of its models; the rest is left to whoever asks for one.
+    """A study's settings for the comparison of its models. The caller of the comparison sets all others.
 
     Attributes:
-        schemes: those of the models that are compared; by default all.
-        methods, metrics, samples: as for `saq_eval.compare`.
+        schemes: the schemes of the models to compare; by default all.
+        methods, metrics, samples: as in `saq_eval.compare`.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -50,12 +50,12 @@ class Study:
     """A grid of models to train: every scheme × training × seed, on any dataset, by the dataset's default recipes.
 
     Attributes:
-        name: how people call it.
+        name: the study's name.
         schemes: registered names. "fp32", the parent of the others, is always trained.
         trainings: "standard", "saliency-guided".
-        seeds: each gives a model of every scheme and training.
-        scheme_seeds, dataset_seeds: for a scheme or a dataset that has only some of the seeds, which ones.
-        architecture: what is built.
+        seeds: one model of every scheme and training is trained for each seed.
+        scheme_seeds, dataset_seeds: the seeds of a scheme or dataset that has only some of `seeds`.
+        architecture: the architecture and its arguments.
         saliency_guided: the settings of saliency-guided training.
         comparison: how the models are compared.
     """
@@ -93,15 +93,18 @@ class Study:
             raise SaqEvalError("fp32 has all seeds of a study: the other networks start from it")
 
     def wanted(self, dataset: str) -> list[str]:
-        """Return the names of the models that a comparison takes in, over all seeds."""
+        """Return the names of the models that a comparison should include, over all seeds."""
         schemes = ("fp32", *(self.comparison.schemes or self.schemes))
         return [model.name for model in self.plan(dataset) if model.scheme.name in schemes]
 
     def compared(self, dataset: str, held: Collection[str]) -> list[str]:
-        """Return the names of the models to compare, of those that the zoo holds, over all seeds.
+        """Return the names of the models to compare that the zoo holds, over all seeds.
+
+        Args:
+            held: the names of the models in the zoo.
 
         Raises:
-            SaqEvalError: if the zoo holds none of them.
+            SaqEvalError: if the zoo holds none of the models to compare.
         """
         there = [name for name in self.wanted(dataset) if name in held]
         if not there:
@@ -112,7 +115,7 @@ class Study:
         return there
 
     def plan(self, dataset: str) -> list[Planned]:
-        """Return the models in the order of training: by training and seed, a parent before its children."""
+        """Return the models in the order in which they are trained: by training and seed, a parent before its children."""
         seeds = [s for s in dict.fromkeys(self.seeds) if s in self.dataset_seeds.get(dataset, self.seeds)]
         return [
             self._planned(dataset, scheme, seed, self.saliency_guided if training == "saliency-guided" else None)
@@ -140,7 +143,7 @@ class Planned:
     """A model to train: the fields that its card will have.
 
     Raises:
-        SaqEvalError: a seed or a name that cannot be one, or a parent of a network that is trained from scratch.
+        SaqEvalError: a seed or a name that is not valid, or a parent for a network that is trained from scratch.
     """
 
     name: str
@@ -157,7 +160,7 @@ class Planned:
             raise SaqEvalError(f"a full-precision network has no parent, but {self.parent!r} was given")
 
     def differences(self, card: Card) -> list[str]:
-        """Return the names of the fields in which a card is not what was planned."""
+        """Return the names of the fields in which a card differs from the plan."""
         fields = [name for name, value in vars(self).items() if name != "recipe" and getattr(card, name) != value]
         same = card.recipe is not None and self.recipe.agrees_with(card.recipe)
         return fields if same else [*fields, "recipe"]
@@ -167,7 +170,7 @@ def load_study(source: str | Path) -> Study:
     """Return a study.
 
     Args:
-        source: the name of one that comes with the package, or a `.yaml` file with the fields of `Study`.
+        source: the name of a study that comes with the package, or a `.yaml` file with the fields of `Study`.
 
     Raises:
         SaqEvalError: an unknown name, a file that cannot be read, or a field that is wrong.

@@ -1,8 +1,8 @@
-"""The model zoo: find, load, verify, write, add and remove models. The files are `<zoo>/<dataset>/<name>/`.
+"""The model zoo: find, load, verify, write, add and remove models. A model's folder is `<zoo>/<dataset>/<name>/`.
 
-A model is a folder with `card.yaml` and `model.safetensors` (its frozen form, weights as packed
-integer codes). Full-precision models also keep `training_form.safetensors`, from which quantized
-children start.
+The folder holds `card.yaml` and `model.safetensors` (the frozen form, with weights as packed integer
+codes). Full-precision models also keep `training_form.safetensors`, which their quantized children start
+from.
 """
 
 from saq_eval.networks.preprocessing import Preprocessing

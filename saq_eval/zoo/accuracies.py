@@ -16,9 +16,9 @@ from saq_eval.zoo.cards import Card, twin
 def accuracy_table(cards: Sequence[Card]) -> str:
     """Return a Markdown table: test accuracy in per cent, mean ± standard deviation over seeds, and costs.
 
-    Each row stands for the networks that differ only in the seed, in the order of `cards`. Where two rows would look the
-    same, the name of the first network stands behind the architecture's. The difference is to the mean of the parents,
-    if all of them are among the cards. Sizes are means.
+    Each row is for the networks that differ only in the seed. Rows are in the order of `cards`. If two rows would look
+    the same, the name of the row's first network is added to the architecture's name. "Δ to fp32" is the difference to
+    the mean of the parents; it is given only if all parents are among the cards. Sizes are means.
     """
     groups: dict[str, list[Card]] = {}
     for card in cards:
@@ -55,12 +55,12 @@ def accuracy_table(cards: Sequence[Card]) -> str:
 
 
 def _row(card: Card) -> tuple[str, str, str, str]:
-    """Return what a row shows of its networks."""
+    """Return the dataset, architecture, training and scheme that a row shows."""
     return card.dataset, card.architecture.name, card.training, card.scheme.name
 
 
 def replace_section(file: Path, name: str, text: str) -> None:
-    """Replace what stands in a file between the lines `<!-- name -->` and `<!-- /name -->`.
+    """Replace the text in a file between the lines `<!-- name -->` and `<!-- /name -->`.
 
     Raises:
         SaqEvalError: if the file cannot be read or written, or has no such lines.

@@ -1,4 +1,4 @@
-"""The card of a zoo model: what it is, how it was made, what it scores, and the hash of its weights."""
+"""The card of a zoo model: its architecture and scheme, its training, its accuracy, and the hash of its weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from saq_eval.training.recipes import Recipe
 
 CARD, WEIGHTS, TRAINING_FORM = "card.yaml", "model.safetensors", "training_form.safetensors"
 
-# The fields of a card that are measured when the network is there, before they are.
+# Placeholders for the fields of a card that are measured on the finished network.
 NOT_MEASURED: dict[str, Any] = {"test_accuracy": 0.0, "ideal_bytes": 0, "bops": 0, "weights_sha256": "0" * 64}
 
 _STRICT = ConfigDict(extra="forbid")
@@ -31,7 +31,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class ArchitectureCard:
-    """An architecture, registered or as "module:function", and the keyword arguments that it is built with."""
+    """An architecture's name, registered or "module:function", and the keyword arguments that it is built with."""
 
     __pydantic_config__ = _STRICT
 
@@ -41,29 +41,29 @@ class ArchitectureCard:
 
 @dataclass(frozen=True)
 class Card:
-    """Everything about a zoo model but its weights; the file `card.yaml`.
+    """Everything about a zoo model except its weights; the file `card.yaml`.
 
     Attributes:
-        name: the model's name and its folder's.
-        dataset: the dataset that it was trained on, and its parent folder's name.
-        architecture: what is built.
-        scheme: the bit widths.
-        seed: of initialisation, order, augmentation and masking.
-        parent: the full-precision model that it started from, or none.
-        parent_sha256: SHA-256 of the parent's training form at that time, or none if that is not known.
-        recipe: how it was trained; none for a network trained elsewhere.
+        name: the name of the model and of its folder.
+        dataset: the dataset that it was trained on; also the name of the folder above the model's folder.
+        architecture: the architecture and its arguments.
+        scheme: the quantization scheme.
+        seed: the seed of initialisation, order of the images, augmentation and masking.
+        parent: the name of the full-precision model that it started from, or `None`.
+        parent_sha256: SHA-256 of the parent's training form at that time; `None` if it is not known.
+        recipe: the training recipe; `None` for a network trained elsewhere.
         image_shape: (channels, height, width) of the images that it reads.
-        test_accuracy: share of the dataset's test set classified correctly, 0 to 1, by the stored file.
-        ideal_bytes: its size at its bit widths: weights packed, scales, biases and clips as float32; the
-            stored file adds a header of names and shapes.
+        test_accuracy: the share of the dataset's test images that the stored network classifies correctly, 0 to 1.
+        ideal_bytes: its size at its bit widths: packed weights, and scales, biases and clips as float32. The
+            stored file also has a header of names and shapes.
         bops: bit operations of one inference (see `LayerCost.bops`).
-        bits: the bit widths of the layers that are there; none on cards of earlier versions.
+        bits: the bit widths of its layers; `None` on cards of earlier versions.
         weights_sha256: SHA-256 of `model.safetensors`.
         training_form_sha256: SHA-256 of `training_form.safetensors`, which quantized children start
-            from; none if the file is not kept.
-        preprocessing: what is done to the pixels.
+            from; `None` if the file is not kept.
+        preprocessing: the normalisation of the pixels.
         history: one record per epoch.
-        versions: of the packages that trained it.
+        versions: the versions of the packages that trained it.
     """
 
     __pydantic_config__ = _STRICT
@@ -100,7 +100,7 @@ class Card:
 
     @property
     def bit_widths(self) -> BitWidths:
-        """The bit widths to show: those of the layers; for a card without `bits`, those of its scheme."""
+        """The bit widths to show: `bits`, or those of the scheme if the card has no `bits`."""
         return self.bits or BitWidths(
             weights=self.scheme.hidden_bits("weight_bits"),
             activations=self.scheme.hidden_bits("activation_bits"),
@@ -116,15 +116,15 @@ class Card:
 
 
 def twin(card: Card) -> tuple:
-    """Return a key that is equal for two networks that differ only in the seed; a network trained elsewhere has no twin.
+    """Return a key that is equal for networks that differ only in the seed; a network trained elsewhere has no twin.
 
-    The precision of training does not count: a recipe leaves it to the processor.
+    The precision of training is not part of the key, because it may depend on the processor.
     """
     return card.dataset, card.architecture, card.scheme, _recipe(card), card.preprocessing
 
 
 def is_fine_tuned_twin(other: Card, card: Card) -> bool:
-    """Return whether `other` is the control of the quantized `card`: the same further training, in full precision."""
+    """Tell whether `other` is the control of the quantized `card`: the same further training, in full precision."""
     return (
         other.scheme.fine_tuned
         and other.scheme.is_full_precision
@@ -149,7 +149,7 @@ def read_card(path: Path) -> Card:
 
 
 def write_card(card: Card, path: Path) -> None:
-    """Write a card as YAML, fields in the order of `Card`."""
+    """Write a card as YAML, with the fields in the order of `Card`."""
     path.write_text(
         yaml.safe_dump(_plain(asdict(card)), sort_keys=False, allow_unicode=True, width=100), encoding="utf-8"
     )

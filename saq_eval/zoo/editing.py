@@ -1,4 +1,4 @@
-"""What changes a zoo: write, add and remove models."""
+"""Functions that change a zoo: write, add and remove models."""
 
 from __future__ import annotations
 
@@ -40,21 +40,22 @@ from saq_eval.zoo.loading import (
 
 
 def write_model(zoo: Path, draft: Card, frozen: nn.Module, training_form: nn.Module | None) -> Card:
-    """Write a model's folder, whole or not at all; a model of that name is replaced.
+    """Write a model's folder, completely or not at all; an existing model of that name is replaced.
 
-    Before anything is written, it is read back by the code that will read it later.
+    Before the files are written, their contents are parsed by the code that will read them later, and compared with
+    the network.
 
     Args:
         zoo: the zoo's folder.
-        draft: its card, whose hashes are filled in here.
+        draft: the model's card without the hashes, which are filled in here.
         frozen: the network in frozen form.
-        training_form: the network in training form, where that is to be kept.
+        training_form: the network in training form; `None` if it is not to be kept.
 
     Returns:
         The card as written.
 
     Raises:
-        SaqEvalError: names a tensor that is not finite, or does not come back as it was.
+        SaqEvalError: if a tensor is not finite, or would not be the same after reading; the message names the tensor.
     """
     files = {WEIGHTS: save_tensors(pack(frozen))}
     if training_form is not None:
@@ -87,7 +88,7 @@ def write_model(zoo: Path, draft: Card, frozen: nn.Module, training_form: nn.Mod
 
 
 def _is_frozen_form(card: Card, tensors: Mapping[str, Tensor]) -> bool:
-    """Return whether the names of a state dict's tensors are those of a frozen network, packed or not."""
+    """Tell whether a state dict's tensors have the names of a frozen network's tensors, packed or not."""
     if not card.scheme.is_full_precision:
         return any(name.endswith("weight_code") for name in tensors)
     network = build_network(card.architecture, seed=0, trust_code=True)
@@ -97,7 +98,7 @@ def _is_frozen_form(card: Card, tensors: Mapping[str, Tensor]) -> bool:
 
 
 def _check_same(network: nn.Module, again: nn.Module, path: Path) -> None:
-    """Raise `SaqEvalError` unless the network that was read back has the same tensors, bit for bit."""
+    """Raise `SaqEvalError` unless `again`, the network that was read back, has the tensors of `network`, bit for bit."""
     read = again.state_dict()
     for name, tensor in network.state_dict().items():
         if name not in read or not torch.equal(tensor.cpu(), read[name].cpu()):
@@ -105,9 +106,9 @@ def _check_same(network: nn.Module, again: nn.Module, path: Path) -> None:
 
 
 def _check_same_logits(name: str, given: nn.Module, stored: nn.Module, images: Tensor) -> None:
-    """Raise `SaqEvalError` if the stored form computes another function than the network that was given.
+    """Raise `SaqEvalError` if the stored form has other logits than the network that was given.
 
-    One image in ten may differ: where a sum is rounded differently, a rounded activation may jump by a step.
+    One image in ten may have other logits: if a sum is rounded differently, a rounded activation may jump by a step.
     """
     expected, actual = predict(given, images), predict(stored, images)
     difference = (actual - expected).abs().amax(dim=1)
@@ -134,23 +135,25 @@ def add_model(
     data_root: str | os.PathLike | None = None,
     overwrite: bool = False,
 ) -> Card:
-    """Bring a network that was trained elsewhere into a zoo.
+    """Add a network that was trained elsewhere to a zoo.
 
-    It is built, its weights are loaded strictly, it is frozen, and its accuracy is measured on the dataset's test images.
+    The network is built, its weights are loaded strictly, it is frozen, and its accuracy on the dataset's test images is
+    measured.
 
     Args:
         dataset: a registered name.
         name: the model's name in the zoo.
-        weights: a safetensors file, or one that torch saved (`.pt`, `.pth`), with the state dict of the network or,
-            with a scheme other than "fp32", of its `quantize`d twin, in training form or frozen, or a zoo's own file.
+        weights: a safetensors file, or a file that torch saved (`.pt`, `.pth`), with the network's state dict. For a
+            scheme other than "fp32", it is the state dict of the network's `quantize`d twin, in training or frozen form.
+            A zoo's own file works too.
         architecture: a registered name, or "module:function", whose code is imported and run.
-        arguments: the keyword arguments that it is built with.
-        scheme: what it was quantized by.
-        preprocessing: what the network expects to be done to pixels in [0, 1].
-        parent: the full-precision model in the zoo that a quantized one is to be compared with.
-        seed: that it was trained with, if it is known.
+        arguments: the keyword arguments that the architecture is built with.
+        scheme: the scheme that the network was quantized by.
+        preprocessing: the normalisation that the network expects for pixels in [0, 1].
+        parent: the full-precision model in the zoo that a quantized network is to be compared with.
+        seed: the seed that the network was trained with, if it is known.
         zoo: the folder to write to; by default `SAQ_EVAL_ZOO`, else the built-in zoo of a source checkout.
-        overwrite: replace a model of that name.
+        overwrite: replace an existing model of that name.
 
     Raises:
         SaqEvalError: an unknown name, a file that is unreadable or does not fit, a network that does not read the
@@ -182,7 +185,7 @@ def add_model(
 
 
 def _add(card: Card, tensors: Mapping[str, Tensor], source: Path, target: Path, test_set: Dataset) -> Card:
-    """Build a card's network from a state dict, measure it and write it to the zoo `target`; errors name the source."""
+    """Build a card's network from a state dict, measure it and write it to the zoo `target`; errors name `source`."""
     if _is_frozen_form(card, tensors):
         network, frozen = None, frozen_of(card, tensors, source, trust_code=True)
         given = with_preprocessing(frozen, card.preprocessing)
@@ -200,10 +203,10 @@ def _add(card: Card, tensors: Mapping[str, Tensor], source: Path, target: Path, 
 
 
 def remove_model(dataset: str, name: str, zoo: str | os.PathLike | None = None) -> Path:
-    """Delete a model of a user's zoo, `zoo` or `SAQ_EVAL_ZOO`, and return the folder that it was in.
+    """Delete a model from a user's zoo, `zoo` or `SAQ_EVAL_ZOO`, and return the model's folder.
 
     Raises:
-        SaqEvalError: an unknown name, a model of another zoo, or the parent of models that remain.
+        SaqEvalError: an unknown name, a model in another zoo, or a model that is the parent of other models.
     """
     card, folder = find_model(dataset, name, zoo)
     given = zoo or os.environ.get("SAQ_EVAL_ZOO")
@@ -221,7 +224,7 @@ def remove_model(dataset: str, name: str, zoo: str | os.PathLike | None = None) 
 
 
 def check_free(target: Path, dataset: str, name: str, zoo: str | os.PathLike | None, overwrite: bool) -> None:
-    """Raise `SaqEvalError` if a model of that name is in a zoo already, other than in `target` to be overwritten."""
+    """Raise `SaqEvalError` if a zoo has a model of that name, unless it is in `target` and `overwrite` is true."""
     for folder in {target, *zoo_folders(zoo)}:
         if (folder / dataset / name).exists() and not (overwrite and folder == target):
             raise SaqEvalError(f"{folder / dataset / name} exists already; choose another name, or overwrite it there")
@@ -229,7 +232,7 @@ def check_free(target: Path, dataset: str, name: str, zoo: str | os.PathLike | N
 
 @contextmanager
 def partial_folder(zoo: Path, dataset: str, name: str) -> Iterator[Path]:
-    """Lock the folder that keeps the progress of one model's training; it is removed when the block succeeds.
+    """Lock the folder for the progress of one model's training, and remove the folder when the block succeeds.
 
     Raises:
         SaqEvalError: if another process has locked it.
@@ -249,10 +252,12 @@ def partial_folder(zoo: Path, dataset: str, name: str) -> Iterator[Path]:
 
 
 def writable_zoo(zoo: str | os.PathLike | None) -> Path:
-    """Return the zoo folder to write to, created where missing: `zoo`, else `SAQ_EVAL_ZOO`, else a checkout's own.
+    """Return the zoo folder to write to: `zoo`, else `SAQ_EVAL_ZOO`, else the built-in zoo of a source checkout.
+
+    The folder is created if it does not exist.
 
     Raises:
-        SaqEvalError: if there is none, or it cannot be written.
+        SaqEvalError: if there is no such folder, or it cannot be written.
     """
     given = zoo or os.environ.get("SAQ_EVAL_ZOO")
     if not given and not (Path(__file__).parents[2] / "pyproject.toml").is_file():

@@ -1,4 +1,4 @@
-"""Where models lie: the zoo folders, and the cards in them."""
+"""Finding models: the zoo folders, and the cards in them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _REGISTERED_ZOOS: list[Path] = []
 
 
 def register_zoo(folder: str | os.PathLike) -> None:
-    """Add a zoo folder, such as one that an installed package brings, to those that are searched."""
+    """Add a zoo folder, for example that of an installed package, to the folders that are searched."""
     _REGISTERED_ZOOS.append(Path(folder))
 
 
@@ -52,12 +52,14 @@ def builtin_zoo() -> Path:
 def find_models(
     dataset: str | None = None, patterns: Sequence[str] = ("*",), zoo: str | os.PathLike | None = None
 ) -> list[tuple[Card, Path]]:
-    """Return the cards and folders of the zoo's models, sorted by dataset, training, seed and falling bit width.
+    """Return the cards and folders of the zoo's models.
+
+    They are sorted by dataset, architecture, training, seed and descending bit width.
 
     Args:
-        dataset: only models of this dataset; none for all.
-        patterns: names or shell patterns; a model is listed if one matches.
-        zoo: a folder beside the built-in zoo; see `zoo_folders`.
+        dataset: only models of this dataset; `None` for all datasets.
+        patterns: names or shell patterns; a model is listed if one of them matches.
+        zoo: a folder that is searched in addition to the built-in zoo; see `zoo_folders`.
 
     Raises:
         SaqEvalError: a malformed card, an unknown dataset, a pattern that matches nothing, an empty zoo, or one
@@ -94,7 +96,7 @@ def _order(card: Card) -> tuple:
 
 
 def find_model(dataset: str, name: str, zoo: str | os.PathLike | None = None) -> tuple[Card, Path]:
-    """Return one model's card and folder; raises as `find_models` does, also where `name` is a pattern."""
+    """Return one model's card and folder; raises as `find_models` does, and if `name` is a pattern."""
     for card, folder in find_models(dataset, ["*"], zoo):
         if card.name == name:
             return card, folder

@@ -1,4 +1,4 @@
-"""From a card to a network: load, verify, measure."""
+"""Load, verify and measure the network of a card."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Model:
     Attributes:
         card: its card.
         network: its frozen form, in eval mode: float32 pixels (n, c, h, w) in [0, 1] -> logits (n, classes).
-        frozen: the same without the preprocessing in front.
-        ideal_bytes: the size of its tensors at their bit width: packed codes, scales, biases and clips.
-        file_bytes: the size of the file that they are stored in.
+        frozen: the frozen form without the preprocessing.
+        ideal_bytes: the size of its tensors at their bit widths: packed codes, scales, biases and clips.
+        file_bytes: the size of the file with its tensors.
     """
 
     card: Card
@@ -60,15 +60,15 @@ class Model:
 
 
 def load_model(dataset: str, name: str, zoo: str | os.PathLike | None = None, *, trust_code: bool = False) -> Model:
-    """Load one model of the zoo in its frozen form, after checking its weights' hash.
+    """Load one model of the zoo in its frozen form, after checking the hash of its weights.
 
     Args:
-        zoo: a folder beside the built-in zoo; see `zoo_folders`.
-        trust_code: whether a card may name code outside this package to build its network with.
+        zoo: a folder that is searched in addition to the built-in zoo; see `zoo_folders`.
+        trust_code: whether a network may be built by code outside this package that its card names.
 
     Raises:
         SaqEvalError: an unknown name, a malformed card, code that is not trusted, or a weights file that
-            is unreadable, does not fit or has another hash than its card says.
+            is unreadable, does not fit, or has another hash than on its card.
     """
     return open_model(*find_model(dataset, name, zoo), trust_code=trust_code)
 
@@ -88,7 +88,7 @@ def open_model(card: Card, folder: Path, *, trust_code: bool = False) -> Model:
 
 
 def frozen_of(card: Card, tensors: Mapping[str, Tensor], source: Path, *, trust_code: bool) -> fx.GraphModule:
-    """Build the frozen form of a card's network from the packed tensors of its file; errors name the source."""
+    """Build the frozen form of a card's network from the packed tensors of its file; errors name `source`."""
     try:
         frozen = freeze(quantize(build_network(card.architecture, seed=0, trust_code=trust_code), card.scheme))
         unpack(frozen, pack_state(frozen, tensors))
@@ -98,27 +98,27 @@ def frozen_of(card: Card, tensors: Mapping[str, Tensor], source: Path, *, trust_
 
 
 def random_weights(model: Model, seed: int, *, trust_code: bool = False) -> nn.Module:
-    """Return an untrained network of a model's architecture and preprocessing, in full precision and frozen.
+    """Return an untrained network with a model's architecture and preprocessing, in full precision and frozen.
 
-    It is the control of Adebayo et al. (2018, arXiv 1810.03292): an explanation that does not change when
-    the weights are random does not explain them.
+    This is the control of Adebayo et al. (2018, arXiv 1810.03292): an explanation that does not change with random
+    weights does not explain the weights.
     """
     frozen = freeze(build_network(model.card.architecture, seed, trust_code=trust_code).eval())
     return with_preprocessing(frozen, model.card.preprocessing)
 
 
 def build_network(architecture: ArchitectureCard, seed: int, *, trust_code: bool = False) -> nn.Module:
-    """Build an architecture with weights drawn from `seed`, leaving torch's global generator as it was.
+    """Build an architecture with weights drawn from `seed`; torch's global generator is restored afterwards.
 
     Raises:
-        SaqEvalError: an unknown architecture, code that is not trusted, or arguments that it does not take.
+        SaqEvalError: an unknown architecture, code that is not trusted, or arguments that the architecture does not take.
     """
     build = find_architecture(architecture.name, trust_code=trust_code)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         try:
             network = build(**architecture.arguments)
-        except Exception as error:  # whatever its code raises on arguments that it cannot use
+        except Exception as error:  # the architecture's code may raise anything
             raise SaqEvalError(
                 f"architecture {architecture.name!r} cannot be built with the arguments {architecture.arguments}: {error}"
             ) from error
@@ -136,7 +136,7 @@ def _read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return a weights file's content; raises `SaqEvalError` where it cannot be read."""
+    """Return a weights file's content; raises `SaqEvalError` if it cannot be read."""
     check_file(path, "the weights cannot be read", most_bytes=_MOST_BYTES)
     try:
         return path.read_bytes()
@@ -148,7 +148,7 @@ def parse_weights(content: bytes, path: Path) -> dict[str, Tensor]:
     """Return the tensors of a safetensors file or of a state dict that torch saved (`.pt`, `.pth`).
 
     Raises:
-        SaqEvalError: if it is neither, or holds NaN or infinity.
+        SaqEvalError: if the content is neither, or holds NaN or infinity.
     """
     if path.suffix in (".pt", ".pth"):
         tensors = _parse_torch(content, path)
@@ -167,7 +167,7 @@ def parse_weights(content: bytes, path: Path) -> dict[str, Tensor]:
 def _parse_torch(content: bytes, path: Path) -> dict[str, Tensor]:
     try:
         saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises what its many readers raise
+    except Exception as error:  # torch.load may raise many kinds of errors
         reason = str(error).partition("\n")[0]
         raise SaqEvalError(f"{path}: no state dict that torch saved: {type(error).__name__}: {reason}") from error
     state = saved.get("state_dict", saved) if isinstance(saved, Mapping) else saved
@@ -177,18 +177,19 @@ def _parse_torch(content: bytes, path: Path) -> dict[str, Tensor]:
 
 
 def sha256_of(content: bytes) -> str:
-    """Return the SHA-256 of a file's content, as cards give it."""
+    """Return the SHA-256 of a file's content, in the form used on cards."""
     return hashlib.sha256(content).hexdigest()
 
 
 def verify_model(card: Card, folder: Path, test_set: Dataset, *, trust_code: bool = False) -> float:
-    """Check what a card says of its files: the hashes, the test accuracy, the size and the bit operations.
+    """Check a card against its files: the hashes, the test accuracy, the size, the bit widths and the bit operations.
 
     Returns:
         The accuracy, 0 to 1.
 
     Raises:
-        SaqEvalError: if one differs. The accuracy may differ by 0.05 points, since processors round differently.
+        SaqEvalError: if one of them differs. The accuracy may differ by 0.05 percentage points, since processors round
+            differently.
     """
     if card.training_form_sha256 is not None:
         _read_weights(folder / TRAINING_FORM, card.training_form_sha256)
@@ -207,7 +208,7 @@ def verify_model(card: Card, folder: Path, test_set: Dataset, *, trust_code: boo
 
 
 def measure(card: Card, frozen: fx.GraphModule, test_set: Dataset) -> Card:
-    """Return the card with the test accuracy, size, bit widths and bit operations of its frozen network filled in."""
+    """Return a copy of the card with its frozen network's test accuracy, size, bit widths and bit operations."""
     costs = layer_costs(frozen, card.scheme, test_set.images[:1])
     return replace(
         card,
@@ -219,12 +220,12 @@ def measure(card: Card, frozen: fx.GraphModule, test_set: Dataset) -> Card:
 
 
 def warn_of_unused_bits(frozen: fx.GraphModule, scheme: Scheme, image: Tensor, *, stacklevel: int = 3) -> None:
-    """Warn where no layer has a scheme's bits because the network has no hidden layer.
+    """Warn if no layer has a scheme's default bits because the network has no hidden layer.
 
     Args:
         frozen: the network in frozen form.
-        scheme: what it is quantized by.
-        image: float32 (1, c, h, w), as the network reads it.
+        scheme: the scheme that the network is quantized by.
+        image: float32 (1, c, h, w), an image that the network reads.
         stacklevel: as in `warnings.warn`; 3 names the line that called this function's caller.
     """
     unused = scheme.unused([layer.name for layer in layer_costs(frozen, scheme, image)])
@@ -233,12 +234,12 @@ def warn_of_unused_bits(frozen: fx.GraphModule, scheme: Scheme, image: Tensor, *
 
 
 def check_reads(name: str, network: nn.Module, dataset: Dataset) -> None:
-    """Raise `SaqEvalError` unless a network reads a dataset's images and has an output for each of its classes."""
+    """Raise `SaqEvalError` unless a network reads a dataset's images and has an output for each of the dataset's classes."""
     shape = tuple(dataset.images.shape[1:])
     try:
         with torch.no_grad():
             logits = network(dataset.images[:1])
-    except Exception as error:  # whatever a user's network raises
+    except Exception as error:  # a user's network may raise anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise SaqEvalError(f"{name} cannot read images of shape {shape}: {reason}") from error
     if not isinstance(logits, Tensor):
@@ -254,14 +255,14 @@ def check_reads(name: str, network: nn.Module, dataset: Dataset) -> None:
 
 
 def load_training_form(card: Card, folder: Path, *, trust_code: bool = False) -> nn.Module:
-    """Return a model's training form: with its batch norm layers and, of a quantized network, its latent weights.
+    """Return a model's training form, which has batch norm layers and, in a quantized network, latent weights.
 
     Args:
-        card, folder: as `find_models` returns them.
+        card, folder: as returned by `find_models`.
         trust_code: see `load_model`.
 
     Raises:
-        SaqEvalError: a model that kept no training form, or a file that is unreadable, was changed or does not fit.
+        SaqEvalError: a model without a stored training form, or a file that is unreadable, was changed or does not fit.
     """
     path = folder / TRAINING_FORM
     if card.training_form_sha256 is None:
@@ -273,7 +274,7 @@ def load_training_form(card: Card, folder: Path, *, trust_code: bool = False) ->
 def training_form_of(
     architecture: ArchitectureCard, scheme: Scheme, tensors: Mapping[str, Tensor], source: Path, *, trust_code: bool
 ) -> nn.Module:
-    """Build a network in training form from a state dict in which every tensor fits and none is missing or left over."""
+    """Build a network in training form from a state dict; raises `SaqEvalError` unless its tensors are the network's."""
     network = build_network(architecture, seed=0, trust_code=trust_code)
     if not scheme.is_full_precision:
         network = quantize(network, scheme)

@@ -1,4 +1,4 @@
-"""From models of the zoo to the networks of a comparison: which are compared, with what, and what is known of them."""
+"""Turn models of the zoo into the networks of a comparison: choose the models and their baselines, and state their facts."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ from saq_eval.zoo.finding import find_models
 from saq_eval.zoo.loading import Model, open_model, random_weights
 
 RANDOM_WEIGHTS = "random weights"
-RETRAINED = 4  # networks of other seeds, where the zoo has them, that each baseline is set beside
+RETRAINED = 4  # the number of networks of other seeds that each baseline is compared with, if the zoo has them
 
 Entry = tuple[Card, Path]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The models that a comparison takes in, by name and in the zoo's order.
+    """The models of a comparison, by name and in the zoo's order.
 
     Attributes:
-        entries: their cards and folders.
-        baseline_of: the model that each is compared with; a baseline's is itself.
-        fine_tuned_of: of those that have one, the model that was trained on from the same baseline in full precision.
-        retrained_of: by baseline, other models that differ from it in nothing but the seed, of which not all need be among
-            the entries.
+        entries: the models' cards and folders.
+        baseline_of: for each model, the model that it is compared with; for a baseline, the baseline itself.
+        fine_tuned_of: for each model that has one, its fine-tuned control: the model that was trained further from the same
+            baseline in full precision.
+        retrained_of: for each baseline, other models that differ from it only in the seed. Some of them may not be among
+            `entries`.
     """
 
     entries: dict[str, Entry]
@@ -44,14 +45,14 @@ class Choice:
 def choose(
     dataset: str, names: Sequence[str] | None, baseline: str | None = None, zoo: str | os.PathLike | None = None
 ) -> Choice:
-    """Choose models by name, and with them all that they are compared with.
+    """Choose models by name, and add all models that they are compared with.
 
     Args:
-        names: names or shell patterns; none for all of seed 0.
-        baseline: the model that all are compared with; by default each model's full-precision parent.
+        names: names or shell patterns; `None` for all models of seed 0.
+        baseline: the model that all models are compared with; by default each model's full-precision parent.
 
     Raises:
-        SaqEvalError: an unknown name, no model at all, or a model whose parent the zoo does not hold.
+        SaqEvalError: an unknown name, no model at all, or a model whose parent is not in the zoo.
     """
     everything = find_models(dataset, ["*"], zoo)
     if names is None:
@@ -95,9 +96,10 @@ def _baselines(dataset: str, chosen: Sequence[Card], baseline: str | None, known
 
 
 def _retrained(card: Card, everything: Sequence[Entry], baselines: dict[str, None]) -> dict[str, Entry]:
-    """Return the models that differ from a baseline in nothing but the seed.
+    """Return models that differ from a baseline only in the seed.
 
-    Of the other baselines all, so that each pair of them is there; of the rest of the zoo's, up to `RETRAINED` in all.
+    All such models that are baselines too are returned, so that every pair of baselines is compared. Other models of the
+    zoo are added until there are `RETRAINED`.
     """
     same = [(c, folder) for c, folder in everything if c.seed != card.seed and twin(c) == twin(card)]
     same.sort(key=lambda entry: (entry[0].name not in baselines, entry[0].seed))
@@ -106,7 +108,7 @@ def _retrained(card: Card, everything: Sequence[Entry], baselines: dict[str, Non
 
 
 def facts_of(card: Card, bits: BitWidths) -> Facts:
-    """Return what a card says of a network whose layers have some bit widths."""
+    """Return a card's facts about its network; `bits` are the bit widths of the network's layers."""
     unguided = None if card.recipe is None else replace(card, recipe=replace(card.recipe, saliency_guided=None))
     return Facts(
         name=card.name,
@@ -123,13 +125,17 @@ def facts_of(card: Card, bits: BitWidths) -> Facts:
 
 
 def identity_of(card: Card) -> str:
-    """Return what tells a network from others: a hash of its weights and of all that is computed with them."""
+    """Return a network's identity: a hash of its weights, architecture, scheme and preprocessing."""
     parts = (card.weights_sha256, card.architecture, card.scheme, card.preprocessing)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def as_network(model: Model, image: Tensor) -> Network:
-    """Return a loaded model as a comparison sees it; image, float32 (1, c, h, w), decides the number of operations."""
+    """Return a loaded model as a network of a comparison.
+
+    Args:
+        image: float32 (1, c, h, w); its size decides the number of operations.
+    """
     layers = layer_costs(model.frozen, model.card.scheme, image)
     return Network(
         facts=facts_of(model.card, bit_widths(layers)),
@@ -144,10 +150,11 @@ def as_network(model: Model, image: Tensor) -> Network:
 
 
 def untrained(model: Model, seed: int, weights_seed: int, *, trust_code: bool = False) -> Network:
-    """Return a model's architecture with random weights, as a network of its own.
+    """Return a network with a model's architecture and random weights.
 
     Args:
-        seed: what the network's facts say; `weights_seed` is what the weights are drawn from.
+        seed: the seed in the network's facts.
+        weights_seed: the seed that the weights are drawn from.
     """
     name = f"{model.card.name} ({RANDOM_WEIGHTS})"
     facts = facts_of(model.card, BitWidths("32", "32", "32"))
@@ -160,5 +167,5 @@ def untrained(model: Model, seed: int, weights_seed: int, *, trust_code: bool = 
 
 
 def open_network(entry: Entry, image: Tensor, *, trust_code: bool = False) -> Network:
-    """Load a model of the zoo as a comparison sees it; raises as `open_model` does."""
+    """Load a model of the zoo as a network of a comparison; raises as `open_model` does."""
     return as_network(open_model(*entry, trust_code=trust_code), image)

@@ -1,6 +1,6 @@
-"""How Quantus is asked for a metric, and how its answer becomes one score per image.
+"""Call a metric of Quantus, and turn its result into one score per image.
 
-What Quantus leaves to its caller, or to chance, is settled here and in `draws`, for all of its metrics alike.
+Choices that Quantus leaves to its caller or to chance are made here and in `draws`, in the same way for all metrics.
 """
 
 from __future__ import annotations
@@ -43,31 +43,32 @@ def _as_answered(scores: Any, task: Task, positions: np.ndarray, arguments: Argu
 class register_quantus:
     """Decorator: register the Quantus metric that has the decorated function's name.
 
-    The function's keyword-only parameters are the metric's. It takes an image's shape (c, h, w) and returns arguments
-    of Quantus' constructor, which reports print. One of them, `fill`, is put in Quantus' terms here.
+    The function's keyword-only parameters are the metric's parameters. It takes an image's shape (c, h, w) and returns
+    arguments of Quantus' constructor, which reports print. The argument `fill` is translated into Quantus' terms here.
 
     Args:
         reference: the paper.
         range: lowest and highest possible score.
-        reads: what it reads of the network's output, if anything.
-        maps: what it is given of the maps; those that it has explained anew are read in the same way. Quantus' own
-            `normalise_by_max` divides by the largest magnitude of the batch instead of the image.
-        random: whether it draws.
-        ranks: whether it goes by the order of relevance, of pixels (or patches) or of segments. Quantus breaks ties by
-            position. So where the order of tied pixels matters, it is asked twice, the second time with everything
-            turned by 180°. With segments it is always asked twice, since a turned image has other segments.
-        singly: ask Quantus for one image at a time: where a batch's scores are not the images' own.
+        reads: the output of the network that the metric reads, if any.
+        maps: how maps are read before they are passed to Quantus. Further maps that the metric computes are read in the
+            same way. Quantus' own `normalise_by_max` divides by the batch's largest magnitude, not by the image's.
+        random: whether it uses random draws.
+        ranks: whether it depends on the order of relevance, of pixels (or patches) or of segments. Quantus breaks ties by
+            position. So if the order of tied pixels matters, Quantus is called twice, the second time with everything
+            turned by 180°. With segments it is always called twice, since a turned image has other segments.
+        singly: whether Quantus gets one image at a time, because its scores for a batch differ from those for single
+            images.
         explains_itself: whether it explains the images itself instead of reading the maps.
-        steps: for a metric that gives curves, from the function's answer and an image's shape to their length. A curve
-            has a point after each step and none before the first.
+        steps: for a metric that gives curves: (arguments that the function returned, an image's shape) -> the curves'
+            length. A curve has a point after each step, and no point before the first.
         positions: see `Metric`.
-        higher_is_better: the direction, where Quantus' own is wrong.
-        needs: what it needs beside maps and network; by default what its category does.
-        fixed: arguments of Quantus' constructor that are no parameters.
-        complete: from the arguments so far to those of Quantus' constructor, where they depend on the images:
+        higher_is_better: the direction, if Quantus states it wrongly.
+        needs: what it needs besides maps and network; by default the needs of its category.
+        fixed: arguments of Quantus' constructor that are not parameters of the metric.
+        complete: makes arguments of Quantus' constructor that depend on the images:
             (arguments, task, positions (m,), their maps (m, h, w) as given to Quantus) -> arguments.
-        finish: (Quantus' answer, task, positions, the function's answer) -> scores (m,) or curves (m, steps). It puts
-            areas and counts over the number of segments or pixels.
+        finish: (Quantus' result, task, positions, arguments that the function returned) -> scores (m,) or curves
+            (m, steps). It divides areas and counts by the number of segments or pixels.
         chance: see `Metric`.
     """
 
@@ -118,7 +119,7 @@ class register_quantus:
 
 
 def _score(about: register_quantus, declare: Declaration, task: Task, /, **parameters: Any) -> np.ndarray:
-    """Return the images' scores, float64 (n,), or curves, float64 (n, steps); NaN where the map is degenerate."""
+    """Return the images' scores, float64 (n,), or curves, float64 (n, steps); NaN for degenerate maps."""
     arguments = declare(task.images.shape[1:], **parameters)
     twice = np.full(len(task.maps), about.ranks == "segments")
     if about.ranks == "pixels":
@@ -130,7 +131,7 @@ def _score(about: register_quantus, declare: Declaration, task: Task, /, **param
 def _in_one_order(about: register_quantus, name: str, arguments: Arguments, task: Task) -> np.ndarray:
     shape = task.images.shape[1:]
     given = read(about.maps, task.maps)
-    # Quantus fails on a batch of degenerate maps alone, and scores one among others.
+    # Quantus fails on a batch that has only degenerate maps, but gives scores to degenerate maps in other batches.
     usable = np.flatnonzero(~is_degenerate(task.maps) & ~is_degenerate(given))
     scores = np.full((len(given), about.steps(arguments, shape)) if about.steps else len(given), np.nan)
     chunk = 1 if about.singly else task.batch_size
@@ -143,21 +144,21 @@ def _in_one_order(about: register_quantus, name: str, arguments: Arguments, task
 def _ask(
     about: register_quantus, name: str, arguments: Arguments, task: Task, positions: np.ndarray, maps: np.ndarray
 ) -> np.ndarray:
-    """Return Quantus' scores of some of a task's images, float64 (m,) or (m, steps).
+    """Return Quantus' scores for some of a task's images, float64 (m,) or (m, steps).
 
     Args:
-        about: how it is asked.
-        name: the metric's, in Quantus and here.
-        arguments: what the metric's declaration says.
-        positions: int (m,), the images' places in the task.
-        maps: float64 (m, h, w), their maps as read.
+        about: the metric's registration.
+        name: the metric's name, in Quantus and here.
+        arguments: the arguments that the metric's declaration returned.
+        positions: int (m,), the images' positions in the task.
+        maps: float64 (m, h, w), the images' maps as read.
     """
     network, pictures, completed = task.network, task.images[positions], arguments
     if "fill" in arguments:
         network, pictures, completed = _hidden_whole(task, positions, arguments)
     if about.complete:
         completed = about.complete(completed, task, positions, maps)
-    absolute = about.maps in ("magnitudes", "positive relevance")  # which they are already
+    absolute = about.maps in ("magnitudes", "positive relevance")  # these maps have no negative values already
     softmax = about.reads == "probabilities"
     with _quiet(), _on_our_terms(name, task, positions, about.maps) as explain:
         metric = getattr(quantus, name)(abs=absolute, **_ALWAYS, **(about.fixed or {}), **completed)
@@ -176,11 +177,11 @@ def _ask(
 
 
 def _hidden_whole(task: Task, positions: np.ndarray, arguments: Arguments) -> tuple[nn.Module, np.ndarray, Arguments]:
-    """Return network, pictures and arguments with which Quantus hides whole pixels, and by the fill that is meant.
+    """Return a network, pictures and arguments that make Quantus hide whole pixels, with this package's fill.
 
-    Quantus hides single values of channels, whose attribution is the whole pixel's: it gets pictures of one channel
-    that say which pixels are shown. And Quantus' words for fills mean other things than those of the attribution
-    methods: "black" is the image's minimum there, "uniform" one number per step for all pixels.
+    Quantus would hide single channels of a pixel, although the attribution is for the whole pixel. So it gets pictures of
+    one channel that say which pixels are shown. Quantus' names of fills also differ in meaning from those of the
+    attribution methods: its "black" is the image's minimum, its "uniform" is one number per step for all pixels.
     """
     network = MaskedNetwork(task.network, task.images[positions], arguments["fill"], task.device)
     pictures = np.ones((len(positions), 1, *task.images.shape[2:]), dtype=np.float32)
@@ -188,7 +189,7 @@ def _hidden_whole(task: Task, positions: np.ndarray, arguments: Arguments) -> tu
 
 
 class _Probabilities(nn.Sequential):
-    """A network with softmax: Quantus would add it by itself, and set up the root logger on the way."""
+    """A network with softmax. If Quantus added the softmax itself, it would also set up the root logger."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__(network, nn.Softmax(dim=-1))
@@ -196,15 +197,15 @@ class _Probabilities(nn.Sequential):
 
 
 def _with_channels(maps: np.ndarray, shape: Shape, reading: Reading) -> np.ndarray:
-    """Return maps (n, h, w) with the axis of channels that Quantus expects; sums that matter stay what they are."""
+    """Return maps (n, h, w) with the channel axis that Quantus expects; the sum of an unscaled map does not change."""
     if reading == "unscaled maps":
         return np.repeat(maps[:, None] / shape[0], shape[0], axis=1)
-    return maps[:, None].copy()  # some metrics of Quantus change it in place
+    return maps[:, None].copy()  # a copy, because some metrics of Quantus change it in place
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Quantus from warning of what the adapter has settled, and of scores that are undefined."""
+    """Suppress Quantus' warnings about choices that the adapter has made and about undefined scores."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         yield
@@ -214,7 +215,7 @@ def _quiet() -> Iterator[None]:
 def _on_our_terms(
     name: str, task: Task, positions: np.ndarray, reading: Reading
 ) -> Iterator[Callable[..., np.ndarray]]:
-    """Let Quantus draw for each image from the image's own generator, and explain by the task's method.
+    """Make Quantus draw from each image's own generator, and explain by the task's method.
 
     Yields:
         Quantus' `explain_func`.
@@ -227,18 +228,18 @@ def _on_our_terms(
 
     seeds = [derived_seed(task.seed, name, int(index)) for index in task.indices[positions]]
     parts_of_quantus = (
-        (quantus, "explain", explain),  # SmoothMPRT calls it, whatever `explain_func` it is given
-        # The adapter has checked maps one by one; these fail for a whole batch.
+        (quantus, "explain", explain),  # SmoothMPRT calls this and ignores its `explain_func`
+        # The adapter has checked each map. These checks would fail for a whole batch.
         (asserts, "assert_attributions", lambda x_batch, a_batch: None),
         (asserts, "assert_nr_segments", lambda nr_segments: None),
         (PyTorchModel, "get_random_layer_generator", random_layers),
-        (utils, "get_superpixel_segments", lambda img, segmentation_method: segmentation_method),  # they are given
+        (utils, "get_superpixel_segments", lambda img, segmentation_method: segmentation_method),  # gets segments
     )
     with draws_of_each_image(seeds), replaced(*parts_of_quantus):
         try:
             yield explain
         finally:
-            # Quantus keeps every network that it ever wrapped.
+            # This cache of Quantus keeps every network that Quantus has wrapped.
             PyTorchModel._get_last_softmax_layer_index.cache_clear()
 
 
@@ -248,9 +249,9 @@ def without(key: str, arguments: Arguments) -> Arguments:
 
 
 def spearman(a: np.ndarray, b: np.ndarray, **_: Any) -> np.ndarray:
-    """Return the rank correlations of rows, (n, m) and (n, m) -> (n,), NaN where a row is constant.
+    """Return the rank correlations of rows, (n, m) and (n, m) -> (n,); NaN if a row is constant.
 
-    Quantus' own crosses all rows with all, and fails where the first one is constant.
+    Quantus' own function correlates every row with every other row, and fails if the first row is constant.
     """
     ranks = [rankdata(rows, axis=1) for rows in (a, b)]
     first, second = (rows - rows.mean(axis=1, keepdims=True) for rows in ranks)

@@ -1,4 +1,4 @@
-"""Axiomatic: properties that an attribution has or has not."""
+"""Axiomatic: properties that an attribution either has or does not have."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from saq_eval.metrics.quantus.adapter import Arguments, register_quantus, withou
 
 
 def _within_tolerance(arguments: Arguments, task: Task, positions: np.ndarray, maps: np.ndarray) -> Arguments:
-    """Let equality hold up to a tolerance; Quantus asks for equal floats."""
+    """Make equality hold up to a tolerance; Quantus requires equal floats."""
     tolerance = arguments["tolerance"]
     sums = maps.reshape(len(maps), -1).sum(axis=-1)
     return without("tolerance", arguments) | {
@@ -23,12 +23,13 @@ def _within_tolerance(arguments: Arguments, task: Task, positions: np.ndarray, m
     reference="Sundararajan et al. 2017, arXiv 1703.01365",
     range=(0.0, 1.0),
     reads="logits",
-    maps="unscaled maps",  # it is about their scale
+    maps="unscaled maps",  # the metric is about their scale
     complete=_within_tolerance,
 )
 def Completeness(shape: Shape, *, tolerance: Share = 0.05, fill: Fill = "black") -> Arguments:
-    """Whether the map's sum is the logit's difference to the fill's, up to a share `tolerance` of it.
+    """Whether the map's sum equals the logit's difference from the fill's logit, up to a share `tolerance` of it.
 
-    Many methods mean their maps to sum up to that. Those by straight-through gradients of quantized networks do not.
+    Many methods are designed so that their maps have this sum. With straight-through gradients of quantized networks,
+    their maps do not have it.
     """
     return {"tolerance": tolerance, "fill": fill}

@@ -1,4 +1,4 @@
-"""Complexity: how few pixels the relevance is on, whichever its sign."""
+"""Complexity: on how few pixels the relevance lies, regardless of its sign."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from saq_eval.metrics.quantus.adapter import Arguments, register_quantus
 
 @register_quantus(reference="Chalasani et al. 2020, arXiv 1810.06583", range=(0.0, 1.0), maps="magnitudes")
 def Sparseness(shape: Shape) -> Arguments:
-    """Gini index of the relevance: 0 if all pixels have as much, near 1 if one has all."""
+    """Gini index of the relevance: 0 if all pixels have equal relevance, near 1 if one pixel has all of it."""
     return {}
 
 
 @register_quantus(reference="Bhatt et al. 2020, arXiv 2005.00631", range=(0.0, math.inf), maps="magnitudes")
 def Complexity(shape: Shape) -> Arguments:
-    """Entropy of the relevance over the pixels, in nats: 0 if one has all, the logarithm of their number if all have as much."""
+    """Entropy of the relevance over the pixels, in nats: 0 if one pixel has all of it, ln(number of pixels) if all are equal."""
     return {}
 
 
@@ -32,6 +32,6 @@ def Complexity(shape: Shape) -> Arguments:
 def EffectiveComplexity(shape: Shape, *, eps: Share = 0.1) -> Arguments:
     """Share of the pixels that are more relevant than `eps` times the most relevant one.
 
-    Quantus' threshold, 1e-5, counts every pixel that is not exactly zero.
+    Quantus' threshold, 1e-5, would count almost every pixel that is not exactly zero.
     """
     return {"eps": eps}

@@ -1,9 +1,9 @@
-"""Random draws of Quantus that belong to an image, not to a batch.
+"""Random draws in Quantus that depend on the image, not on the batch.
 
 An image's score is what Quantus gives for that image alone after `numpy.random.seed(derived_seed(seed, metric, index))`.
-Quantus draws from NumPy's global generator, in the order of calls: in a batch, an image's draws would depend on the
-images before it. So NumPy's functions are replaced, while Quantus works, by those that draw for each image of the batch
-from a generator of its own.
+Quantus draws from NumPy's global generator in the order of calls. In a batch, an image's draws would depend on the
+images before it. So while Quantus runs, NumPy's functions are replaced by functions that draw from a separate generator
+for each image of the batch.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from saq_eval.core.randomness import global_seed
 
 @contextlib.contextmanager
 def replaced(*replacements: tuple[Any, str, Any]) -> Iterator[None]:
-    """Replace attributes of modules, for the whole process: only one comparison at a time can run in it.
+    """Replace attributes of modules for a while. This affects the whole process, so it can run only one comparison at a time.
 
     Args:
-        replacements: (module, attribute, what stands there meanwhile).
+        replacements: (module, attribute, the temporary value).
     """
     originals = [(module, attribute, getattr(module, attribute)) for module, attribute, _ in replacements]
     try:
@@ -42,9 +42,9 @@ _layers_of_quantus = PyTorchModel.get_random_layer_generator
 
 
 def random_layers(model: PyTorchModel, order: str = "top_down", seed: int = 42) -> Iterator[tuple[str, nn.Module]]:
-    """Yield what Quantus does, layers' names and networks with that layer randomised, but the same on every device.
+    """Yield layers' names and networks with that layer randomised, like Quantus, but the same on every device.
 
-    Quantus draws where the network is, and a GPU's generator gives other weights for the same seed.
+    Quantus draws on the network's device, and a GPU's generator gives other weights than a CPU's for the same seed.
     """
     on_processor = copy.copy(model)
     on_processor.model = copy.deepcopy(model.model).cpu()
@@ -54,7 +54,7 @@ def random_layers(model: PyTorchModel, order: str = "top_down", seed: int = 42) 
 
 @contextlib.contextmanager
 def draws_of_each_image(seeds: Sequence[int]) -> Iterator[None]:
-    """Let the images of a batch draw from `numpy.random` what each would draw alone, and sort tied pixels by position.
+    """Make each image of a batch get the same draws from `numpy.random` as it would get alone, and make sorting stable.
 
     The global generators of NumPy and torch are seeded with the first seed and restored afterwards.
 
@@ -69,15 +69,15 @@ def draws_of_each_image(seeds: Sequence[int]) -> Iterator[None]:
 
 
 def _own_draws(generators: Sequence[np.random.RandomState]) -> dict[str, Callable[..., np.ndarray]]:
-    """Return, by name, functions that draw what those of `numpy.random` would, each image from its own generator."""
+    """Return, by name, functions that replace those of `numpy.random` and draw from each image's own generator."""
     turn = 0
 
-    def choice(*args: Any, **kwargs: Any) -> np.ndarray:  # called for each image in turn, again and again
+    def choice(*args: Any, **kwargs: Any) -> np.ndarray:  # Quantus calls it for the images in turn, many times
         nonlocal turn
         turn += 1
         return generators[(turn - 1) % len(generators)].choice(*args, **kwargs)
 
-    def rows(draw: str) -> Callable[..., np.ndarray]:  # called for all images at once, one row each
+    def rows(draw: str) -> Callable[..., np.ndarray]:  # Quantus calls it for all images at once, a row for each
         def drawn(*, size: int | tuple[int, ...], **kwargs: Any) -> np.ndarray:
             row = (1, *np.atleast_1d(size)[1:])
             return np.concatenate([getattr(generator, draw)(size=row, **kwargs) for generator in generators])

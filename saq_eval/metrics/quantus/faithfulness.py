@@ -1,4 +1,4 @@
-"""Faithfulness: what happens to the output when the pixels that are said to matter are hidden."""
+"""Faithfulness: how the output changes when the pixels that the map calls relevant are hidden."""
 
 from __future__ import annotations
 
@@ -36,12 +36,13 @@ def FaithfulnessCorrelation(
     subset_size: Pixels | None = None,
     fill: Fill = "black",
 ) -> Arguments:
-    """Correlation of the logit's drop when random pixels are hidden with these pixels' summed attribution.
+    """Correlation of the logit's drop when random pixels are hidden with the sum of these pixels' attributions.
 
-    56 pixels of 28x28 at once, as MetaQuantus has it (arXiv 2302.07265). 50 runs set integrated gradients apart from
-    random maps (Cohen's d 2.8 on cnn-fp32, 2.1 on cnn-w2a2; 100 runs: 3.4, 2.3; 200 runs: 4.2, 3.4), and subsets of
-    28 or 112 pixels do so about as well (2.8, 1.9; 2.9, 2.0). Single images are not to be compared by it: two seeds'
-    scores correlate by -0.04 and 0.31, and after 200 runs by 0.44 and 0.54 (`benchmarks/metric_parameters.py`).
+    56 pixels of 28x28 are hidden at once, as in MetaQuantus (arXiv 2302.07265). 50 runs separate integrated gradients
+    from random maps (Cohen's d 2.8 on cnn-fp32, 2.1 on cnn-w2a2; 100 runs: 3.4, 2.3; 200 runs: 4.2, 3.4). Subsets of
+    28 or 112 pixels separate them about as well (2.8, 1.9; 2.9, 2.0). The score should not be used to compare single
+    images: the scores of two seeds correlate by -0.04 and 0.31, and with 200 runs by 0.44 and 0.54
+    (`benchmarks/metric_parameters.py`).
     """
     size = subset_size or step_size(shape, None, steps=14)
     if size >= shape[1] * shape[2]:
@@ -57,9 +58,9 @@ def FaithfulnessCorrelation(
     ranks="pixels",
 )
 def FaithfulnessEstimate(shape: Shape, *, features_in_step: Pixels | None = None, fill: Fill = "black") -> Arguments:
-    """Correlation of the logit's drop when pixels of neighbouring ranks are hidden with their summed attribution.
+    """Correlation of the logit's drop when pixels of neighbouring ranks are hidden with the sum of their attributions.
 
-    28 groups of 28 pixels on 28x28: a correlation over fewer is coarse, and each costs a pass.
+    There are 28 groups of 28 pixels on 28x28. A correlation over fewer groups would be coarse; each group costs a pass.
     """
     return {"features_in_step": step_size(shape, features_in_step, steps=28), "fill": fill}
 
@@ -69,7 +70,7 @@ def FaithfulnessEstimate(shape: Shape, *, features_in_step: Pixels | None = None
     range=(-1.0, 1.0),
     reads="probabilities",
     maps="magnitudes",
-    # A fill that is not drawn needs no samples; the threshold guards a division that ranks do not see.
+    # The fill is not random, so one sample is enough. `eps` guards a division that does not change ranks.
     fixed={"nr_samples": 1, "eps": 0.0, "similarity_func": spearman},
     chance=_no_relation,
     ranks="pixels",
@@ -77,16 +78,16 @@ def FaithfulnessEstimate(shape: Shape, *, features_in_step: Pixels | None = None
 def MonotonicityCorrelation(shape: Shape, *, features_in_step: Pixels | None = None, fill: Fill = "black") -> Arguments:
     """Rank correlation of the probability's squared change when pixels of neighbouring ranks are hidden with their relevance.
 
-    28 groups of 28 pixels on 28x28, as in FaithfulnessEstimate. The expectation over values to hide pixels with is
-    that of one value, the fill.
+    There are 28 groups of 28 pixels on 28x28, as in FaithfulnessEstimate. The paper takes the expectation over values
+    that replace the pixels; here it is over one value, the fill.
     """
     return {"features_in_step": step_size(shape, features_in_step, steps=28), "fill": fill}
 
 
 def _set_shown(arr: np.ndarray, indices: np.ndarray, *, shown: int, afresh: bool = False, **_: Any) -> np.ndarray:
-    """Return pictures of what is shown, (n, pixels), with some pixels, int (n, m), shown (1) or hidden (0).
+    """Return pictures (n, pixels) of shown (1) and hidden (0) pixels, with the pixels `indices`, int (n, m), set to `shown`.
 
-    Quantus calls it. `afresh`: all others are shown, whatever was hidden before.
+    Quantus calls this function. With `afresh`, all other pixels are shown, even if they were hidden before.
     """
     changed = np.ones_like(arr) if afresh else arr.copy()
     np.put_along_axis(changed, indices, shown, axis=1)
@@ -94,7 +95,7 @@ def _set_shown(arr: np.ndarray, indices: np.ndarray, *, shown: int, afresh: bool
 
 
 def _revealing(arguments: Arguments, task: Task, positions: np.ndarray, maps: np.ndarray) -> Arguments:
-    """Start with all pixels hidden and show them; Quantus puts fill on fill, so that all maps win."""
+    """Start with all pixels hidden, and show them. Quantus' own way replaces fill by fill, so every map would succeed."""
     return arguments | {"perturb_func": _set_shown, "perturb_func_kwargs": {"shown": 1}}
 
 
@@ -109,7 +110,8 @@ def _revealing(arguments: Arguments, task: Task, positions: np.ndarray, maps: np
 def Monotonicity(shape: Shape, *, features_in_step: Pixels | None = None, fill: Fill = "black") -> Arguments:
     """Whether the probability never falls as pixels are shown on the fill, least relevant first.
 
-    7 steps of 112 pixels on 28x28. It asks for a rise at every step: over many steps no map achieves that.
+    There are 7 steps of 112 pixels on 28x28. The probability must not fall at any step; with many steps, no map achieves
+    that.
     """
     return {"features_in_step": step_size(shape, features_in_step, steps=7), "fill": fill}
 
@@ -126,11 +128,11 @@ def _steps_of_pixels(arguments: Arguments, shape: Shape) -> int:
     ranks="pixels",
 )
 def PixelFlipping(shape: Shape, *, features_in_step: Pixels | None = None, fill: Fill = "black") -> Arguments:
-    """Mean probability of the class while pixels are hidden for good, most relevant first.
+    """Mean probability of the class while pixels are hidden cumulatively, most relevant first.
 
-    14 steps of 56 pixels on 28x28, as MetaQuantus has it (arXiv 2302.07265). They set integrated gradients apart from
-    random maps (Cohen's d 1.31 on cnn-fp32, 1.33 on cnn-w2a2) nearly as well as 56 steps do (1.39, 1.37), and
-    better than 7 (1.15, 1.22; `benchmarks/metric_parameters.py`).
+    There are 14 steps of 56 pixels on 28x28, as in MetaQuantus (arXiv 2302.07265). They separate integrated gradients
+    from random maps (Cohen's d 1.31 on cnn-fp32, 1.33 on cnn-w2a2) nearly as well as 56 steps (1.39, 1.37), and
+    better than 7 steps (1.15, 1.22; `benchmarks/metric_parameters.py`).
     """
     return {"features_in_step": step_size(shape, features_in_step, steps=14), "fill": fill}
 
@@ -144,14 +146,14 @@ def _steps_of_patches(arguments: Arguments, shape: Shape) -> int:
     range=(-1.0, 1.0),
     reads="probabilities",
     steps=_steps_of_patches,
-    higher_is_better=True,  # Quantus says lower, but these are drops
-    fixed={"regions_evaluation": None},  # all of them
+    higher_is_better=True,  # Quantus says that lower is better, but these are drops
+    fixed={"regions_evaluation": None},  # all regions
     ranks="pixels",
 )
 def RegionPerturbation(shape: Shape, *, patch_size: Pixels | None = None, fill: Fill = "black") -> Arguments:
-    """Mean drop of the class' probability while square patches are hidden for good, most relevant first.
+    """Mean drop of the class' probability while square patches are hidden cumulatively, most relevant first.
 
-    49 patches of 4x4 on 28x28: about as wide as a digit's strokes.
+    There are 49 patches of 4x4 on 28x28. They are about as wide as a digit's strokes.
     """
     return {"patch_size": patch_side(shape, patch_size, across=7), "fill": fill}
 
@@ -164,15 +166,15 @@ def RegionPerturbation(shape: Shape, *, patch_size: Pixels | None = None, fill: 
     ranks="pixels",
 )
 def Selectivity(shape: Shape, *, patch_size: Pixels | None = None, fill: Fill = "black") -> Arguments:
-    """Mean probability of the class while square patches are hidden for good, most relevant first.
+    """Mean probability of the class while square patches are hidden cumulatively, most relevant first.
 
-    RegionPerturbation's curve, as values instead of drops; patches as there.
+    The curve is RegionPerturbation's, with probabilities instead of drops. The patches are the same.
     """
     return {"patch_size": patch_side(shape, patch_size, across=7), "fill": fill}
 
 
 def _segments(image: np.ndarray, segments: int) -> np.ndarray:
-    """Return the superpixels of an image (c, h, w): int64 (h, w), without gaps from 0."""
+    """Return the superpixels of an image (c, h, w): int64 (h, w), numbered from 0 without gaps."""
     mask = superpixels(torch.from_numpy(image[None]), segments)[0, 0].numpy()
     return np.unique(mask, return_inverse=True)[1].reshape(mask.shape)
 
@@ -183,7 +185,11 @@ def _of_the_image(arguments: Arguments, task: Task, positions: np.ndarray, maps:
 
 
 def _per_segment(scores: np.ndarray, task: Task, positions: np.ndarray, arguments: Arguments) -> np.ndarray:
-    """Return Quantus' areas over the curve, a number of segments less an area with an interval less, over the intervals."""
+    """Return the area over the curve per interval, from Quantus' result.
+
+    Quantus subtracts the area from the number of segments, but the curve has one interval less than segments. So 1 is
+    subtracted here, and the result is divided by the number of intervals.
+    """
     return (np.asarray(scores) - 1) / _segments(task.images[positions[0]], arguments["segments"]).max()
 
 
@@ -192,14 +198,14 @@ def _per_segment(scores: np.ndarray, task: Task, positions: np.ndarray, argument
     range=(-math.inf, 1.0),
     reads="probabilities",
     ranks="segments",
-    singly=True,  # Quantus fills up a batch's shorter curves with zeros and integrates over the edge
+    singly=True,  # in a batch, Quantus pads shorter curves with zeros and integrates over them
     complete=_of_the_image,
     finish=_per_segment,
 )
 def IROF(shape: Shape, *, segments: Annotated[Pixels, Field(ge=2)] = 50, fill: Fill = "black") -> Arguments:
-    """Mean relative drop of the class' probability while segments (SLIC) are hidden for good, most relevant first.
+    """Mean relative drop of the class' probability while segments (SLIC) are hidden cumulatively, most relevant first.
 
-    About 50 segments, the superpixels of the attribution methods; NaN where an image has one only.
+    There are about 50 segments, the superpixels of the attribution methods. NaN if an image has only one segment.
     """
     return {"segments": segments, "fill": fill}
 
@@ -207,11 +213,11 @@ def IROF(shape: Shape, *, segments: Annotated[Pixels, Field(ge=2)] = 50, fill: F
 def _unexplained(a: np.ndarray, b: np.ndarray, **_: Any) -> np.ndarray:
     """Return the share of drops `a` that no multiple of sums `b` explains: float (n, m) and (n, m) -> (n,)."""
     explained = (a * b).sum(axis=1) ** 2 / ((a**2).sum(axis=1) * (b**2).sum(axis=1))
-    return np.maximum(1 - explained, 0)  # of an exact map, rounding leaves a little less than nothing
+    return np.maximum(1 - explained, 0)  # for an exact map, rounding may give a value just below 0
 
 
 def _patch_by_patch(arguments: Arguments, task: Task, positions: np.ndarray, maps: np.ndarray) -> Arguments:
-    """Hide each patch by itself; Quantus leaves those before it hidden, so that the score depends on where it starts."""
+    """Hide each patch alone. Quantus' own way keeps earlier patches hidden, so its score depends on the patches' order."""
     return without("patch_size", arguments) | {
         "perturb_patch_sizes": [arguments["patch_size"]],
         "perturb_func": _set_shown,
@@ -223,14 +229,15 @@ def _patch_by_patch(arguments: Arguments, task: Task, positions: np.ndarray, map
     reference="Yeh et al. 2019, arXiv 1901.09392",
     range=(0.0, 1.0),
     reads="logits",
-    fixed={"loss_func": _unexplained, "n_perturb_samples": 1},  # nothing is drawn: all samples are alike
+    fixed={"loss_func": _unexplained, "n_perturb_samples": 1},  # nothing is random, so all samples are equal
     complete=_patch_by_patch,
 )
 def Infidelity(shape: Shape, *, patch_size: Pixels | None = None, fill: Fill = "black") -> Arguments:
-    """Share of the logit's squared drops, as each patch is hidden by itself, that the map's sums over the patches miss.
+    """Share of the logit's squared drops, when each patch is hidden alone, that the map's sums over patches do not explain.
 
-    The map is scaled to fit best and the squared error is over the squared drops: as published it grows with the
-    square of the logits and of the map's unit. What is taken away is that pixels are shown, by 1: so a map is read as in the
-    other metrics, as the effect of hiding the pixel, not as an effect per unit of its value. Patches of 4x4 on 28x28.
+    The map is scaled to fit best, and the squared error is divided by the squared drops. The published score grows with
+    the square of the logits and of the map's unit. The perturbation of a hidden pixel is 1 (shown to hidden). So a map
+    is read as in the other metrics: as the effect of hiding a pixel, not as an effect per unit of the pixel's value.
+    Patches are 4x4 on 28x28.
     """
     return {"patch_size": patch_side(shape, patch_size, across=7), "fill": fill}

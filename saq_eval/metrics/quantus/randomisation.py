@@ -1,7 +1,7 @@
 """Randomisation: whether the map changes with the network's weights and with the class.
 
-All images see the same random weights: those of convolutions and linear layers, drawn as torch initialises them. The
-clips of PACT stay.
+The random weights are the same for all images. Weights of convolutions and linear layers are drawn by torch's
+initialisation. PACT's clips do not change.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _same_weights(name: str) -> Callable[[Arguments, Task, np.ndarray, np.ndarra
 
 
 def _mean_of_layers(scores: dict[str, list[float]], task: Task, positions: np.ndarray, _: Arguments) -> np.ndarray:
-    """Return the mean over the randomised layers; Quantus' own counts the network as it is among them."""
+    """Return the mean over the randomised layers. Quantus' own mean also includes the original network."""
     return np.mean([scores[layer] for layer in scores if layer != "original"], axis=0)
 
 
@@ -39,14 +39,14 @@ def _mean_of_layers(scores: dict[str, list[float]], task: Task, positions: np.nd
     finish=_mean_of_layers,
 )
 def MPRT(shape: Shape, *, layer_order: LayerOrder = "top_down") -> Arguments:
-    """Rank correlation with the maps of the network as its layers are randomised one after another, mean over layers."""
+    """Rank correlation with the network's maps when its layers are randomised one after another, mean over layers."""
     return {"layer_order": layer_order}
 
 
 @register_quantus(
     reference="Hedström et al. 2023, arXiv 2401.06465",
     range=(-1.0, 1.0),
-    maps="unscaled maps",  # it takes means of them
+    maps="unscaled maps",  # the metric takes means of them
     random=True,
     explains_itself=True,
     fixed={"similarity_func": spearman},
@@ -56,9 +56,9 @@ def MPRT(shape: Shape, *, layer_order: LayerOrder = "top_down") -> Arguments:
 def SmoothMPRT(
     shape: Shape, *, layer_order: LayerOrder = "bottom_up", nr_samples: Count = 10, noise_magnitude: Positive = 0.1
 ) -> Arguments:
-    """As MPRT, of maps that are means over copies of the image with Gaussian noise.
+    """MPRT of maps that are means over copies of the image with Gaussian noise.
 
-    10 samples, for each of the layers: each costs an explanation.
+    There are 10 samples for each layer; each sample costs an explanation.
     """
     return {"layer_order": layer_order, "nr_samples": nr_samples, "noise_magnitude": noise_magnitude}
 
@@ -71,7 +71,7 @@ def SmoothMPRT(
     complete=_same_weights("EfficientMPRT"),
 )
 def EfficientMPRT(shape: Shape) -> Arguments:
-    """Relative rise of the map's entropy (histogram of 100 bins) once all layers are randomised."""
+    """Relative rise of the map's entropy (histogram of 100 bins) after all layers have been randomised."""
     return {}
 
 
@@ -91,5 +91,5 @@ def _another_class(arguments: Arguments, task: Task, positions: np.ndarray, maps
     complete=_another_class,
 )
 def RandomLogit(shape: Shape) -> Arguments:
-    """Rank correlation of the map with that of another class, drawn at random."""
+    """Rank correlation of the map with the map for another class, drawn at random."""
     return {}

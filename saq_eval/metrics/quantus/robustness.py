@@ -1,4 +1,4 @@
-"""Robustness: how much the map changes with the image. A change of the prediction does not end it."""
+"""Robustness: how much the map changes with the image. Noise that changes the prediction counts too."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from saq_eval.core.specs import Count, Positive
 from saq_eval.metrics.base import Shape, Task
 from saq_eval.metrics.quantus.adapter import Arguments, register_quantus, without
 
-# What is zero counts as `eps_min` where changes are relative to it: a hundredth of a map's and an image's range. With
-# Quantus' 1e-6 the pixels that are exactly zero, most of a digit's, would decide alone.
+# The default of `eps_min`, which replaces a zero that a change is divided by: a hundredth of a map's or an image's range.
+# With Quantus' 1e-6, pixels that are exactly zero, which are most pixels of a digit, would decide the score alone.
 _SMALL = 0.01
 
 
 @register_quantus(reference="Alvarez-Melis and Jaakkola 2018, arXiv 1806.08049", range=(0.0, math.inf), random=True)
 def LocalLipschitzEstimate(shape: Shape, *, nr_samples: Count = 10, perturb_std: Positive = 0.1) -> Arguments:
-    """Largest change of the map over the change of the image, Euclidean, under Gaussian noise.
+    """Largest change of the map over the change of the image, both Euclidean, under Gaussian noise.
 
-    10 samples: each costs an explanation.
+    There are 10 samples; each costs an explanation.
     """
     return {"nr_samples": nr_samples, "perturb_std": perturb_std}
 
@@ -29,7 +29,7 @@ def LocalLipschitzEstimate(shape: Shape, *, nr_samples: Count = 10, perturb_std:
 def MaxSensitivity(shape: Shape, *, nr_samples: Count = 10, lower_bound: Positive = 0.1) -> Arguments:
     """Largest relative change of the map under uniform noise of at most `lower_bound`.
 
-    10 samples: each costs an explanation.
+    There are 10 samples; each costs an explanation.
     """
     return {"nr_samples": nr_samples, "lower_bound": lower_bound}
 
@@ -38,16 +38,16 @@ def MaxSensitivity(shape: Shape, *, nr_samples: Count = 10, lower_bound: Positiv
 def AvgSensitivity(shape: Shape, *, nr_samples: Count = 10, lower_bound: Positive = 0.1) -> Arguments:
     """Mean relative change of the map under uniform noise of at most `lower_bound`.
 
-    10 samples: each costs an explanation.
+    There are 10 samples; each costs an explanation.
     """
     return {"nr_samples": nr_samples, "lower_bound": lower_bound}
 
 
 @register_quantus(reference="Montavon et al. 2018, arXiv 1706.07979", range=(0.0, math.inf))
 def Continuity(shape: Shape, *, nr_steps: Count = 8) -> Arguments:
-    """Largest change of the map, summed over pixels, over the image's Euclidean change, as it slides out to either side.
+    """Largest Manhattan change of the map over the image's Euclidean change, as the image slides out to either side.
 
-    8 positions, 7 pixels apart on 28x28; what slides in is the image's darkest value.
+    There are 8 positions, 7 pixels apart on 28x28. The free pixels get the image's darkest value.
     """
     if nr_steps > 2 * shape[2] + 1:
         raise SaqEvalError(f"nr_steps={nr_steps} is more than the {2 * shape[2] + 1} positions of the image")
@@ -55,7 +55,7 @@ def Continuity(shape: Shape, *, nr_steps: Count = 8) -> Arguments:
 
 
 def _both_ways(arguments: Arguments, task: Task, positions: np.ndarray, maps: np.ndarray) -> Arguments:
-    """Let the noise have mean 0: Quantus' own brightens, from 0.02 to 0.2."""
+    """Make the noise have mean 0. Quantus' own noise, from 0.02 to 0.2, brightens the image."""
     noise = {"lower_bound": arguments["lower_bound"], "upper_bound": None}
     return without("lower_bound", arguments) | {
         "perturb_func_kwargs": noise,
@@ -71,7 +71,7 @@ def RelativeInputStability(
 ) -> Arguments:
     """Largest relative change of the map over the relative change of the image, under uniform noise.
 
-    10 samples: each costs an explanation.
+    There are 10 samples; each costs an explanation.
     """
     return {"nr_samples": nr_samples, "lower_bound": lower_bound, "eps_min": eps_min}
 
@@ -88,7 +88,7 @@ def RelativeOutputStability(
 ) -> Arguments:
     """Largest relative change of the map over the change of the logits, under uniform noise.
 
-    10 samples: each costs an explanation.
+    There are 10 samples; each costs an explanation.
     """
     return {"nr_samples": nr_samples, "lower_bound": lower_bound, "eps_min": eps_min}
 
@@ -97,14 +97,14 @@ def RelativeOutputStability(
     reference="Agarwal et al. 2022, arXiv 2203.06877",
     range=(0.0, math.inf),
     random=True,
-    singly=True,  # it divides by outputs near zero, which a batch rounds otherwise
+    singly=True,  # it divides by outputs near zero, which are rounded differently in a batch
     complete=_both_ways,
 )
 def RelativeRepresentationStability(
     shape: Shape, *, nr_samples: Count = 10, lower_bound: Positive = 0.1, eps_min: Positive = _SMALL
 ) -> Arguments:
-    """Largest relative change of the map over that of all layers' outputs, under uniform noise.
+    """Largest relative change of the map over the relative change of all layers' outputs, under uniform noise.
 
-    10 samples: each costs an explanation.
+    There are 10 samples; each costs an explanation.
     """
     return {"nr_samples": nr_samples, "lower_bound": lower_bound, "eps_min": eps_min}
