@@ -25,11 +25,28 @@ def read_yaml(path: Path) -> Any:
     Raises:
         SaqEvalError: if the file cannot be read or is no YAML; it names the file.
     """
+    return yaml_of(read_text(path), path)
+
+
+def read_text(path: Path) -> str:
+    """Return a YAML file's text; raises `SaqEvalError` that names the file where it cannot be read."""
     check_file(path, "cannot be read as YAML", most_bytes=16 * 2**20)
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
-        raise SaqEvalError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from error
+
+
+def yaml_of(text: str, source: Path) -> Any:
+    """Return what a YAML file's text holds, as plain data; raises `SaqEvalError` that names the file for what is no YAML."""
+    try:
+        return yaml.load(text, Loader=_LOADER)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise _unreadable(source, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> SaqEvalError:
+    return SaqEvalError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}")
 
 
 def parse(kind: type[T], data: Any, source: str | Path) -> T:

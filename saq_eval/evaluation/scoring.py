@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -177,7 +178,6 @@ def maps_of(
     images = checksum(pixels, indices)
     if explainer.method.needs_background and settings.background is not None:
         images += "-" + checksum(settings.background.numpy())
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("saq_eval", "captum", "zennit", "torch")]
     key = MapKey(
         settings.sample.name,
         subject.name,
@@ -186,10 +186,15 @@ def maps_of(
         explainer.parameters,
         settings.seed,
         images,
-        version=" ".join([*versions, explainer.method.code]),
+        version=f"{_versions()} {explainer.method.code}",
     )
     network = work.network(subject.identity)
     return store.fetch(key, targets, indices, lambda: _explain(explainer, settings, network, pixels, targets, indices))
+
+
+@functools.cache
+def _versions() -> str:
+    return " ".join(f"{name} {importlib.metadata.version(name)}" for name in ("saq_eval", "captum", "zennit", "torch"))
 
 
 def _explain(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from pydantic import ConfigDict
 from saq_eval.core.errors import SaqEvalError
 from saq_eval.core.paths import check_name
 from saq_eval.core.randomness import check_seed
-from saq_eval.core.records import read_record
+from saq_eval.core.records import parse, read_text, yaml_of
 from saq_eval.networks.network import BitWidths
 from saq_eval.networks.preprocessing import Preprocessing
 from saq_eval.quantization import Scheme
@@ -141,11 +142,17 @@ def _recipe(card: Card) -> Recipe | str:
 
 def read_card(path: Path) -> Card:
     """Read and check a `card.yaml`; raises `SaqEvalError` that names the file and the field."""
-    card = read_record(Card, path)
+    card = _card(read_text(path), path)
     for name, value, folder in (("name", card.name, path.parent), ("dataset", card.dataset, path.parent.parent)):
         if value != folder.resolve().name:
             raise SaqEvalError(f"{path}: {name}: is {value!r}, but the folder is called {folder.resolve().name!r}")
     return card
+
+
+@functools.lru_cache(maxsize=4096)
+def _card(text: str, path: Path) -> Card:
+    """Parse a card's text once: whoever looks for one model reads the cards of all."""
+    return parse(Card, yaml_of(text, path), path)
 
 
 def write_card(card: Card, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import os
@@ -117,7 +118,7 @@ def build_network(architecture: ArchitectureCard, seed: int, *, trust_code: bool
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         try:
-            network = build(**architecture.arguments)
+            network = build(**copy.deepcopy(architecture.arguments))  # which it may change
         except Exception as error:  # the architecture's code may raise anything
             raise SaqEvalError(
                 f"architecture {architecture.name!r} cannot be built with the arguments {architecture.arguments}: {error}"
