@@ -1,1 +1,1 @@
-"""From scores to tables and findings: statistics, groups of networks, interpretability, words."""
+"""The analysis of scores: statistics, groups of networks, interpretability, tables and findings."""

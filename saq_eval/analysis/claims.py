@@ -1,4 +1,4 @@
-"""Claims, and what the data of a comparison say of them, in numbers and plain sentences."""
+"""Tests of claims on the data of a comparison, with results in numbers and plain sentences."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ ClaimVerdict = Literal[
 
 
 def answer(results: Results) -> list[dict[str, Any]]:
-    """Return what the data say of the claims, a row per claim and group of networks (over all their seeds).
+    """Test the claims, and return a row for each claim and group of networks (over all seeds of the group).
 
     Returns:
-        Rows whose `delta` is in `unit`. `ci_low` and `ci_high` are 95 % limits, each by itself, corrected as the p-values
-        are. `p_adjusted` is the claim's, `p_opposite` its opposite's, each one-sided and corrected for the claim's rows.
-        `verdict`: see `ClaimVerdict`; "" where there is nothing to measure by. `margin_in_spreads` is the margin over the
-        standard deviation between retrained networks. `without_low`, `without_high`: the range of the difference
-        without one of the methods. `words` say what was found; `text` says it in a sentence.
+        Rows with these fields, among others. `delta` is in `unit`. `ci_low` and `ci_high` are one-sided 95 % limits,
+        corrected like the p-values. `p_adjusted` belongs to the claim, `p_opposite` to the opposite of the claim; both are
+        one-sided and corrected over the claim's rows. `verdict` is a `ClaimVerdict`, "" if nothing can be measured.
+        `margin_in_spreads` is the margin over the standard deviation between retrained networks. `without_low` and
+        `without_high` are the range of the difference when one of the methods is left out. `words` is the result as a
+        phrase, `text` the result as a sentence.
     """
     questions = questions_of(results)
     found: dict[int, dict[str, Any]] = {}
@@ -61,7 +62,7 @@ def answer(results: Results) -> list[dict[str, Any]]:
 
 
 def _tested(questions: Sequence[Question]) -> list[dict[str, Any]]:
-    """Test the rows of one claim, which are corrected together."""
+    """Test the rows of one claim, with p-values corrected together."""
     nothing = np.full(1, np.nan)
     effects = statistics.compare_paired(
         statistics.padded([question.differences for question in questions]),
@@ -77,7 +78,7 @@ def _tested(questions: Sequence[Question]) -> list[dict[str, Any]]:
     lower = np.array([question.lower for question in questions])
     below, above = estimates.below(), estimates.above()
     below_adjusted, above_adjusted = statistics.adjust(below, family), statistics.adjust(above, family)
-    # Each limit is corrected as the p-value is that it belongs to, so that the two never disagree.
+    # Each limit gets the same correction as the p-value that it belongs to, so that the two never disagree.
     low, _ = estimates.limits(statistics.LEVEL * statistics.correction(above, above_adjusted))
     _, high = estimates.limits(statistics.LEVEL * statistics.correction(below, below_adjusted))
     numbers = {

@@ -1,4 +1,4 @@
-"""Networks that differ in nothing but the seed, and the steps from one to another: what a comparison is about."""
+"""Groups of networks that differ only in the seed, and the steps in which they are compared with other networks."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from saq_eval.networks.network import Facts
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a group: its networks, each beside what it is compared with.
+    """One step of a group: its networks, each with the network that it is compared with.
 
     Attributes:
         name: see `saq_eval.analysis.steps`.
-        pairs: by seed, the network and the other.
+        pairs: by seed, the network and the network that it is compared with.
     """
 
     name: StepName
@@ -30,13 +30,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Group:
-    """Networks that differ from one another in nothing but the seed, the baselines that they have included.
+    """Networks that differ from one another only in the seed. Baselines and other networks are in different groups.
 
     Attributes:
-        name: the scheme's, with the architecture's before it where there are several, and with the first network's behind
-            it where that does not tell the group from another of the same training.
+        name: the scheme's name. The architecture's name is put before it if there are several architectures. The first
+            network's name is added if another group of the same training would have the same name.
         architecture, scheme, training: see `saq_eval.networks.network.Facts`.
-        members: by seed.
+        members: the networks, by seed.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Group:
         return next(iter(self.members.values())).name
 
     def steps(self, grid: Grid) -> list[Step]:
-        """Return what its networks are compared with, step by step; nothing for baselines."""
+        """Return the steps in which its networks are compared; none if all of them are baselines."""
         compared = {seed: subject for seed, subject in self.members.items() if not subject.is_baseline}
         tuned = {seed: s for seed, s in compared.items() if s.fine_tuned and not s.is_fine_tuned}
         whole: StepName = "further training" if all(s.is_fine_tuned for s in compared.values()) else "whole"
@@ -63,7 +63,7 @@ class Group:
 
 
 def group_over_seeds(grid: Grid, facts: Mapping[str, Facts]) -> list[Group]:
-    """Return the models in groups, in order; a network trained elsewhere, or with a seed that is taken, stands alone."""
+    """Return the models in groups, in order. A network trained elsewhere, or whose seed is taken, has its own group."""
     groups: dict[tuple, Group] = {}
     for name, known in facts.items():
         key: tuple = (known.kin, grid.by_name[name].baseline == name)
@@ -85,7 +85,7 @@ def _named(groups: list[Group]) -> list[Group]:
 
 
 def step_scores(grid: Grid, step: StepName, subject: Subject, method: str, metric: str, similar: bool) -> np.ndarray:
-    """Return a network's scores in a step, float64 (n,): of similarities, those to the maps that it is compared with."""
+    """Return a network's scores in a step, float64 (n,); similarities are to the maps of the step's other network."""
     cell = grid.cell(subject, method, metric)
     if not similar or step != "bits":
         return cell.scores
@@ -96,16 +96,16 @@ def step_scores(grid: Grid, step: StepName, subject: Subject, method: str, metri
 def beside_retraining(
     own: list[np.ndarray], floors: list[dict[str, np.ndarray]], names: list[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Set similarities to what networks are compared with beside those of networks that were retrained.
+    """Compare networks' similarities with the similarities that retrained networks reach.
 
     Args:
-        own: of each network, float64 (n,).
-        floors: of each network's baseline, by retrained network, how alike that one's maps are to the baseline's.
-        names: of the baselines, as the keys of `floors` call them.
+        own: for each network, its similarities, float64 (n,).
+        floors: for each network, the similarities of retrained networks' maps to its baseline's, by retrained network.
+        names: the networks' baselines, with the names that are the keys of `floors`.
 
     Returns:
-        The differences, float64 (networks, n): of three networks and more, their jackknifed pseudo-values. And, of a
-        single network, the mean differences of the retrained ones, float64 (r,); else one NaN.
+        The differences, float64 (networks, n); for three or more networks, jackknife pseudo-values. And for a single
+        network, the mean differences of the retrained networks, float64 (r,); else one NaN.
     """
     if len(own) >= statistics.NETWORKS:
         nothing = np.full(own[0].shape, np.nan)
@@ -119,11 +119,13 @@ def beside_retraining(
 
 
 def retrained_means(own: dict[str, float], others: dict[str, float]) -> np.ndarray:
-    """Return how far networks that differ in the seed alone lie from those that are compared with: float64 (r,).
+    """Return the differences between retrained networks' means and the baselines' mean: float64 (r,).
+
+    With several baselines, the differences of the baselines themselves are included.
 
     Args:
-        own: by identity, the means of the networks that others are compared with.
-        others: by identity, those of the networks that differ from them in the seed alone.
+        own: by identity, the means of the baselines.
+        others: by identity, the means of the networks that differ from a baseline only in the seed.
     """
     if len(own) == 1:
         only = next(iter(own.values()))

@@ -1,4 +1,4 @@
-"""The sentences that a report begins with, from its tables."""
+"""The first sentences of a report, made from its tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from saq_eval.analysis.wording import OPPOSITE, beside, signed
 
 
 def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
-    """Return the sentences that a report begins with: accuracy, interpretability, the maps, and what they speak of."""
+    """Return a report's first sentences: on accuracy, interpretability and similarity of maps, and on their scope."""
     models, found = tables["models"], tables["findings"]
     compared = models[models["model"] != models["baseline"]]
     if compared.empty:

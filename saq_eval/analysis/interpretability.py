@@ -1,7 +1,8 @@
-"""One number for how much better or worse a network's maps explain it than another's: over methods and metrics.
+"""The interpretability composite: one number for how much better a network's maps score than another network's.
 
-Differences are in standard deviations between images, signed so that higher is better. Of each method, the mean over
-its metrics; then the mean over methods, which count alike, however many metrics each has.
+Differences of scores are in standard deviations between images, and signed so that higher is better. The composite first
+takes the mean over the metrics of each method, then the mean over methods. So all methods have equal weight, also if
+they have different numbers of metrics.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ CATEGORIES = ("faithfulness", "localisation")
 
 @dataclass(frozen=True)
 class Composite:
-    """What interpretability is measured by.
+    """The measure of interpretability.
 
     Attributes:
-        pairs: by method, the faithfulness and localisation metrics that tell with it whether a network has learnt.
+        pairs: by method, the faithfulness and localisation metrics that, with this method, separate trained networks from
+            untrained ones.
         scales: by method and metric, the standard deviation of the baselines' scores between images.
-        spread: of the composite itself, its standard deviation between images, for the baselines.
+        spread: the standard deviation of the composite itself between images, for the baselines.
     """
 
     pairs: dict[str, tuple[Scorer, ...]]
@@ -35,15 +37,16 @@ class Composite:
 
     @classmethod
     def of(cls, grid: Grid) -> Composite:
-        """Choose the pairs, on baselines and other networks alike, so that the choice favours neither.
+        """Choose the pairs of method and metric. Baselines and other networks count equally, so neither side is favoured.
 
-        A pair is shown to score the networks' maps better than noise, and better than the maps of networks with random
-        weights (Adebayo et al. 2018, arXiv 1810.03292): of the mean over baselines and that over the others, each half
-        of it, either advantage has its 95 % interval above 0, over `statistics.ENOUGH` images at least. Where an
-        untrained network scores as well, a difference between trained ones says little.
+        A pair is chosen if it scores the networks' maps better than noise, and better than the maps of networks with
+        random weights (Adebayo et al. 2018, arXiv 1810.03292). For both advantages, the 95 % interval has to be above 0,
+        over at least `statistics.ENOUGH` images. An advantage is the mean of two means: that over the baselines and that
+        over the other networks. If an untrained network scores as well as trained networks, a difference between trained
+        networks says little.
 
-        A score's scale is that of all baselines together, so a baseline whose scores do not vary is not left out. A pair
-        is, whose scores vary for no baseline.
+        A score's scale is the same for all baselines together, so a baseline whose scores do not vary is kept. A pair is
+        left out if its scores do not vary for any baseline.
         """
         models = [subject for subject in grid.subjects if subject.role == "model"]
         baselines = [subject for subject in models if subject.is_baseline]
@@ -95,7 +98,7 @@ class Composite:
         return np.stack(rows) if rows else np.full((1, len(grid.settings.sample)), np.nan)
 
     def differences(self, grid: Grid, subject: Subject, reference: Subject) -> np.ndarray:
-        """Return how much better a network's maps score than another's, by method and image: float64 (methods, n)."""
+        """Return how much better a network's maps score than the reference's, by method and image: float64 (methods, n)."""
         rows = []
         for method, scorers in self.pairs.items():
             parts = [
@@ -114,13 +117,13 @@ class Composite:
 
 
 def leave_one_out(by_method: np.ndarray) -> tuple[float, float]:
-    """Return the smallest and the largest mean that is left without one of the methods.
+    """Return the smallest and the largest mean over all methods but one, for each choice of that one.
 
     Args:
-        by_method: float64 (methods, …), a method's differences.
+        by_method: float64 (methods, …), each method's differences.
 
     Returns:
-        NaN for a single method.
+        The two means; NaN for a single method.
     """
     methods = len(by_method)
     if methods < 2:

@@ -1,9 +1,9 @@
-"""What a comparison is asked: each claim about some networks, as differences that are to be tested.
+"""The questions of a comparison: each is a claim about some networks, with the differences to test.
 
-Claims are tested from both sides, since the literature reports both: quantized networks that look less at the right place,
-and quantized networks that look more at it. Each claim speaks of one step (see `saq_eval.analysis.steps`). Those of
-lower precision speak of the step from the parent trained on in full precision to the quantized network, so that
-further training is not charged to the bits.
+Claims are tested in both directions, since the literature reports both: quantized networks that look less at the right
+place, and quantized networks that look more at it. Each claim is about one step (see `saq_eval.analysis.steps`). Claims
+about lower precision are about the step from the fine-tuned parent, which was trained further in full precision, to the
+quantized network. So effects of further training are not attributed to the bits.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ NO_PAIR = "no score is shown to tell trained networks' maps from untrained ones'
 
 @dataclass(frozen=True)
 class Question:
-    """One claim about some networks, as differences whose mean the claim says to be below (or above) 0.
+    """One claim about some networks: the mean of the differences is below (or above) 0.
 
     Attributes:
         differences: float (networks, images).
         margin, reach: see `saq_eval.analysis.statistics.compare_paired`.
-        lower: whether the claim says that the difference is below 0.
-        retrained: float (r,), the mean differences of networks that were retrained.
-        by_retraining: whether the difference is to the retrained networks' mean.
-        without: the least and the greatest difference that is left without one of the methods.
-        unknown: why nothing can be said, where that is so.
+        lower: whether the claim is that the mean is below 0.
+        retrained: float (r,), the mean differences of retrained networks.
+        by_retraining: whether the differences are to the retrained networks' mean.
+        without: the smallest and the largest mean difference when one of the methods is left out.
+        unknown: the reason to give if nothing can be said.
     """
 
     claim: str
@@ -83,11 +83,11 @@ class Question:
 
 
 def questions_of(results: Results) -> list[Question]:
-    """Return the questions, those of one claim together.
+    """Return the questions, sorted so that those of one claim follow each other.
 
-    The claims: lower precision lowers accuracy; it lowers interpretability; it changes maps more than retraining does; the
-    same of further training in full precision, and of both together; saliency-guided training improves
-    interpretability, at each bit width; and costs accuracy.
+    The claims are that lower precision lowers accuracy, lowers interpretability, and changes maps more than retraining
+    does; the same three for further training in full precision, and for both together; that saliency-guided training
+    improves interpretability, at each bit width; and that it lowers accuracy.
     """
     steps = [
         (group, step)
@@ -111,7 +111,7 @@ def questions_of(results: Results) -> list[Question]:
 
 
 def _counts(results: Results, subject: Subject) -> bool:
-    """Whether a network says something of lower precision: beside a full-precision baseline of its own training."""
+    """Tell whether a network can test claims on lower precision: it has a full-precision baseline of the same training."""
     ours, baseline = (results.networks[name].facts for name in (subject.name, subject.baseline))
     fair = baseline.full_precision and ours.training in (baseline.training, "external")
     return not subject.is_baseline and ours.starts_from_parent and fair
@@ -122,7 +122,7 @@ def _asks_interpretability(results: Results) -> bool:
 
 
 def _accuracy_questions(results: Results, steps: Sequence[tuple[Group, Step]]) -> list[Question]:
-    """Return the questions of accuracy, each of standard and saliency-guided training together."""
+    """Return the questions on accuracy, each over standard and saliency-guided training together."""
     pooled: dict[tuple[str, StepName], list[tuple[Group, Step]]] = {}
     for group, step in steps:
         alike = results.networks[group.first].facts.kin_but_guidance or group.name
@@ -131,7 +131,7 @@ def _accuracy_questions(results: Results, steps: Sequence[tuple[Group, Step]]) -
 
 
 def _accuracy_question(grid: Grid, step: StepName, parts: list[tuple[Group, Step]]) -> Question:
-    """Return the question of accuracy, by seed the mean of both trainings."""
+    """Return one question on accuracy; for each seed, the difference is the mean over the trainings."""
     trainings = list(dict.fromkeys(group.training for group, _ in parts))
     seeds = list(dict.fromkeys(seed for _, part in parts for seed in part.pairs))
     differences = np.stack(
@@ -158,7 +158,7 @@ def _accuracy_question(grid: Grid, step: StepName, parts: list[tuple[Group, Step
 
 
 def _questions_of_guidance(results: Results) -> list[Question]:
-    """Return the questions of saliency-guided training, each beside networks that differ in it alone."""
+    """Return the questions on saliency-guided training, which compare networks that differ only in it."""
     questions = []
     standard = [group for group in results.groups if group.training == "standard"]
 
@@ -215,7 +215,7 @@ def _interpretability_question(
 
 
 def _retrained_interpretability(results: Results, pairs: Sequence[Pair]) -> np.ndarray:
-    """Return how far the composites of full-precision networks that differ in the seed alone lie apart: float64 (r,)."""
+    """Return the differences between the composites of baselines and of their retrained networks: float64 (r,)."""
     grid, composite = results.grid, results.composite
     baselines = [results.baseline(subject) for subject, _ in pairs]
 
@@ -228,7 +228,7 @@ def _retrained_interpretability(results: Results, pairs: Sequence[Pair]) -> np.n
 
 
 def _similarity_question(results: Results, group: Group, step: Step) -> Question:
-    """Return the question whether maps are less alike than those of retrained networks, over methods and similarities."""
+    """Return the question whether maps are less similar than those of retrained networks, over methods and similarities."""
     grid = results.grid
     similarities = [metric for metric in results.scorers if results.is_similarity(metric)]
     keys = [(method, metric) for method in results.methods for metric in similarities]
@@ -266,7 +266,7 @@ def _similarity_question(results: Results, group: Group, step: Step) -> Question
 
 
 def _accuracy(grid: Grid, pairs: Sequence[Pair]) -> np.ndarray:
-    """Return by pair and test image whether the one is right minus whether the other is: float (pairs, test images)."""
+    """Return, by pair and test image, the first network's correctness (1 or 0) minus the second's: float (pairs, images)."""
     right = {
         s.name: (grid.logits[s.name].argmax(axis=1) == grid.test_labels).astype(float) for pair in pairs for s in pair
     }

@@ -1,4 +1,4 @@
-"""The record of a run, `run.json`: what was asked for and found, and all that it takes to repeat it."""
+"""The record of a run, `run.json`: the plan, the main results, and everything needed to repeat the run."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from saq_eval.data.masks import MaskRecord
 from saq_eval.evaluation.setup import Setup
 from saq_eval.metrics import Scorer
 
-SCHEMA = 2  # of the record; raised when a field is renamed or goes away
+SCHEMA = 2  # the record's version; raised when a field is renamed or removed
 
 
 class RecordedMethod(TypedDict):
-    """An attribution method, its parameters and what it costs: passes of the network for each image."""
+    """An attribution method, its parameters and its cost, which is the number of passes of the network per image."""
 
     name: str
     parameters: dict[str, Any]
@@ -36,7 +36,7 @@ class RecordedMethod(TypedDict):
 
 
 class RecordedMetric(TypedDict):
-    """A metric and all settings that it was asked with; an end of its range that is none is infinite."""
+    """A metric and all of its settings. An end of its range is `None` if it is infinite."""
 
     name: str
     category: str
@@ -48,7 +48,7 @@ class RecordedMetric(TypedDict):
 
 
 class RecordedNetwork(TypedDict):
-    """A network's part in the comparison, and what tells its weights."""
+    """A network's role in the comparison, and the hash or seed of its weights."""
 
     role: str
     weights_sha256: str
@@ -57,7 +57,7 @@ class RecordedNetwork(TypedDict):
 
 
 class RecordedMaps(TypedDict):
-    """Whether the maps were kept, and how many sets of them were computed now or read from disk."""
+    """Whether the maps were kept, and how many sets of maps were computed in this run or read from disk."""
 
     kept: bool
     computed: int
@@ -67,11 +67,13 @@ class RecordedMaps(TypedDict):
 class Record(TypedDict):
     """The fields of `run.json`.
 
-    What was asked for: `command`, `plan`. What that came to: `dataset` to `metrics`. What was found first: `headline`. What
-    the tables' numbers rest on: `interpretability` (by method, the metrics that tell trained networks from untrained),
-    `statistics`. The networks: `models`, and by baseline `retrained`, both with hashes of their weights; `missing`, those
-    of the study that the zoo does not hold. `wall_seconds` is by stage, added up over the workers; its "elapsed" is what a
-    clock on the wall says.
+    - `command` and `plan` are the request; `dataset` to `metrics` are the settings that followed from it.
+    - `headline` has the first sentences of the report.
+    - `interpretability` has, by method, the metrics that separate trained networks from untrained ones. `statistics` has
+      the constants of the tests.
+    - `models` and, by baseline, `retrained` are the networks, with hashes of their weights. `missing` are the models of
+      the study that the zoo does not hold.
+    - `wall_seconds` is by stage, summed over the workers; its "elapsed" is the time that passed.
     """
 
     schema: int
@@ -105,7 +107,7 @@ def check_record(data: Any, source: Path) -> Record:
     """Return plain data as a record.
 
     Raises:
-        SaqEvalError: names the source and a field that is missing or wrong.
+        SaqEvalError: for a field that is missing or wrong; the message names the source and the field.
     """
     if not isinstance(data, dict):
         raise SaqEvalError(f"{source} is no record of a comparison")
@@ -120,8 +122,8 @@ def record_of(setup: Setup, results: Results, headline: list[str], seconds: dict
     """Return the record of a run as plain data.
 
     Args:
-        headline: the sentences that the report begins with.
-        seconds: by stage, added up over the workers; "elapsed", as a clock on the wall says.
+        headline: the report's first sentences.
+        seconds: by stage, summed over the workers; "elapsed" is the time that passed.
     """
     plan, grid = setup.plan, results.grid
     shape = setup.settings.sample.image_shape

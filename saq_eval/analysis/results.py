@@ -1,4 +1,4 @@
-"""What all tables and findings are made from: the scores of all cells, what is known of the networks, the measure."""
+"""The input of all tables and findings: the scores of all cells, the networks, and the measure of interpretability."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from saq_eval.networks.network import Network
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """A filled grid, and what its numbers are read by.
+    """A filled grid, its networks, and the measures to analyse it by.
 
     Attributes:
         grid: the cells.
-        networks: by name, the models and those with random weights.
-        composite: what interpretability is measured by.
+        networks: by name, the models and the networks with random weights.
+        composite: the measure of interpretability.
         margin: see `saq_eval.analysis.statistics`.
     """
 
@@ -37,12 +37,12 @@ class Results:
 
     @cached_property
     def models(self) -> dict[str, Network]:
-        """The models by name, without random weights."""
+        """The models by name, without networks with random weights."""
         return {s.name: self.networks[s.name] for s in self.grid.subjects if s.role == "model"}
 
     @cached_property
     def groups(self) -> list[Group]:
-        """The models in groups that differ in the seed alone."""
+        """The models in groups; the networks of a group differ only in the seed."""
         return group_over_seeds(self.grid, {name: network.facts for name, network in self.models.items()})
 
     @property
@@ -66,7 +66,7 @@ class Results:
         return self.grid.settings.sample.mask_record()["kind"]
 
     def metric(self, label: str) -> Metric:
-        """Return the metric of a label."""
+        """Return the metric with a label."""
         return self.scorers[label].metric
 
     def is_similarity(self, label: str) -> bool:
@@ -74,13 +74,13 @@ class Results:
         return self.metric(label).category == "similarity"
 
     def mask_of(self, label: str) -> str:
-        """Return the kind of mask that a metric was scored by; "" for one that needs none."""
+        """Return the kind of mask that a metric was scored by; "" for a metric that needs no mask."""
         return self.mask if "masks" in self.metric(label).needs else ""
 
-    # What a row is about.
+    # Columns that identify a row.
 
     def about(self, subject: Subject) -> dict[str, Any]:
-        """Return the columns that say which network a row is about."""
+        """Return the columns that identify a row's network."""
         facts = self.networks[subject.name].facts
         return {
             "dataset": self.dataset,
@@ -94,22 +94,22 @@ class Results:
         }
 
     def about_cell(self, subject: Subject, method: str, metric: str) -> dict[str, Any]:
-        """Return the columns that say which network, method and metric a row is about."""
+        """Return the columns that identify a row's network, method and metric."""
         role = "control" if method in CONTROLS else subject.role
         about = self.about(subject) | {"role": role, "method": method, "metric": metric}
         return about | {"category": self.metric(metric).category}
 
-    # What scores are compared with.
+    # References that scores are compared with.
 
     def baseline(self, subject: Subject) -> Subject:
-        """Return the network that one is compared with."""
+        """Return the network that a network is compared with."""
         return self.grid.by_name[subject.baseline]
 
     def references(self, subject: Subject, method: str, metric: str) -> np.ndarray:
-        """Return the scores that a network's are compared with: its baseline's, float64 (1, n).
+        """Return the scores that a network's scores are compared with: its baseline's, float64 (1, n).
 
-        Of a similarity: how alike the maps of networks that differ from the baseline in the seed alone are to the
-        baseline's, a row for each of them, or NaN without any.
+        For a similarity, return the similarities of the retrained networks' maps to the baseline's, float64 (r, n), one
+        row for each retrained network; a row of NaN if there is none.
         """
         if not self.is_similarity(metric):
             return self.grid.scores(self.baseline(subject), method, metric)[None]
@@ -117,11 +117,11 @@ class Results:
         return np.stack(floors) if floors else np.full((1, len(self.grid.settings.sample)), np.nan)
 
     def floors(self, baseline: str, method: str, metric: str) -> dict[str, np.ndarray]:
-        """Return, by identity, how alike the maps of a baseline's retrained networks are to its own."""
+        """Return the similarities of the maps of a baseline's retrained networks to the baseline's, by identity."""
         return {s.identity: self.grid.scores(s, method, metric) for s in self.grid.retrained_of(baseline)}
 
     def corrected(self, subject: Subject, method: str, metric: str, scores: np.ndarray) -> np.ndarray:
-        """Return similarities as shares of the way from the chance level, 0, to identical maps, 1; NaN if that is unknown."""
+        """Return similarities rescaled to 0 at the chance level and 1 for identical maps; NaN if chance is unknown."""
         known = self.grid.cell(subject, method, metric).chance
         chance = statistics.defined_mean(np.array([np.nan]) if known is None else known)
         way = self.metric(metric).best - chance

@@ -1,4 +1,4 @@
-"""Rows of tables that are tested: what each compares, and all of them tested together."""
+"""Table rows with tests: the data that each row compares, and the tests of all rows together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Keep = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Compared:
-    """What a row is tested by; see `saq_eval.analysis.statistics.compare_paired`, and (networks, n) the arrays' shape."""
+    """The data that a row is tested by, arrays (networks, n); see `saq_eval.analysis.statistics.compare_paired`."""
 
     differences: np.ndarray
     distance: np.ndarray
@@ -35,11 +35,11 @@ class Row:
     """A row of a table before it is tested.
 
     Attributes:
-        about: its columns that are known already; "category" and "higher_is_better" are among them.
+        about: the columns that do not depend on the test, including "category" and "higher_is_better".
         scores: float64 (networks, n).
-        compared: what it is tested by.
-        family: rows of one family and category are corrected together, its categories as families of a group;
-            none for a row that is not corrected.
+        compared: the data that it is tested by.
+        family: p-values are corrected together over the rows with the same family and category. The categories of a
+            family form a group (see `statistics.adjust`). `None` for a row without correction.
     """
 
     about: dict[str, Any]
@@ -54,15 +54,15 @@ class Row:
 
 
 def everything(scores: np.ndarray) -> np.ndarray:
-    """Keep the scores of all images."""
+    """Return the scores unchanged, so that all images count."""
     return scores
 
 
 def compared_in(results: Results, step: Step, method: str, metric: str, keep: Keep = everything) -> Compared:
-    """Return what a row of a step's networks, a method and a metric is tested by.
+    """Return the data that a row is tested by, for the networks of a step, a method and a metric.
 
     Args:
-        keep: sets the scores of images to NaN that do not count.
+        keep: sets the scores of images that do not count to NaN.
     """
     subjects = [subject for subject, _ in step.pairs.values()]
     similar = results.is_similarity(metric)
@@ -73,7 +73,7 @@ def compared_in(results: Results, step: Step, method: str, metric: str, keep: Ke
 def _compared_maps(
     results: Results, step: Step, method: str, metric: str, keep: Keep, own: list[np.ndarray]
 ) -> Compared:
-    """Set similarities to what networks are compared with beside those that retrained networks reach."""
+    """Compare networks' similarities with the similarities that retrained networks reach."""
     subjects = [subject for subject, _ in step.pairs.values()]
     baselines = [results.baseline(subject) for subject in subjects]
     floors = [
@@ -84,7 +84,7 @@ def _compared_maps(
     spreads = [statistics.spread(scores) for floor in floors for scores in floor.values()] or [0.0]
 
     def distance(subject: Subject, scores: np.ndarray) -> np.ndarray:
-        """Return how far maps are from identical, as a share of the way to unrelated ones."""
+        """Return the distance from identical maps: 0 for identical maps, 1 for unrelated maps."""
         return 1.0 - results.corrected(subject, method, metric, scores)
 
     noise = [results.grid.cell(other, method, metric).noise for _, other in step.pairs.values()]
@@ -107,7 +107,7 @@ def _compared_maps(
 def _compared_scores(
     results: Results, step: Step, method: str, metric: str, keep: Keep, own: list[np.ndarray]
 ) -> Compared:
-    """Set networks' scores beside those of what they are compared with, image by image."""
+    """Compare networks' scores with the scores of the step's other networks, image by image."""
     grid = results.grid
 
     def mean(subject: Subject) -> float:

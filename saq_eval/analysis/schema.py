@@ -1,4 +1,4 @@
-"""Result tables, each declared once: what a row is, what its columns hold, what tells it from others, how it is made."""
+"""The declaration of result tables: what a row is, what its columns hold, its key, and the function that makes it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class ResultTable:
     """A table of a comparison.
 
     Attributes:
-        name: of the attribute of `saq_eval.Comparison` and of the CSV file.
+        name: the name of the attribute of `saq_eval.Comparison` and of the CSV file.
         row: what a row is, for lists: "network × method × metric".
         holds: what the other columns hold, in a sentence.
-        columns: by name, in order, "text", "number" (empty where undefined) or "truth".
-        key: the columns that tell a row from all others; the dataset is one and the same.
+        columns: the kind of each column by name, in order: "text", "number" (empty where undefined) or "truth".
+        key: the columns that identify a row; the dataset is not among them, because a table has only one.
         make: results -> the frame.
     """
 
@@ -39,7 +39,7 @@ class ResultTable:
     make: Make
 
     def frame(self, rows: list[dict[str, Any]], measured: Mapping[str, Any] | None = None) -> pd.DataFrame:
-        """Return the frame of rows and of what was measured of all of them, by column; all columns, in order."""
+        """Return a frame with all columns, in order, from rows and from further columns by name (`measured`)."""
         if not rows:
             return pd.DataFrame(columns=list(self.columns))
         return pd.DataFrame(rows).assign(**measured or {})[list(self.columns)]
@@ -49,9 +49,9 @@ TABLES: Registry[ResultTable] = Registry("result table")
 
 
 def result_table(name: str, *, row: str, holds: str, columns: Columns, key: tuple[str, ...]) -> Callable[[Make], Make]:
-    """Register the decorated function, results -> frame, as what makes a table; see `ResultTable` for the arguments.
+    """Register the decorated function, results -> frame, as a result table; see `ResultTable` for the arguments.
 
-    A frame with other columns, or with two rows of one key, is a fault of the function: `RuntimeError`.
+    `make_tables` raises `RuntimeError` if the function returns a frame with other columns or with two rows of one key.
     """
 
     def register(make: Make) -> Make:
@@ -67,10 +67,10 @@ def make_tables(results: Results) -> dict[str, pd.DataFrame]:
 
 
 def checked(table: ResultTable, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame as it is.
+    """Return a frame unchanged if it agrees with its table's declaration.
 
     Raises:
-        RuntimeError: names the columns that are not as declared, or the first row that is there twice.
+        RuntimeError: if its columns are not as declared, or a key occurs twice; the message names the columns or the key.
     """
     if list(frame.columns) != list(table.columns):
         raise RuntimeError(f"the table {table.name} has the columns {list(frame.columns)}, not {list(table.columns)}")

@@ -1,4 +1,4 @@
-"""Which images a report shows, and their maps."""
+"""The choice of the images that a report shows, with their maps."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ PER_GROUP = 6
 
 
 def choose_images(grid: Grid) -> dict[str, list[int]]:
-    """Return groups of images, by what they show, as positions in the sample.
+    """Return groups of images by name, as positions in the sample.
 
-    "worst changed" and "best kept": the images whose maps are least and most alike to the baseline's, on average
-    over quantized networks, methods and similarities; "misclassified only when quantized": right at full
-    precision, wrong for at least one quantized network; and the first image of each class.
+    "worst changed" and "best kept" are the images whose maps are least and most similar to the baseline's, on average
+    over quantized networks, methods and similarities. "misclassified only when quantized" are images that the baseline
+    classifies correctly and at least one quantized network does not. Each class has a group with its first image.
     """
     sample = grid.settings.sample
     labels = sample.labels.numpy()
@@ -48,9 +48,10 @@ def choose_images(grid: Grid) -> dict[str, list[int]]:
 
 
 def gallery_of(results: Results, groups: dict[str, list[int]]) -> dict[str, Any]:
-    """Return what a report's gallery holds: chosen images, networks' maps and predictions, and similarity to the baseline's.
+    """Return a report's gallery: the chosen images, networks' maps and predictions, and SSIM to the baseline's maps.
 
-    Of networks that differ only in seed, those with the first baseline's are shown: all would not fit on a page.
+    Of networks that differ only in the seed, only those with the first baseline's seed are shown, because all of them
+    would not fit on a page.
 
     Args:
         groups: see `choose_images`.

@@ -1,4 +1,4 @@
-"""The verdicts of groups of networks at a glance: by step and metric, over all methods."""
+"""An overview of the verdicts on groups of networks: by step and metric, over all methods."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from saq_eval.analysis.steps import STEPS
 
 
 def verdict_table(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return the verdicts of each group of networks per step and metric, over all methods and per method.
-
-    In the widest scope that the seeds allow.
+    """Return the verdicts on each group of networks by step and metric, over all methods and for each method.
 
     Returns:
         One row per method ("" for all) × step × group × metric: `method, dataset, step, networks, metric, category, scope,
-        delta, verdict, agreeing, methods, beyond`. Over methods, `delta` is the mean, and `verdict` what `majority` says,
-        which `agreeing` of `methods` agree on; `beyond` counts the methods whose difference is beyond what retraining does.
+        delta, verdict, agreeing, methods, beyond`. Over all methods, `delta` is the mean and `verdict` is that of
+        `majority`; `agreeing` of `methods` methods have this verdict. `beyond` counts the methods whose difference is
+        beyond the retraining band. `scope` is the widest scope that the number of seeds allows.
     """
     rows = tables["effects"]
     keys = ["dataset", "step", "networks", "metric", "category", "scope"]
@@ -37,16 +36,16 @@ def verdict_table(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def first_step(table: pd.DataFrame) -> pd.DataFrame:
-    """Return each group's rows of the step that a reader wants to see first: what bits do, where that is known."""
+    """Return each group's rows of its first step in the order of `STEPS`: "bits", if the group has it."""
     place = table["step"].map(list(STEPS).index)
     return table[place == place.groupby([table["dataset"], table["networks"]]).transform("min")]
 
 
 def majority(verdicts: Iterable[str]) -> tuple[str, int, int]:
-    """Return the verdict that holds for at least half of several, else "mixed"; and how often it holds, of how many.
+    """Return the verdict that at least half of the verdicts agree on, else "mixed"; the number that agree; and their number.
 
-    Empty verdicts, a baseline's, do not count; "" stands for none at all. Of two that hold for exactly half each,
-    neither is taken.
+    Empty verdicts, which baselines have, do not count. If there is no other verdict, the result is "". If two verdicts
+    have exactly half each, the result is "mixed".
     """
     given = [verdict for verdict in verdicts if verdict]
     if not given:

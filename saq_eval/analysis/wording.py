@@ -1,4 +1,4 @@
-"""How a finding is said: in one phrase, with what is certain of it."""
+"""The wording of findings: one phrase for a result, with the part of it that is certain."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ OPPOSITE = "the opposite: "
 
 @dataclass(frozen=True)
 class Found:
-    """What is said.
+    """The result of a test, to be put into words.
 
     Attributes:
-        delta, low, high: the difference and its limits, in the quantity's own unit.
-        margin: within which it does not matter.
-        verdict: of the claim; see `saq_eval.analysis.claims.answer`.
+        delta, low, high: the difference and its limits, in the quantity's unit.
+        margin: differences up to this size do not matter.
+        verdict: the verdict on the claim; see `saq_eval.analysis.claims.answer`.
         quantity: "accuracy", "interpretability" or "similarity".
-        lower: whether the claim says that the difference is below 0.
-        networks_needed, images_needed: how many would decide; NaN where that is not known.
+        lower: whether the claim is that the difference is below 0.
+        networks_needed, images_needed: how many would decide; NaN if it is not known.
     """
 
     delta: float
@@ -41,7 +41,7 @@ class Found:
 
 
 def in_words(found: Found) -> str:
-    """Say what was found; "" where nothing can be said.
+    """Return a result as a phrase; "" if nothing can be said.
 
     Examples: "lower, by at least 0.82 points"; "within ±0.5 points"; "lower, but within ±0.5 points"; "the opposite:
     higher, by at least 0.1 SD"; "undecided: anywhere from −0.1 to +0.3 SD; about 7 seeds or 260 images would decide".
@@ -66,7 +66,7 @@ def in_words(found: Found) -> str:
 
 
 def in_a_word(verdict: str, delta: float, quantity: str) -> str:
-    """Say a finding's direction alone: "lower", "lower, within the margin", "same", "undecided", "–"."""
+    """Return only a finding's direction: "lower", "lower, within the margin", "same", "undecided" or "–"."""
     if verdict.startswith(("supported", "contradicted")):
         *_, less, more = _UNITS[quantity]
         direction = less if delta < 0 else more
@@ -84,10 +84,10 @@ def _needed(found: Found) -> str:
 
 
 def signed(number: float, digits: int = 2) -> str:
-    """Return a number with its sign, a minus and no hyphen."""
+    """Return a number with its sign; the minus sign is "−", not a hyphen."""
     return f"{number:+z.{digits}f}".replace("-", "−")
 
 
 def beside(retraining: str) -> str:
-    """Say that a difference lies within, or beyond, what retraining does."""
+    """Return a phrase that says that a difference is within, or beyond, what retraining does."""
     return f"{retraining} what retraining does"

@@ -1,1 +1,1 @@
-"""The cells of a comparison: planned, computed by one or more processes, and kept."""
+"""The cells of a comparison: planning, computing by one or more processes, and storing them."""

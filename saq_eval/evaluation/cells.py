@@ -1,6 +1,6 @@
-"""What is measured: a cell is one network × method × metric on the images of a comparison.
+"""Cells: the scores of one network × method × metric on the images of a comparison.
 
-Its key and its value are plain data: they can be stored, sent to another machine, and told from one another.
+The key and the value of a cell are plain data. They can be stored, sent to another machine, and compared.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """The value of a cell: arrays float64 (n,), one value for each image, NaN where it is undefined.
+    """The value of a cell: arrays float64 (n,), one value per image, NaN where it is undefined.
 
     Attributes:
         scores: the scores. Maps of a network with random weights are scored as explanations of its baseline.
-        curve: of a metric that follows one, (n, steps).
-        chance: what unrelated maps score, of a metric for which that is known.
-        to_fine_tuned: of a similarity, to the maps of the network that was trained on in full precision.
-        noise: of a similarity, the network's own maps under tiny input noise against its maps without.
-        controls: of a baseline's similarity, by control, how alike the control's maps are to the method's.
+        curve: (n, steps), for a metric that gives curves.
+        chance: the scores of unrelated maps, for a metric for which they are known.
+        to_fine_tuned: for a similarity, the similarity to the maps of the fine-tuned control, the network that was
+            trained further in full precision.
+        noise: for a similarity, the similarity of the network's maps with and without tiny input noise.
+        controls: for a baseline and a similarity, the similarity of each control's maps to the method's, by control.
     """
 
     scores: np.ndarray
@@ -44,10 +45,10 @@ class Scored:
 
 @dataclass(frozen=True, eq=False)
 class Explained:
-    """What is known of a network's maps by a method.
+    """Facts about a network's maps by a method.
 
     Attributes:
-        degenerate: bool (n,), which maps say nothing.
+        degenerate: bool (n,), which maps are degenerate; see `saq_eval.metrics.is_degenerate`.
         computed: whether the maps were computed in this run, not read from disk.
     """
 

@@ -1,4 +1,4 @@
-"""How long the stages of a run take."""
+"""Timing of the stages of a run."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ class Clock:
             self.add({stage: time.perf_counter() - start})
 
     def add(self, seconds: dict[str, float]) -> None:
-        """Add what another clock has measured."""
+        """Add the seconds of another clock."""
         for stage, value in seconds.items():
             self.seconds[stage] = round(self.seconds.get(stage, 0.0) + value, 3)

@@ -1,4 +1,4 @@
-"""The file that `--config` reads: a plan written down, or the record of an earlier run."""
+"""The file that `--config` reads: a plan in YAML, or the record of an earlier run."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from saq_eval.core.records import parse, read_yaml
 from saq_eval.evaluation.plan import Plan, options
 
 Named = str | dict[str, dict[str, str | int | float]]
-_UNWRITTEN = ("progress", "trust_code")  # a file must not let code run, nor say how progress is shown
+_UNWRITTEN = ("progress", "trust_code")  # a file must not allow code to run or set how progress is shown
 
 
 def _configuration() -> type:
-    """Return the type of what a file says: the fields of a plan, all of which may be left out."""
+    """Return the type of a file's content: the fields of a plan, all of them optional."""
     hints = typing.get_type_hints(Plan)
     kinds = {name: option.metadata["kind"] for name, option in options().items() if name not in _UNWRITTEN}
     types = {name: {"names": list[str], "specs": list[Named]}.get(kind, hints[name]) for name, kind in kinds.items()}
@@ -33,9 +33,9 @@ Configuration = _configuration()
 
 
 def read_configuration(path: Path) -> dict[str, Any]:
-    """Return the keyword arguments of `saq_eval.compare` that a YAML file gives, or the `run.json` of an earlier run.
+    """Return keyword arguments of `saq_eval.compare` from a YAML file or from the `run.json` of an earlier run.
 
-    The fields are those of `saq_eval.evaluation.plan.Plan`, and all may be left out:
+    The fields are those of `saq_eval.evaluation.plan.Plan`. All of them are optional:
 
     ```yaml
     dataset: fashionmnist
@@ -48,7 +48,7 @@ def read_configuration(path: Path) -> dict[str, Any]:
     samples: 256
     ```
 
-    Paths in it are relative to the working directory, as on the command line.
+    Paths in the file are relative to the working directory, as on the command line.
 
     Raises:
         SaqEvalError: a file that cannot be read, an unknown field or a value of the wrong kind.

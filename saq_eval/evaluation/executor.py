@@ -1,4 +1,4 @@
-"""Jobs shared by processes."""
+"""Running jobs in one or more processes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from saq_eval.core.randomness import deterministic
 
 
 def run_all(jobs: Iterable[tuple[Callable[..., Any], tuple]], workers: int) -> Iterator[Any]:
-    """Yield the results of jobs, (function, arguments), in order, each computed on one thread by one of the workers.
+    """Yield the results of jobs, (function, arguments), in order. A worker computes each job on one thread.
 
-    One thread whatever the number of workers, since sums in floating point depend on how many threads share them.
+    The number of threads is one for any number of workers, because floating-point sums depend on the number of threads.
     """
     calls = (joblib.delayed(_on_one_thread)(function, arguments) for function, arguments in jobs)
     with _interruptions_held_back() if workers > 1 else nullcontext():
@@ -30,12 +30,12 @@ def run_all(jobs: Iterable[tuple[Callable[..., Any], tuple]], workers: int) -> I
 
 @contextmanager
 def _interruptions_held_back() -> Iterator[None]:
-    # A process that starts meanwhile never gets a Ctrl-C, which a terminal sends to all: it would tell of it at length.
-    # It reaches this process, at the latest when the workers have started, and this one ends them.
+    # A terminal sends Ctrl-C to all processes, and each worker would print a traceback. Processes that start inside this
+    # context do not get it. This process gets it, at the latest when the workers have started, and ends the workers.
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    resource_tracker.ensure_running()  # which would let it through again when it starts, in some versions of Python
+    resource_tracker.ensure_running()  # else, in some versions of Python, its start would unblock SIGINT
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -44,8 +44,8 @@ def _interruptions_held_back() -> Iterator[None]:
 
 
 def _keep_bars_private() -> None:
-    # A worker's progress bars, Quantus' among them, would share a lock with other processes by a semaphore, of which
-    # Python warns when the worker is killed, as it is at an interruption.
+    # By default, tqdm's progress bars (Quantus has some) share a lock with other processes through a semaphore. Python
+    # warns about this semaphore when a worker is killed, for example by Ctrl-C. A lock of the process avoids this.
     tqdm.set_lock(threading.RLock())
 
 

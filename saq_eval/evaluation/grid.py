@@ -1,4 +1,4 @@
-"""The results of a comparison: the cells' values, and what else was measured of the networks."""
+"""The results of a comparison: the cells' values and other measurements of the networks."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from saq_eval.evaluation.store import MapStore, read_maps
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """What was measured.
+    """All measurements of a comparison.
 
     Attributes:
         subjects: the networks, in order: models, controls, retrained networks.
-        settings: what was done to each of them.
+        settings: the settings that hold for every network.
         cells: the cells' values.
-        explained: by network and method's label, what is known of the maps.
-        logits: by model and control, of the whole test set, float32 (test images, classes).
-        targets: by network, int64 (n,), the classes explained.
-        accuracies: by network, models' and retrained networks' share of the test set that is right.
+        explained: facts about the maps, by network and method's label.
+        logits: for models and controls by name, the logits of the whole test set, float32 (test images, classes).
+        targets: by network, int64 (n,), the explained classes.
+        accuracies: for models and retrained networks, the share of the test set that they classify correctly.
         surrogate_gaps: by model; see `saq_eval.evaluation.scoring.surrogate_gap`.
-        test_labels: of the whole test set, int64 (test images,).
+        test_labels: int64 (test images,), the labels of the whole test set.
     """
 
     subjects: list[Subject]
@@ -48,21 +48,21 @@ class Grid:
 
     @cached_property
     def predictions(self) -> dict[str, np.ndarray]:
-        """By model and control, the classes predicted of the sample, int64 (n,)."""
+        """For models and controls by name, the predicted classes of the sample, int64 (n,)."""
         return predicted(self.logits, self.settings)
 
     def cell(self, subject: Subject, method: str, metric: str) -> Scored:
         """Return a cell's value.
 
-        A retrained network that is a model, too, has no other cells than similarities of its own, if it explains the same
-        classes: the others are the model's.
+        A retrained network may also be a model. If both explain the same classes, the retrained network has cells only for
+        similarities, and its other cells are those of the model.
         """
         own = Cell(subject, method, metric)
         model = subject if own in self.cells else model_of(subject, self.subjects)
         return self.cells[own if model is None else Cell(model, method, metric)]
 
     def scores(self, subject: Subject, method: str, metric: str) -> np.ndarray:
-        """Return a network's scores by a metric, float64 (n,); of similarities, those to its baseline's maps."""
+        """Return a network's scores by a metric, float64 (n,); a similarity is that to its baseline's maps."""
         return self.cell(subject, method, metric).scores
 
     def maps(self, name: str, method: str) -> np.ndarray:
@@ -70,7 +70,7 @@ class Grid:
         return read_maps(MapStore(self.settings.maps).path(name, method))
 
     def in_order(self, *roles: Role) -> Iterator[tuple[Cell, Scored]]:
-        """Yield the cells of networks in such roles, networks, methods and metrics in their orders."""
+        """Yield the cells of networks with the given roles, in the order of networks, methods and metrics."""
         for subject in self.subjects:
             if subject.role in roles:
                 methods = self.settings.methods_of(subject.role)
@@ -80,15 +80,15 @@ class Grid:
                         yield cell, self.cells[cell]
 
     def control_of(self, baseline: str) -> Subject:
-        """Return the network with random weights that goes with a baseline."""
+        """Return a baseline's control, the network with random weights."""
         return next(s for s in self.subjects if s.role == "control" and s.baseline == baseline)
 
     def retrained_of(self, baseline: str) -> list[Subject]:
-        """Return the networks that differ from a baseline in the seed alone; there may be none."""
+        """Return the networks that differ from a baseline only in the seed; there may be none."""
         return [s for s in self.subjects if s.role == "retrained" and s.baseline == baseline]
 
 
 def predicted(logits: Mapping[str, np.ndarray], settings: Settings) -> dict[str, np.ndarray]:
-    """Return the classes predicted of the sample, int64 (n,), from logits of the whole test set."""
+    """Return the predicted classes of the sample, int64 (n,), from logits of the whole test set."""
     sample = settings.sample.indices.numpy()
     return {name: every[sample].argmax(axis=1) for name, every in logits.items()}

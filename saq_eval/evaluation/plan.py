@@ -1,7 +1,7 @@
-"""What a comparison is asked to do: one checked dataclass, from which every way to ask is derived.
+"""The plan of a comparison: one checked dataclass with all of its options.
 
 The keyword arguments of `saq_eval.compare`, the options of `saq-eval compare`, the file that `--config` reads, the plan in
-`run.json` and the command that repeats a run are all made from the fields of `Plan`. So a new option is one field.
+`run.json` and the command that repeats a run are all made from the fields of `Plan`. So a new option is one new field.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ def _of(group: Group, says: str, kind: Literal["names", "specs", "switch", ""] =
     """Return a field's metadata.
 
     Args:
-        group: what the field decides on.
-        says: what the command line's help says of it.
-        kind: "names" for a list of names, "specs" for one of names with parameters, "switch" for yes or no.
+        group: the group of options that the field belongs to.
+        says: the help text on the command line.
+        kind: "names" for a list of names, "specs" for a list of names with parameters, "switch" for yes or no.
     """
     return {"group": group, "says": says, "kind": kind}
 
@@ -37,38 +37,38 @@ _SPECS = "Comma-separated names, with parameters as in {}, or quick, standard (d
 
 @dataclass(frozen=True)
 class Plan:
-    """What is compared, how it is measured, how it is run, where it comes from and where it goes.
+    """The options of a comparison: what to compare, how to measure and run it, and where to read and write.
 
     Attributes:
         dataset: a registered name.
-        study: "paper" or a file: which models, over all seeds that the zoo holds, methods, metrics and samples;
-            each can still be given.
+        study: "paper" or a file. It gives the models (over all seeds that the zoo holds), methods, metrics and samples.
+            Each of these can still be given here.
         models: names or shell patterns; by default every model with seed 0.
-        baseline: the model that all are compared with; by default each model's full-precision
-            parent, which has the same architecture, training and seed. Baselines are always part of the comparison, and so
-            is, where the zoo has it, the parent trained on in full precision by the quantized model's recipe: what
-            changes up to there is not the bits' doing.
-        methods: registered names, with parameters where wanted ("integrated_gradients:n_steps=64"), or the
-            names of sets, "quick", "standard" (by default) or "full".
-        metrics: likewise ("PixelFlipping:fill=blur"), with sets of the same names.
-        target: the class explained: the image's "label", the class "predicted" by each model itself, or the
-            class predicted by each model's "baseline". Similarity always compares maps of one class: where a
-            model predicts another class than its baseline, the baseline explains the model's class for it.
-        samples: test images; by default the study's, or 64.
-        seed: of the choice of images, of methods and metrics that draw, of random weights, and of the statistics.
-        margin: differences within so many standard deviations of the baseline's scores count as negligible.
-        batch_size: images that may pass a network at once.
-        workers: processes that share the work; results are the same for any number.
+        baseline: the model that all models are compared with; by default each model's full-precision
+            parent, which has the same architecture, training and seed. Baselines are always part of the comparison. If
+            the zoo has it, the fine-tuned parent is too: the parent, trained further in full precision by the quantized
+            model's recipe. Changes from the parent to the fine-tuned parent are not caused by fewer bits.
+        methods: registered names, optionally with parameters ("integrated_gradients:n_steps=64"), or the
+            names of sets: "quick", "standard" (default) or "full".
+        metrics: registered names, optionally with parameters ("PixelFlipping:fill=blur"), or the same names of sets.
+        target: the explained class: the image's "label", the class "predicted" by each model itself, or the
+            class predicted by each model's "baseline". Similarity always compares maps of the same class: if a model
+            predicts another class than its baseline, the baseline's map of the model's class is used.
+        samples: the number of test images; by default the study's, or 64.
+        seed: the seed of the choice of images, of random methods and metrics, of random weights, and of the statistics.
+        margin: differences within this many standard deviations of the baseline's scores count as negligible.
+        batch_size: the largest number of images that may pass through a network at once.
+        workers: the number of processes that share the work; results are the same for any number.
         device: "cpu", "cuda" or "auto".
-        progress: show a progress bar where the output is a terminal.
+        progress: show a progress bar if the output is a terminal.
         data_root: see `saq_eval.load_dataset`.
-        zoo: a folder beside the built-in zoo.
-        trust_code: whether a card may name code outside this package to build its network with.
+        zoo: a folder that is searched in addition to the built-in zoo.
+        trust_code: whether a network may be built by code outside this package that its card names.
         output: a folder to write the result to; see `Comparison.write`.
-        save_maps: keep the maps in the output folder's `maps`, as they are computed, and take from there those
-            that an earlier run left of the same networks, methods, parameters, images, classes and seed: so maps
-            can be scored anew without being computed anew, and an interrupted run goes on.
-        formats: beside CSV, what else is written: "parquet", "json", "markdown", "latex".
+        save_maps: keep the maps in the folder `maps` of the output folder as they are computed, and reuse maps of an
+            earlier run with the same networks, methods, parameters, images, classes and seed. So maps can be scored
+            again without being computed again, and an interrupted run can be resumed.
+        formats: formats to write in addition to CSV: "parquet", "json", "markdown", "latex".
     """
 
     dataset: str = field(metadata=_of("what", "digits, mnist, fashionmnist or planted."))
@@ -149,12 +149,12 @@ class Plan:
     )
 
     def __post_init__(self) -> None:
-        """Check what can be checked without reading a file.
+        """Check everything that can be checked without reading a file.
 
         Raises:
             SaqEvalError: a value of the wrong kind or out of range.
         """
-        # The command line makes its options from the fields, and does not wait for torch to do so.
+        # Imported here, because the command line makes its options from `Plan` and should not wait for torch.
         from saq_eval.core.devices import processor_cores
         from saq_eval.core.randomness import check_seed
 
@@ -168,7 +168,7 @@ class Plan:
                 continue
             if type(value) is not int:
                 raise SaqEvalError(f"{name} is a whole number, not {in_short(value)}")
-            if most is not None and not 1 <= value <= most:  # of samples, the test set's size is the limit
+            if most is not None and not 1 <= value <= most:  # the limit of samples is the test set's size
                 raise SaqEvalError(f"{name} lies between 1 and {most}, not {value}")
         if not isinstance(self.margin, (int, float)) or not 0 < self.margin < math.inf:
             raise SaqEvalError(f"margin is above 0, in standard deviations, not {in_short(self.margin)}")
@@ -179,9 +179,10 @@ class Plan:
             raise SaqEvalError("maps are kept in the output folder: name one, or save none")
 
     def said(self) -> dict[str, Any]:
-        """Return the plan as plain data, by field, as `--config` reads it: without what is none or off.
+        """Return the plan as plain data, by field, in the form that `--config` reads.
 
-        Where data and zoo lie and where the result goes is left to the reader, and so is how progress is shown.
+        Fields that are `None` or false are left out, and so are `data_root`, `zoo`, `output` and `progress`, which depend
+        on the machine.
         """
         given = {name: getattr(self, name) for name in options() if name not in _UNSAID}
         given["formats"] = None if list(self.formats) == ["csv"] else self.formats
@@ -198,7 +199,7 @@ class Plan:
         return shlex.join(parts)
 
 
-# What neither a plan nor its study says.
+# Defaults for fields that neither a plan nor its study sets.
 USUAL: dict[str, Any] = {"methods": ["standard"], "metrics": ["standard"], "samples": 64}
 _UNSAID = ("data_root", "zoo", "output", "progress")
 
@@ -209,10 +210,10 @@ def options() -> dict[str, Field]:
 
 
 def _listed(kind: str, given: Collection[str] | Iterator[str] | str | None) -> list[str] | None:
-    """Return the names of several things as a list, where one may stand by itself; none where none are given.
+    """Return names as a list; a single name may be given without a list, and `None` stays `None`.
 
     Raises:
-        SaqEvalError: for what is no name.
+        SaqEvalError: if one of them is no string.
     """
     if given is None:
         return None
@@ -225,5 +226,5 @@ def _listed(kind: str, given: Collection[str] | Iterator[str] | str | None) -> l
 
 
 def merge(*given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of several sources; the later ones, where they say something (not none), come first."""
+    """Merge the arguments of several sources; later sources override earlier ones, except with `None`."""
     return {name: value for source in given for name, value in source.items() if value is not None}

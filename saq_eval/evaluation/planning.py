@@ -1,6 +1,6 @@
-"""Which cells a comparison has, in what order they are computed, and which of them share their work.
+"""The cells of a comparison, the order in which they are computed, and the jobs that compute several of them together.
 
-Everything here is known before anything is computed.
+All of this is known before anything is computed.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from saq_eval.evaluation.settings import Settings, Subject
 
 @dataclass(frozen=True)
 class Job:
-    """Cells that one process computes together, since they share their maps: one network × method, by several metrics.
+    """Cells that one process computes together because they use the same maps: one network × method, several metrics.
 
     Attributes:
         subject: the network.
         method: the method's label.
         metrics: the metrics' labels, in order, similarities last.
-        others: the networks that it is compared with: its baseline (or itself), then, if there is one, the one that was
-            trained on in full precision.
-        passes: about how many passes of the network it takes for each image.
+        others: the networks that it is compared with: first its baseline (for a baseline, itself), then its fine-tuned
+            control, which was trained further in full precision, if there is one.
+        passes: the approximate number of passes of the network for each image.
     """
 
     subject: Subject
@@ -40,18 +40,18 @@ class Job:
 
 
 def plan_jobs(subjects: Sequence[Subject], settings: Settings, policy: Target) -> list[list[Job]]:
-    """Return the jobs in three waves, each compared with the maps before: baselines, those trained on, all others.
+    """Return the jobs in three waves: baselines, fine-tuned controls, all others. A wave uses the maps of earlier waves.
 
     Args:
         subjects: the networks, in order: models, controls, retrained networks.
-        policy: which classes the maps explain; see `saq_eval.compare`.
+        policy: which classes the maps explain; see `target` in `saq_eval.compare`.
     """
     jobs = [
         _job(subject, explainer, subjects, settings, policy)
         for subject in subjects
         for explainer in settings.methods_of(subject.role)
     ]
-    # Controls first: a baseline's maps are compared with them.
+    # Controls come first, because a baseline's maps are compared with them.
     first = sorted((job for job in jobs if job.subject.is_baseline), key=lambda job: job.method not in CONTROLS)
     second = [job for job in jobs if job.subject.is_fine_tuned]
     return [first, second, [job for job in jobs if not job.subject.is_baseline and not job.subject.is_fine_tuned]]
@@ -62,7 +62,7 @@ def _job(
 ) -> Job:
     similar = [s.label for s in settings.scorers if s.metric.category == "similarity"]
     rest = [s.label for s in settings.scorers if s.metric.category != "similarity"]
-    # A retrained network may be a model, too. Where it explains the same classes, that model has its other scores.
+    # A retrained network may also be a model. If it explains the same classes, that model has its other scores.
     again = subject.role == "retrained" and policy == "label" and model_of(subject, subjects) is not None
     models = {s.name: s for s in subjects if s.role == "model"}
     names = [subject.baseline]
@@ -73,11 +73,11 @@ def _job(
         explainer.label,
         metrics=(*([] if again else rest), *([] if explainer.label in CONTROLS else similar)),
         others=tuple(models[name] for name in names),
-        # Models' images are explained once more under noise; a metric takes ten passes, or about that.
+        # Models' images are explained a second time, with noise. A metric takes about ten passes.
         passes=explainer.passes * (2 if subject.role == "model" else 1) + (1 if again else 10 * len(settings.scorers)),
     )
 
 
 def model_of(subject: Subject, subjects: Sequence[Subject]) -> Subject | None:
-    """Return the model that is the same network as a subject; none where there is none."""
+    """Return the model that is the same network as a subject; `None` if there is none."""
     return next((s for s in subjects if s.role == "model" and s.identity == subject.identity), None)

@@ -1,4 +1,4 @@
-"""From jobs to results: logits first, then the cells, wave by wave, by one or more processes."""
+"""Run the jobs of a comparison: first the logits, then the cells, wave by wave, in one or more processes."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def run(
 
     Args:
         subjects: the networks, in order: models, controls, retrained networks.
-        shared: what jobs share.
-        jobs: in waves; see `saq_eval.evaluation.planning.plan_jobs`.
-        policy: which classes the maps explain; see `saq_eval.compare`.
-        workers: processes.
-        clock: gets the time that the stages took, added up over processes.
-        on_job: called with a job when it is done.
+        shared: the settings, networks and test set that jobs share.
+        jobs: the waves of jobs; see `saq_eval.evaluation.planning.plan_jobs`.
+        policy: which classes the maps explain; see `target` in `saq_eval.compare`.
+        workers: the number of processes.
+        clock: the time of each stage, summed over processes, is added to it.
+        on_job: called with each job when it is done.
     """
     cells: dict[Cell, Scored] = {}
     explained: dict[tuple[Subject, str], Explained] = {}
@@ -63,7 +63,7 @@ def run(
 def _predict(
     subjects: Sequence[Subject], labels: np.ndarray, place: str, workers: int
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """Return models' and controls' logits by name, and by identity all networks' share of the test set that is right."""
+    """Return the logits of models and controls by name, and the test accuracy of all networks by identity."""
     shown = {subject.identity for subject in subjects if subject.role != "retrained"}
     identities = list(dict.fromkeys(subject.identity for subject in subjects))
     found = run_all(((logits_of, (place, identity)) for identity in identities), workers)
@@ -88,13 +88,13 @@ def choose_targets(
     """Return the classes that a network's maps explain: int64 (n,).
 
     Args:
-        policy: see `saq_eval.compare`.
+        policy: see `target` in `saq_eval.compare`.
         labels: int64 (n,).
-        predictions: by model, the classes predicted, int64 (n,).
+        predictions: by model, the predicted classes, int64 (n,).
     """
     if policy == "label":
         return labels
     if policy == "predicted" and subject.role == "model":
         return predictions[subject.name]
-    # A control explains what its baseline does: it is to be told from it, not to be right.
+    # A control or retrained network explains the classes that its baseline predicts, so that their maps can be compared.
     return predictions[subject.baseline]

@@ -1,4 +1,4 @@
-"""The work of a comparison: logits, maps and scores of one network. Jobs depend on their arguments and the maps on disk."""
+"""The jobs of a comparison: logits, maps and scores of one network. They depend only on arguments and on maps on disk."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from saq_eval.evaluation.shared import Shared, shared_at
 from saq_eval.evaluation.store import MapKey, MapStore, checksum
 from saq_eval.metrics import Scorer, Task, is_degenerate
 
-INPUT_NOISE = 0.01  # standard deviation, of pixels in [0, 1]: invisible, two and a half of 255 steps
+INPUT_NOISE = 0.01  # standard deviation for pixels in [0, 1]; invisible, about 2.5 of 255 steps
 
 
 def logits_of(shared: str, identity: str) -> np.ndarray:
     """Return a network's logits of the whole test set, float32 (test images, classes).
 
     Args:
-        shared: where what jobs share is found, here and in the following.
-        identity: the network's.
+        shared: the folder that `share` yields, here and in the functions below.
+        identity: the network's identity.
     """
     work = shared_at(shared)
     return work.logits(identity, work.test_images)
@@ -38,7 +38,7 @@ def logits_of(shared: str, identity: str) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Done:
-    """A job's results: what is known of the maps, by metric the cells' values, and how long its stages took."""
+    """A job's results: facts about the maps, the cells' values by metric, and the seconds of each stage."""
 
     explained: Explained
     scored: dict[str, Scored]
@@ -49,8 +49,8 @@ def score(shared: str, job: Job, targets: Sequence[np.ndarray]) -> Done:
     """Compute the cells of a job.
 
     Args:
-        targets: int64 (n,) each, the classes that the network's maps explain, then those of the others' maps, which are on
-            disk.
+        targets: arrays int64 (n,) of explained classes: first those of the network's maps, then those of each network in
+            `job.others`, whose maps are on disk.
     """
     clock, work = Clock(), shared_at(shared)
     scorers = [work.settings.scorer[label] for label in job.metrics]
@@ -59,12 +59,12 @@ def score(shared: str, job: Job, targets: Sequence[np.ndarray]) -> Done:
     with clock("attribution"):
         own = maps.of(job.subject, targets[0])
         computed = maps.store.computed > 0
-        # The maps that it is set beside explain its classes; only similarity looks at those of a second network.
+        # The reference maps explain the same classes as `own`. Only similarities use those of a second network.
         others = [maps.reference(place) for place in range(len(job.others) if similarities else 1)]
     baseline = job.others[0]
     task = maps.task(job.subject, own, others[0])
-    # What an untrained network sees, passed off as the baseline's explanation: faithful to itself it may well be. But
-    # where images are explained anew, it is the network that explained them that does it.
+    # An untrained network's maps may be faithful to that network itself. So a control's maps are scored as if they explained
+    # the baseline. Metrics that compute further maps are an exception: for them the control itself explains the images.
     judged = task if job.subject.role != "control" else maps.task(baseline, own, others[0])
     scored = {}
     for scorer in scorers:
@@ -82,7 +82,7 @@ def score(shared: str, job: Job, targets: Sequence[np.ndarray]) -> Done:
 def _beside(
     maps: _Maps, clock: Clock, task: Task, fine_tuned: Sequence[np.ndarray], scorers: Sequence[Scorer]
 ) -> dict[str, dict[str, Any]]:
-    """Return, by similarity, how alike a network's maps are to others than its baseline's; see `Scored`."""
+    """Return, for each similarity, the scores against other maps than the baseline's; see `Scored`."""
     subject, targets = maps.job.subject, maps.targets[0]
     beside: dict[str, dict[str, Any]] = {scorer.label: {} for scorer in scorers}
     for theirs in fine_tuned:
@@ -121,7 +121,7 @@ class _Maps:
         return maps_of(self.work, subject, explainer, targets, self.store, noisy=noisy)
 
     def reference(self, place: int) -> np.ndarray:
-        """Return another network's maps of the classes that the job's maps explain."""
+        """Return the maps of a network in `job.others`, for the classes that the job's maps explain."""
         other, own, theirs = self.job.others[place], self.targets[0], self.targets[1 + place]
         maps = self.of(other, theirs)
         differs = np.flatnonzero(own != theirs)
@@ -134,7 +134,7 @@ class _Maps:
         return maps
 
     def task(self, subject: Subject, maps: np.ndarray, baseline_maps: np.ndarray) -> Task:
-        """Return what metrics score: maps as explanations of a network."""
+        """Return the input of metrics: maps, scored as explanations of a network."""
         settings, sample = self.settings, self.settings.sample
 
         def again(network: nn.Module, images: np.ndarray, classes: np.ndarray, which: np.ndarray) -> np.ndarray:
@@ -165,11 +165,11 @@ def maps_of(
     *,
     noisy: bool = False,
 ) -> np.ndarray:
-    """Return a network's maps of the sample, from disk where they are: float32 (n, h, w), memory-mapped.
+    """Return a network's maps of the sample, from disk if they are there: float32 (n, h, w), memory-mapped.
 
     Args:
-        targets: int64 (n,), the classes explained.
-        noisy: of the images under tiny noise.
+        targets: int64 (n,), the classes to explain.
+        noisy: whether tiny noise is added to the images.
     """
     settings = work.settings
     pixels, indices = settings.sample.images.numpy(), settings.sample.indices.numpy()
@@ -226,13 +226,14 @@ def _with_noise(images: np.ndarray, indices: np.ndarray, seed: int) -> np.ndarra
 
 
 def surrogate_gap(shared: str, subject: Subject, targets: np.ndarray) -> float:
-    """Return Σ|Σ map − Δ| / Σ|Δ| over images, where the map is integrated gradients' from black and Δ the logit's change.
+    """Return Σ|Σ map − Δ| / Σ|Δ|, where the outer sums are over images and the inner sum is over a map's pixels.
 
-    Where it is 0, gradients account for the decision. Rounding has no useful gradient: a quantized network's is a
-    surrogate's, and misses by this much.
+    The map is by integrated gradients from black, and Δ is the logit's change from black. If the value is 0, gradients
+    account for the decision. Rounding has no useful gradient, so a quantized network uses a surrogate gradient. The value
+    is the surrogate's relative error.
 
     Args:
-        targets: int64 (n,), the classes explained.
+        targets: int64 (n,), the explained classes.
     """
     work = shared_at(shared)
     settings = work.settings

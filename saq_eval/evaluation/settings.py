@@ -1,4 +1,4 @@
-"""What takes part in a comparison, and what is done to all of it: plain data."""
+"""The networks of a comparison, and the settings that hold for all of them, as plain data."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Role = Literal["model", "control", "retrained"]
 
 @dataclass(frozen=True)
 class Subject:
-    """A network that takes part, by name and identity; the network itself is found in `Shared`.
+    """A network of a comparison, by name and identity. The network itself is in `Shared`.
 
     Attributes:
-        name: unique among the subjects of its role and baseline.
-        identity: what tells its network from others, whatever their names: a hash.
-        baseline: the name of the network that it is compared with; its own, if it is one.
+        name: unique among the subjects with the same role and baseline.
+        identity: a hash that identifies the network, independent of its name.
+        baseline: the name of the network that it is compared with; for a baseline, its own name.
         role: "model"; "control" for a network with random weights; "retrained" for a network that differs from
-            its baseline in nothing but the training's seed.
-        fine_tuned: the name of the model that was trained on from the same baseline by the same recipe in full precision,
-            its own if it is one; "" where there is none.
+            its baseline only in the seed of training.
+        fine_tuned: the name of its fine-tuned control, the model that was trained further from the same baseline by the
+            same recipe in full precision; its own name if it is one, "" if there is none.
     """
 
     name: str
@@ -38,27 +38,27 @@ class Subject:
 
     @property
     def is_baseline(self) -> bool:
-        """Whether others are compared with it."""
+        """Whether other networks are compared with it."""
         return self.role == "model" and self.name == self.baseline
 
     @property
     def is_fine_tuned(self) -> bool:
-        """Whether it shows what further training does by itself."""
+        """Whether it is a fine-tuned control, which shows the effect of further training alone."""
         return self.role == "model" and self.name == self.fine_tuned
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is done to every network.
+    """The settings that hold for every network.
 
     Attributes:
         sample: the images.
-        explainers: the attribution methods with their parameters, without controls, which are added.
+        explainers: the attribution methods with their parameters, without controls; see `methods_of`.
         scorers: the metrics with their parameters.
-        seed: of methods and metrics that draw.
-        batch_size: images that may pass a network at once.
-        device: where networks compute, "cpu" or "cuda".
-        background: float32 (k, c, h, w), typical images; none if no method needs them.
+        seed: the seed of random methods and metrics.
+        batch_size: the largest number of images that may pass through a network at once.
+        device: the device that networks compute on, "cpu" or "cuda".
+        background: float32 (k, c, h, w), typical images; `None` if no method needs them.
         maps: the folder of the maps.
     """
 
@@ -72,12 +72,12 @@ class Settings:
     maps: Path
 
     def methods_of(self, role: Role) -> list[Explainer]:
-        """Return the methods that explain a network: for models also the controls, which come last."""
+        """Return the methods that explain a network in a role; for models, the controls are added at the end."""
         return self.explainers + ([find_explainer(name) for name in CONTROLS] if role == "model" else [])
 
     @cached_property
     def explainer(self) -> dict[str, Explainer]:
-        """The methods by label, controls among them."""
+        """The methods by label, including the controls."""
         return {explainer.label: explainer for explainer in self.methods_of("model")}
 
     @cached_property

@@ -1,4 +1,4 @@
-"""From a plan to what takes part: everything is looked up, loaded and checked before anything is computed."""
+"""Set up a comparison from its plan: look up, load and check everything before anything is computed."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ from saq_eval.zoo.networks import RANDOM_WEIGHTS, Choice, as_network, choose, op
 
 @dataclass(frozen=True, eq=False)
 class Setup:
-    """What takes part in a comparison.
+    """Everything that a comparison needs.
 
     Attributes:
-        plan: with methods, metrics and samples as they were chosen.
-        study: the study's name; none without one.
+        plan: the plan, with its methods, metrics and samples filled in.
+        study: the study's name; `None` without a study.
         missing: models of the study that the zoo does not hold.
-        networks: by name, the models and those with random weights.
-        modules: by identity, all networks, retrained ones among them.
+        networks: by name, the models and the networks with random weights.
+        modules: by identity, all networks, including retrained networks.
         subjects: the networks in their roles: models, controls, retrained networks.
-        retrained: by baseline and name, what tells the weights of the networks that differ from it in the seed alone.
+        retrained: by baseline and name, the SHA-256 of the weights of the networks that differ from it only in the seed.
         test_set: the whole test set.
-        settings: what is done to every network.
-        masks: what is known of the sample's masks; see `Dataset.mask_record`.
+        settings: the settings that hold for every network.
+        masks: the kind and number of the sample's masks; see `Dataset.mask_record`.
     """
 
     plan: Plan
@@ -59,13 +59,13 @@ class Setup:
 
 
 def set_up(plan: Plan, maps: Path) -> Setup:
-    """Look up, load and check all that a plan names.
+    """Look up, load and check everything that a plan names.
 
     Args:
         maps: the folder of the maps.
 
     Raises:
-        SaqEvalError: an unknown name, a count out of range, a network that has a layer for which a method has no rule, a
+        SaqEvalError: an unknown name, a count out of range, a network with a layer that a method has no rule for, or a
             file that cannot be read.
     """
     plan, names, study, missing = _with_study(plan)
@@ -80,7 +80,7 @@ def set_up(plan: Plan, maps: Path) -> Setup:
     sample = test_set.sample(plan.samples, plan.seed)
     masks = _masks(sample, scorers)
     for scorer in scorers:
-        scorer.settings(sample.image_shape)  # which raises where a parameter does not fit the images
+        scorer.settings(sample.image_shape)  # it raises if a parameter does not fit the images
     background = background_images(explainers, plan.dataset, plan.seed, plan.data_root)
     networks, subjects = _networks(choice, plan, sample)
     _check_outputs(networks, choice.baseline_of, sample)
@@ -105,7 +105,7 @@ def set_up(plan: Plan, maps: Path) -> Setup:
 
 
 def _with_study(plan: Plan) -> tuple[Plan, Sequence[str] | None, str | None, list[str]]:
-    """Fill in what a plan leaves to its study: the plan, the models' names, the study's name and its missing models."""
+    """Fill in a plan from its study; return the plan, the models' names, the study's name and its missing models."""
     names, missing = plan.models, []
     study = None if plan.study is None else load_study(plan.study)
     if study is not None and names is None:
@@ -133,7 +133,7 @@ def _masks(sample: Dataset, scorers: Sequence[Scorer]) -> MaskRecord:
 
 
 def _networks(choice: Choice, plan: Plan, sample: Dataset) -> tuple[dict[str, Network], list[Subject]]:
-    """Load the models, in order, and behind them each baseline's architecture with random weights."""
+    """Load the models, in order, and then make a network with random weights of each baseline's architecture."""
     models = {name: open_model(*entry, trust_code=plan.trust_code) for name, entry in choice.entries.items()}
     networks, subjects = {}, []
     for name, model in models.items():
@@ -156,22 +156,22 @@ def _subject(network: Network, baseline: str, **role: Any) -> Subject:
 def _retrained(
     choice: Choice, networks: dict[str, Network], plan: Plan, sample: Dataset
 ) -> tuple[dict[str, Network], list[Subject]]:
-    """Load the networks that differ from a baseline in nothing but the seed: the networks by name, each in its roles."""
+    """Load the networks that differ from a baseline only in the seed; return the networks by name, and their subjects."""
     loaded: dict[str, Network] = {}
     subjects = []
     for baseline, others in choice.retrained_of.items():
         for name, entry in others.items():
             if name not in loaded:
                 loaded[name] = networks.get(name) or open_network(entry, sample.images[:1], trust_code=plan.trust_code)
-            # It explains the baseline's classes. Where the target is not the label, as a model it explains other classes,
-            # and so it has another name here.
+            # It explains the baseline's classes. Unless these are the labels, they may differ from those of the same network
+            # as a model, so it gets another name.
             alias = name if plan.target == "label" else f"{name} (as {baseline})"
             subjects.append(Subject(alias, loaded[name].identity, baseline, "retrained"))
     return loaded, subjects
 
 
 def _check_outputs(networks: dict[str, Network], baseline_of: dict[str, str], sample: Dataset) -> None:
-    """Raise `SaqEvalError` unless every network has as many outputs as its baseline."""
+    """Raise `SaqEvalError` unless every network has the same number of outputs as its baseline."""
     outputs = {name: predict(networks[name].module, sample.images[:1]).shape[1] for name in baseline_of}
     for name, count in outputs.items():
         if count != outputs[baseline_of[name]]:
@@ -188,7 +188,10 @@ def _check_explains(
     sample: Dataset,
     background: torch.Tensor | None,
 ) -> None:
-    """Raise `SaqEvalError` unless every method can explain images of the first network, those that need known layers of all."""
+    """Raise `SaqEvalError` unless every method can explain the first network.
+
+    Methods by rules and by class activation, which depend on the layers, are checked on all networks.
+    """
     few = None if background is None else background[:1]
     for explainer, (place, network) in itertools.product(explainers, enumerate(networks)):
         if place == 0 or explainer.method.family in ("rules", "class activation"):

@@ -1,7 +1,6 @@
-"""What the jobs of a comparison share: settings, networks and test set. A job names them, it does not carry them.
+"""The data that the jobs of a comparison share: settings, networks and test set. A job holds only the name of a folder.
 
-In the process that begins, they are objects. Other processes read them from a folder, each of them once, when a job first
-asks for it.
+In the main process, these data are objects. Each worker process reads them from the folder when a job first needs them.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ _OPEN: dict[str, Shared] = {}  # by folder, in this process
 
 
 class Shared:
-    """What jobs share.
+    """The data that jobs share.
 
     Attributes:
-        settings: what is done to every network.
-        networks: by identity. Float32 pixels (n, c, h, w) in [0, 1] -> logits (n, classes), in eval mode.
+        settings: the settings that hold for every network.
+        networks: by identity, networks in eval mode: float32 pixels (n, c, h, w) in [0, 1] -> logits (n, classes).
         test_images: float32 (test images, c, h, w), the whole test set.
         test_labels: int64 (test images,).
     """
@@ -43,7 +42,7 @@ class Shared:
         self._placed = lru_cache(maxsize=8)(self._place)
 
     def network(self, identity: str) -> nn.Module:
-        """Return a network on the device where it computes."""
+        """Return a network, on the device of the settings."""
         return self._placed(identity)
 
     def _place(self, identity: str) -> nn.Module:
@@ -51,14 +50,14 @@ class Shared:
         return network if self.settings.device == "cpu" else copy.deepcopy(network).to(self.settings.device)
 
     def logits(self, identity: str, images: np.ndarray) -> np.ndarray:
-        """Return a network's logits of images, float32 (n, c, h, w) -> float32 (n, classes)."""
+        """Return a network's logits for images: float32 (n, c, h, w) -> float32 (n, classes)."""
         size = self.settings.batch_size
         parts = [np.array(images[start : start + size]) for start in range(0, len(images), size)]
         return np.concatenate([predict(self.network(identity), torch.from_numpy(part), size).numpy() for part in parts])
 
 
 class _Kept(Mapping[str, nn.Module]):
-    """Networks in files, read when they are asked for."""
+    """Networks in files, each read when it is used."""
 
     def __init__(self, folder: Path, identities: list[str]) -> None:
         self.folder, self.identities = folder, identities
@@ -75,10 +74,10 @@ class _Kept(Mapping[str, nn.Module]):
 
 @contextmanager
 def share(shared: Shared, workers: int) -> Iterator[str]:
-    """Let the jobs of this process, and of others if there are several workers, find what they share; yield where."""
+    """Make shared data available to the jobs of this process and of workers; yield the folder's name for `shared_at`."""
     with tempfile.TemporaryDirectory(prefix="saq_eval-") as folder:
         if workers > 1:
-            # By value, with the code of classes that other processes cannot import, as those of a notebook.
+            # cloudpickle also stores the code of classes that other processes cannot import, such as those of a notebook.
             _write(Path(folder) / "settings", shared.settings)
             _write(Path(folder) / "identities", list(shared.networks))
             for place, network in enumerate(shared.networks.values()):
@@ -93,7 +92,7 @@ def share(shared: Shared, workers: int) -> Iterator[str]:
 
 
 def shared_at(folder: str) -> Shared:
-    """Return what the jobs of a folder share: this process's own, or read now and kept until another is read."""
+    """Return the shared data of a folder: this process's own, or read from the folder and cached until another is read."""
     if folder not in _OPEN:
         place = Path(folder)
         _OPEN.clear()
@@ -111,4 +110,4 @@ def _write(path: Path, what: Any) -> None:
 
 
 def _read(path: Path) -> Any:
-    return cloudpickle.loads(path.read_bytes())  # written by this program, into a folder that it made for itself
+    return cloudpickle.loads(path.read_bytes())  # safe: this program has written the file, in its own folder

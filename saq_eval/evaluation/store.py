@@ -1,4 +1,4 @@
-"""Maps on disk: one file per network × method, read through memory mapping."""
+"""Maps on disk: one file per network × method, read by memory mapping."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from saq_eval.core.errors import SaqEvalError
 
 @dataclass(frozen=True)
 class MapKey:
-    """Everything that maps depend on; stored maps are taken for others only where all of it is the same.
+    """Everything that maps depend on, except the explained classes. Stored maps are reused only if all of it is equal.
 
     Attributes:
-        dataset: its name.
+        dataset: the dataset's name.
         model: the network's name.
-        identity: what tells the network from others of its name: a hash of its weights and what computes with them.
+        identity: the network's identity, a hash of its weights and of how they are used.
         method: the method's label.
         parameters: all of the method's parameters.
-        seed: of random methods.
-        images: a checksum of the images and their indices, and of the background where the method needs one.
-        version: of saq_eval, of the packages that compute maps, and of the method's code.
+        seed: the seed of random methods.
+        images: a checksum of the images and their indices, and of the background if the method needs one.
+        version: the versions of saq_eval, of the packages that compute maps, and of the method's code.
     """
 
     dataset: str
@@ -48,7 +48,7 @@ def checksum(*arrays: np.ndarray) -> str:
 
 
 class MapStore:
-    """A folder of maps, `<model>/<method>.safetensors`, each with its key and the classes explained.
+    """A folder of maps, `<model>/<method>.safetensors`, each with its key and the explained classes.
 
     A file holds `maps`, float32 (n, h, w), with signs as `saq_eval.explain` returns them, `targets` and
     `indices`, int64 (n,); its metadata holds the key.
@@ -59,17 +59,17 @@ class MapStore:
         self.computed = 0
 
     def path(self, model: str, method: str) -> Path:
-        """Return where a network's maps by a method are kept."""
+        """Return the path of a network's maps by a method."""
         return self.folder / model / f"{method.replace(':', '@')}.safetensors"
 
     def fetch(
         self, key: MapKey, targets: np.ndarray, indices: np.ndarray, compute: Callable[[], np.ndarray]
     ) -> np.ndarray:
-        """Return maps, memory-mapped: those stored under the same key for the same classes, or computed and stored now.
+        """Return maps, memory-mapped. If none are stored with the same key and classes, compute and store them.
 
         Args:
-            key: what they depend on, beside the classes.
-            targets: int64 (n,), the classes explained.
+            key: what the maps depend on, except the classes.
+            targets: int64 (n,), the explained classes.
             indices: int64 (n,), the images' positions in the test set.
             compute: returns the maps, float32 (n, h, w).
 

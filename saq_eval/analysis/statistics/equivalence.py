@@ -1,4 +1,4 @@
-"""Whether differences are too small to matter."""
+"""Tests of equivalence: whether differences are too small to matter."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 from saq_eval.analysis.statistics.estimates import Estimates, estimate
 from saq_eval.analysis.statistics.means import defined_mean
 
-SAME_MAPS = 0.05  # of the way from identical maps to unrelated ones: maps count as the same
+SAME_MAPS = 0.05  # maps count as the same up to this distance, from 0 (identical) to 1 (unrelated)
 
 
 @dataclass(frozen=True)
 class Equivalence:
-    """Tests of differences beyond a margin, one per row: each attribute an array (k,).
+    """Equivalence tests, one per row; each attribute is an array (k,).
 
     Attributes:
-        p_value: of a difference beyond the margin.
-        margin: in the metric's unit; of `by_distance`, as a share of the way from identical maps to unrelated ones.
-        images: how many there are to judge by.
-        by_distance: bool, what is judged by how far maps are from identical.
+        p_value: the p-value of the hypothesis that the difference is beyond the margin.
+        margin: in the metric's unit; for rows `by_distance`, the distance from identical (0) to unrelated (1) maps.
+        images: the number of images that the test uses.
+        by_distance: bool, whether the test uses the distance of maps from identical maps.
     """
 
     p_value: np.ndarray
@@ -32,10 +32,10 @@ class Equivalence:
 def equivalence(
     found: Estimates, margin: np.ndarray, distance: np.ndarray | None, allowed: np.ndarray | None
 ) -> Equivalence:
-    """Test means against a margin, by two one-sided tests, or maps by how far they are from identical.
+    """Test means against a margin by two one-sided tests; with `distance`, test the maps' distance from identical instead.
 
     Args:
-        found: of k rows.
+        found: the estimates of k rows.
         margin: float (k,), at least 0.
         distance, allowed: see `compare_paired`.
     """

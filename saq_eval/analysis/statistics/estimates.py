@@ -12,26 +12,26 @@ from saq_eval.analysis.statistics import paired_binary
 from saq_eval.analysis.statistics.means import mean_along, variance_of_rows
 from saq_eval.analysis.statistics.skewness import skewness, with_skew, without_skew
 
-CONFIDENCE = 0.95  # of intervals
-NETWORKS = 3  # for a verdict on a scheme, or on retraining
+CONFIDENCE = 0.95  # confidence of intervals
+NETWORKS = 3  # the least number of networks for a verdict on a scheme or on retraining
 Scope = Literal["network", "scheme"]
 
 
 @dataclass(frozen=True)
 class Estimates:
-    """Means, and two statistics for each by which it is tested; the more cautious one counts.
+    """Means, and two test statistics for each mean; the more cautious statistic counts.
 
-    A statistic is (mean − null) / error, whose skewness is taken off, and is compared with Student's t.
+    A statistic is (mean − null) / error, corrected for skewness. It is compared with Student's t.
 
     Attributes:
         scope: (k,), "network" or "scheme".
-        networks, images: int (k,), how many there are with a value.
-        mean: float (k,); NaN for none.
-        error, freedom, skew: float (k, 2), of each statistic: standard error, degrees of freedom, the images'
-            skewness / √n (0 where it is not taken off).
+        networks, images: int (k,), the number of networks and of images with a value.
+        mean: float (k,); NaN if there is no value.
+        error, freedom, skew: float (k, 2), for each statistic: the standard error, the degrees of freedom, and the images'
+            skewness / √n (0 if the statistic is not corrected for skewness).
         between, within: float (k,), the variance between networks' means and between images' means.
-        reach: float (k,), what an image may differ by, for rows in which nothing varies.
-        counts: int (k, 2), images with +1 and −1, of rows that get the exact test; −1 elsewhere.
+        reach: float (k,), the largest possible difference of an image; it is used for rows in which nothing varies.
+        counts: int (k, 2), the number of images with +1 and with −1, for rows with the exact test; −1 elsewhere.
     """
 
     scope: np.ndarray
@@ -47,7 +47,7 @@ class Estimates:
     counts: np.ndarray
 
     def above(self, null: np.ndarray | float = 0.0) -> np.ndarray:
-        """Return p-values of a mean of at most `null`, against a larger one: float64 (k,), NaN for fewer than two values."""
+        """Return p-values of "mean ≤ null" against "mean > null": float64 (k,), NaN for fewer than two values."""
         null = np.broadcast_to(np.asarray(null, dtype=float), self.mean.shape)
         with np.errstate(divide="ignore", invalid="ignore"):
             statistic = without_skew((self.mean - null)[:, None] / self.error, self.skew)
@@ -61,17 +61,18 @@ class Estimates:
         return np.where(self.images < 2, np.nan, p_values)
 
     def below(self, null: np.ndarray | float = 0.0) -> np.ndarray:
-        """Return p-values of a mean of at least `null`, against a smaller one."""
+        """Return p-values of "mean ≥ null" against "mean < null"."""
         return self._turned().above(-np.asarray(null))
 
     def different(self) -> np.ndarray:
-        """Return two-sided p-values of a mean of 0; that of the interval by `limits`, so that the two never disagree."""
+        """Return two-sided p-values of "mean = 0"; they always agree with the interval of `limits`."""
         return np.minimum(1.0, 2 * np.minimum(self.above(), self.below()))
 
     def limits(self, tail: np.ndarray | float = (1 - CONFIDENCE) / 2) -> tuple[np.ndarray, np.ndarray]:
-        """Return the ends of intervals, each of which the mean lies beyond with the probability `tail`: float64 (k,).
+        """Return the lower and upper ends of intervals, each float64 (k,); NaN for fewer than two values.
 
-        NaN for fewer than two values.
+        Args:
+            tail: the probability that the mean lies beyond an end, for each end.
         """
         tail = np.broadcast_to(np.asarray(tail, dtype=float), self.mean.shape)
         return self._lower(tail), -self._turned()._lower(tail)
@@ -91,12 +92,12 @@ class Estimates:
 
 
 def estimate(values: np.ndarray, reach: np.ndarray | None = None) -> Estimates:
-    """Estimate the means of several rows, each in the scope that its networks allow.
+    """Estimate the means of several rows, each in the scope that its number of networks allows.
 
     Args:
-        values: float (k, n), of k rows and n images, or (k, networks, n); NaN where undefined, throughout for a network
-            that a row does not have. Fewer than `NETWORKS` are taken to be fixed.
-        reach: float (k,), what an image may differ by; by default nothing.
+        values: float (k, n) for k rows and n images, or (k, networks, n). NaN marks undefined values; a network that a row
+            does not have is all NaN. Fewer than `NETWORKS` networks are treated as fixed.
+        reach: float (k,), the largest possible difference of an image; by default 0.
     """
     values = values[:, None] if values.ndim == 2 else values
     rows = len(values)
@@ -131,7 +132,7 @@ def estimate(values: np.ndarray, reach: np.ndarray | None = None) -> Estimates:
 def _errors(
     between: np.ndarray, within: np.ndarray, networks: np.ndarray, images: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the standard errors and the degrees of freedom of both statistics, each float64 (k, 2); see `Estimates`."""
+    """Return the standard errors and the degrees of freedom of the two statistics, each float64 (k, 2); see `Estimates`."""
     parts = np.stack([between / np.maximum(networks, 1), within / np.maximum(images, 1)])
     freedoms = np.maximum(np.stack([networks, images]) - 1, 1)
     both = parts.sum(axis=0)
@@ -145,12 +146,12 @@ def _errors(
 
 
 def _whole(values: np.ndarray) -> np.ndarray:
-    """Return which rows hold nothing but −1, 0, 1 and NaN, as differences of scores of 0 and 1 do."""
+    """Return which rows hold only −1, 0, 1 and NaN, like differences of scores of 0 and 1: bool (k,)."""
     with np.errstate(invalid="ignore"):
         return (np.isnan(values) | np.isin(values, (-1.0, 0.0, 1.0))).all(axis=1)
 
 
 def intervals(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return means, lower and upper ends of their 95 % intervals, each float64 (k,); see `estimate`."""
+    """Return means and the lower and upper ends of their 95 % intervals, each float64 (k,); see `estimate`."""
     found = estimate(values)
     return found.mean, *found.limits()

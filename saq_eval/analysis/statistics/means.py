@@ -1,4 +1,4 @@
-"""Means and spreads of scores, without those that are undefined."""
+"""Means and spreads of scores; undefined scores (NaN) are left out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def defined_mean(values: np.ndarray) -> float:
 
 
 def mean_of(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the mean of arrays of one shape, place by place, over those that are defined there; NaN where none is."""
+    """Return the element-wise mean of arrays of one shape over the values that are not NaN; NaN where all are."""
     return mean_along(np.stack(arrays), 0)
 
 
@@ -25,9 +25,10 @@ def spread(values: np.ndarray) -> float:
 
 
 def spread_of_scores(values: np.ndarray) -> float:
-    """Return the standard deviation of scores between images; of scores 0 and 1, what it may be where none varies.
+    """Return the standard deviation of scores between images, with a lower bound for scores of 0 and 1.
 
-    That of a share of 3/n: n images that are all right leave room for so many that are not.
+    The bound is the standard deviation for a share of 3/n. By the rule of three, if all n scores are equal, up to this
+    share of all images may have the other score.
     """
     defined = values[~np.isnan(values)]
     least = 0.0
@@ -38,7 +39,7 @@ def spread_of_scores(values: np.ndarray) -> float:
 
 
 def reach(values: np.ndarray) -> float:
-    """Return how far the values that are not NaN lie apart at most; 0 for none."""
+    """Return the range (largest minus smallest) of the values that are not NaN; 0 if there is none."""
     defined = values[~np.isnan(values)]
     return float(np.ptp(defined)) if len(defined) else 0.0
 
@@ -60,7 +61,7 @@ def variance_of_rows(values: np.ndarray) -> np.ndarray:
 
 
 def padded(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """Stack arrays (a, …) of several lengths, with NaN behind the shorter ones: float64 (k, longest, …)."""
+    """Stack arrays (a, …) of different lengths, and fill up shorter ones with NaN: float64 (k, longest, …)."""
     stacked = np.full((len(arrays), max(map(len, arrays)), *arrays[0].shape[1:]), np.nan)
     for place, array in enumerate(arrays):
         stacked[place, : len(array)] = array

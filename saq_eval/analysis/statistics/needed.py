@@ -1,4 +1,4 @@
-"""How many networks, or images, would decide what is undecided."""
+"""The number of networks or images that would decide an undecided comparison."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from scipy import stats
 from saq_eval.analysis.statistics.estimates import Estimates
 from saq_eval.analysis.statistics.families import LEVEL
 
-MOST_NEEDED = 100  # networks, or times the images, that are looked through for the number that would decide
+MOST_NEEDED = 100  # the largest number of networks, or multiple of the number of images, that is tried
 
 
 def needed(found: Estimates, margins: np.ndarray, open: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many networks, or images, would decide each open row, the other number staying: float64 (k,)."""
+    """Return, for each open row, how many networks would decide it, and how many images, if the other number stays.
+
+    Returns:
+        Two arrays float64 (k,), networks and images; NaN if no number up to `MOST_NEEDED` decides.
+    """
     numbers, times = np.arange(1, MOST_NEEDED + 1), np.geomspace(1.1, MOST_NEEDED, 60)
     needed = np.full((2, len(margins)), np.nan)
     for row in np.flatnonzero(open & (found.images >= 2)):
@@ -32,7 +36,7 @@ def needed(found: Estimates, margins: np.ndarray, open: np.ndarray) -> tuple[np.
 
 
 def _decides(delta: float, margin: float, variance: np.ndarray, freedom: np.ndarray | int) -> np.ndarray:
-    """Return where a mean of `delta` is certain, or certain to lie within the margin, at a variance of that mean."""
+    """Tell for which variances of the mean a mean of `delta` would differ from 0, or lie within the margin, for certain."""
     error = np.sqrt(variance)
     certain = stats.t.isf(LEVEL / 2, freedom) * error < delta
     return certain | (stats.t.isf(LEVEL, freedom) * error < margin - delta)

@@ -1,4 +1,4 @@
-"""What retraining alone does: networks beside others that were trained anew."""
+"""The effect of retraining alone: networks compared with retrained networks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from saq_eval.analysis.statistics.means import mean_along, variance_of_rows
 
 
 def _prediction(retrained: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the error with which one more retrained network is foreseen, and its degrees of freedom, NaN for too few."""
+    """Return the prediction error for one more retrained network and its degrees of freedom; NaN for too few networks."""
     trained = (~np.isnan(retrained)).sum(axis=1)
     enough = trained >= NETWORKS
     error = np.sqrt(variance_of_rows(retrained) * (1 + 1 / np.maximum(trained, 1)))
@@ -20,7 +20,10 @@ def _prediction(retrained: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def beside_retraining(found: Estimates, retrained: np.ndarray, rows: np.ndarray) -> Estimates:
-    """Let rows, whose means are those of one network less the retrained networks', be tested by how these differ."""
+    """Make the chosen rows be tested by the spread between retrained networks.
+
+    The means of these rows are one network's mean minus the retrained networks' mean.
+    """
     error, freedom = _prediction(retrained)
     several = found.networks > 1
     error, freedom = (np.where(several, np.nan, values)[:, None] for values in (error, freedom))
@@ -49,13 +52,14 @@ def retraining_band(retrained: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def beyond_retraining(
     mean: np.ndarray, retrained: np.ndarray, band: tuple[np.ndarray, np.ndarray], fine: np.ndarray
 ) -> np.ndarray:
-    """Return "beyond" where a mean lies outside the retraining band, "within", or "" where that is not known.
+    """Return "beyond" if a mean lies outside the retraining band, else "within"; "" if it is not known.
 
     Args:
         mean: float (k,).
         retrained: float (k, r), NaN for networks that a row lacks; see `NETWORKS`.
         band: see `retraining_band`.
-        fine: bool (k,), rows that are within wherever they lie: more alike than retrained networks is not beyond them.
+        fine: bool (k,), rows that always count as "within": maps more similar than those of retrained networks are not
+            beyond the band.
     """
     low, high = band
     trained = (~np.isnan(retrained)).sum(axis=1)
@@ -65,18 +69,19 @@ def beyond_retraining(
 
 
 def jackknife(own: np.ndarray, between: np.ndarray) -> np.ndarray:
-    """Return pseudo-values of mean(own) − mean(between), whose mean is that difference and whose spread its uncertainty.
+    """Return jackknife pseudo-values of mean(own) − mean(between).
 
-    A retrained pair belongs to two networks, so pairs are not independent; networks are. Leaving one out leaves out
-    its pairs too (Quenouille 1956, doi 10.1093/biomet/43.3-4.353).
+    The spread of the pseudo-values gives the uncertainty of this difference. Networks are independent, but pairs of
+    networks are not, because pairs share networks. So one network is left out at a time, together with its pairs
+    (Quenouille 1956, doi 10.1093/biomet/43.3-4.353).
 
     Args:
-        own: float (networks, n), a value of each network and image.
-        between: float (networks, networks, n), a value of each pair of networks; the diagonal does not count.
+        own: float (networks, n), a value for each network and image.
+        between: float (networks, networks, n), a value for each pair of networks; the diagonal does not count.
 
     Returns:
-        float64 (networks, n): N times the difference, less N − 1 times that without the network; NaN for fewer than
-        three networks, or where that is undefined.
+        float64 (networks, n): N times the difference minus N − 1 times the difference without the network; NaN for fewer
+        than three networks, or if a difference is undefined.
     """
     networks = len(own)
     if networks < NETWORKS:

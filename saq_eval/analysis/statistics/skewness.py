@@ -1,4 +1,4 @@
-"""Skewness, and how Hall (1992) takes it off Student's statistic."""
+"""Skewness, and Hall's (1992) correction of Student's statistic for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from saq_eval.analysis.statistics.means import mean_along
 
 
 def skewness(values: np.ndarray) -> np.ndarray:
-    """Return Σ(x − mean)³/n over the standard deviation³, of each row (k, n); 0 where nothing varies."""
+    """Return the skewness of each row, Σ(x − mean)³/n over the standard deviation³: (k, n) -> (k,); 0 if nothing varies."""
     away = values - mean_along(values, 1)[:, None]
     second, third = mean_along(away**2, 1), mean_along(away**3, 1)
     return np.divide(third, second**1.5, out=np.zeros(len(values)), where=second > 1e-24)
@@ -20,6 +20,6 @@ def without_skew(statistic: np.ndarray, skew: np.ndarray) -> np.ndarray:
 
 
 def with_skew(quantile: np.ndarray, skew: np.ndarray) -> np.ndarray:
-    """Return the statistic whose transformation by `without_skew` is a quantile."""
+    """Return the statistic that `without_skew` transforms to `quantile`."""
     safe = np.where(np.abs(skew) > 1e-9, skew, 1.0)
     return np.where(np.abs(skew) > 1e-9, 3 / safe * (np.cbrt(1 + safe * (quantile - safe / 6)) - 1), quantile)

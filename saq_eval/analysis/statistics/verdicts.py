@@ -1,4 +1,4 @@
-"""Verdicts on many comparisons at once, and all that they rest on."""
+"""Verdicts on many comparisons at once, with the numbers that they are based on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from saq_eval.analysis.statistics.needed import needed
 from saq_eval.analysis.statistics.retraining import beside_retraining, beyond_retraining, retraining_band
 from saq_eval.evaluation.plan import MARGIN
 
-ENOUGH = 30  # images, for a verdict
+ENOUGH = 30  # the least number of images for a verdict
 TOO_FEW = "too few images"
 Verdict = Literal[
     "worse",
@@ -30,28 +30,28 @@ Verdict = Literal[
 
 @dataclass(frozen=True)
 class Effects:
-    """Differences to what networks are compared with, one per row: each attribute an array (k,).
+    """Paired comparisons, one per row; each attribute is an array (k,).
 
     Attributes:
-        scope: "network" where the networks are fixed, "scheme" where they are drawn.
-        n: images with a difference.
-        delta: their mean.
-        delta_ci_low, delta_ci_high: its 95 % interval.
-        p_value, p_adjusted: of no difference, as it is and adjusted to the family.
-        effect_size: delta in standard deviations of the baseline's scores; NaN where these do not vary.
-        margin: within which a difference counts as negligible, in the metric's unit; of similarities, how far from identical
-            maps may be, as a share of the way to unrelated ones.
-        p_equivalence: of a difference beyond the margin, adjusted.
-        verdict: "worse" or "better" where p_adjusted is below 5 %, with "but within the margin" where p_equivalence is,
-            too; else "negligible" where that is, else "undecided"; "too few images" below `ENOUGH`; "" where there is
-            nothing to compare with.
-        retrained: how many retrained networks there are.
-        retraining_low, retraining_high: the retraining band: where the difference of one more retrained network lies with
-            95 % probability, stretched to hold 0; of fewer than three networks, their range; NaN without any.
-        retraining: "beyond" where delta lies outside that band, "within", or "" for fewer than three networks.
-        networks_needed, images_needed: about how many would decide what is undecided, if all else stays; NaN where more than
-            a hundred networks, or a hundred times the images, would be needed.
-        estimates: what all of them rest on.
+        scope: "network" if the networks are fixed, "scheme" if they are a random sample.
+        n: the number of images with a difference.
+        delta: the mean difference.
+        delta_ci_low, delta_ci_high: the 95 % interval of `delta`.
+        p_value, p_adjusted: the p-value of "no difference", raw and adjusted in its family.
+        effect_size: `delta` in standard deviations of the baseline's scores; NaN if these do not vary.
+        margin: differences up to this size count as negligible, in the metric's unit; for similarities, the distance that
+            counts as negligible, from identical (0) to unrelated (1) maps.
+        p_equivalence: the adjusted p-value of "the difference is beyond the margin".
+        verdict: "worse" or "better" if `p_adjusted` is below 5 %, with "but within the margin" added if `p_equivalence` is
+            below 5 % too. Else "negligible" if `p_equivalence` is below 5 %, else "undecided". "too few images" below
+            `ENOUGH` images. "" if there is nothing to compare with.
+        retrained: the number of retrained networks.
+        retraining_low, retraining_high: the retraining band. The difference of one more retrained network lies in it with
+            95 % probability. The band always includes 0. For fewer than three networks it is their range, for none NaN.
+        retraining: "beyond" if `delta` lies outside the band, else "within"; "" for fewer than three networks.
+        networks_needed, images_needed: approximately how many would decide an undecided row, if all else stays the same;
+            NaN if more than a hundred networks, or a hundred times the images, would be needed.
+        estimates: the estimates that all attributes are computed from.
     """
 
     scope: np.ndarray
@@ -92,24 +92,24 @@ def compare_paired(
     retrained: np.ndarray | None = None,
     by_retraining: np.ndarray | None = None,
 ) -> Effects:
-    """Compare scores with others, image by image.
+    """Compare scores with other scores, image by image.
 
     Args:
-        differences: float (k, n) or (k, networks, n), score minus the other's; see `estimate`.
-        spread: float (k,), standard deviation of the baseline's scores over images.
+        differences: float (k, n) or (k, networks, n), the score minus the other score; see `estimate`.
+        spread: float (k,), the standard deviation of the baseline's scores over images.
         higher_is_better: bool (k,).
         margin: in standard deviations of the baseline's scores.
-        family: int (k,), which comparisons are adjusted together; those of family −1, such as a baseline's with
-            itself, are not. By default all make one family.
-        group: int (k,), which families stand together; see `adjust`.
-        reach: float (k,), how far scores lie apart, what an image may differ by; by default nothing.
-        distance: float, as differences: how far maps are from identical, as a share of the way to unrelated ones.
-            Where it is given (not NaN), equivalence is judged by it instead of the difference.
-        allowed: float, as distance: how far invisible noise moves maps. Where that is further than `SAME_MAPS`, it is
-            what the distance is held against, image by image; else `SAME_MAPS`.
-        retrained: float (k, r), the mean differences of retrained networks; NaN for those that a row lacks.
-        by_retraining: bool (k,), rows of one network whose difference is to the retrained networks' mean, so that it is
-            tested by how far these lie apart.
+        family: int (k,); p-values of one family are adjusted together. Family −1, such as a baseline's comparison with
+            itself, is not adjusted. By default all rows are one family.
+        group: int (k,), the group of each row's family; see `adjust`.
+        reach: float (k,), the largest possible difference of an image; by default 0.
+        distance: float, in the shape of `differences`: the distance of maps from identical (0) to unrelated (1). Rows that
+            have it (not NaN) are tested for equivalence by the distance instead of the difference.
+        allowed: float, in the shape of `distance`: the distance that invisible noise moves maps. If its mean is above
+            `SAME_MAPS`, the distance is compared with it, image by image; else the distance is compared with `SAME_MAPS`.
+        retrained: float (k, r), the mean differences of retrained networks; NaN for networks that a row lacks.
+        by_retraining: bool (k,), rows of one network whose difference is to the retrained networks' mean. They are tested
+            by the spread between the retrained networks.
     """
     rows = len(differences)
     family = np.zeros(rows, dtype=int) if family is None else family
@@ -136,7 +136,7 @@ def _effects(
     retrained: np.ndarray,
     by_retraining: np.ndarray,
 ) -> Effects:
-    """Return all that is said of rows, once they are tested; the arguments are as in `Effects` and `compare_paired`."""
+    """Return the effects of tested rows; for the arguments see `Effects` and `compare_paired`."""
     improved = (found.mean > 0) == higher_is_better
     verdict = _verdicts(p_adjusted, same, improved)
     low, high = found.limits()
@@ -171,16 +171,16 @@ def _verdicts(p_adjusted: np.ndarray, same: Equivalence, improved: np.ndarray) -
     """Return the verdicts, object (k,); see `Effects`.
 
     Args:
-        p_adjusted: float (k,), of no difference; NaN where there is nothing to compare with.
-        same: with p-values that are adjusted.
-        improved: bool (k,), the direction of the difference.
+        p_adjusted: float (k,), the p-values of "no difference"; NaN if there is nothing to compare with.
+        same: the equivalence tests, with adjusted p-values.
+        improved: bool (k,), whether the difference is an improvement.
     """
     certain, negligible = p_adjusted < LEVEL, same.p_value < LEVEL
     direction = np.where(improved, "better", "worse").astype(object)
     return np.select(
         [
             same.images < ENOUGH,
-            negligible & same.by_distance,  # the same maps are of course more alike than those of retrained networks
+            negligible & same.by_distance,  # not "better": the same maps are always more similar than retrained ones
             certain & negligible,
             certain,
             negligible,

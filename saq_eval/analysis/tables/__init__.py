@@ -1,4 +1,4 @@
-"""The result tables, a file for each: importing this package registers them, in the order of lists."""
+"""The result tables, one file for each. Importing this package registers them, in the order of lists."""
 
 from saq_eval.analysis.tables import (  # noqa: F401  isort: skip  (in the order of lists)
     scores,

@@ -1,4 +1,4 @@
-"""Whether metrics agree."""
+"""Table: do metrics agree on the ranks of models?"""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ def agreement(results: Results) -> pd.DataFrame:
 
 
 def _by_model(results: Results, metric: str) -> dict[str, float]:
-    """Return the models' means over methods and images, higher being better; none of a baseline's similarity.
+    """Return the models' mean scores over methods and images, signed so that higher is better.
 
-    Over the methods that are defined for all models, since methods differ more than models do.
+    Only methods with a score for all models count, since methods differ more than models. Baselines have no value for
+    similarities.
     """
     grid, similar = results.grid, results.is_similarity(metric)
     models = [s for s in grid.subjects if s.role == "model" and not (s.is_baseline and similar)]

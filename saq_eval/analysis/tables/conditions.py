@@ -1,4 +1,4 @@
-"""The summary once more, over those images alone that both networks see alike."""
+"""Table: the summary over only those images that both networks classify correctly, or equally."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def conditions(results: Results) -> pd.DataFrame:
 
 
 def _conditions(results: Results, subject: Subject) -> dict[str, np.ndarray]:
-    """Return by condition on which images it holds, bool (n,)."""
+    """Return, by condition, the images for which it holds, bool (n,)."""
     labels = results.grid.settings.sample.labels.numpy()
     ours, baselines = (results.grid.predictions[name] for name in (subject.name, subject.baseline))
     return {"both right": (ours == labels) & (baselines == labels), "agree": ours == baselines}

@@ -1,4 +1,4 @@
-"""Whether each metric tells real maps from those of controls."""
+"""Table: does each metric separate real maps from controls' maps?"""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ def controls(results: Results) -> pd.DataFrame:
 
 
 def _controls_of(results: Results, subject: Subject, method: str, metric: str) -> dict[str, np.ndarray]:
-    """Return the controls' scores, by control, that a network's are set beside; none for a baseline's similarity to itself.
+    """Return the scores of controls to compare a network's scores with, by control; none for a baseline's similarities.
 
-    Maps by random weights are judged as explanations of a baseline, so they are compared with that baseline's. For
-    similarity, a network's map is compared with the baseline's on one side, the control's with the baseline's on the
-    other.
+    Maps of a network with random weights are scored as explanations of a baseline, so they are compared only with that
+    baseline's maps. For similarities, the network's similarity to its baseline is compared with the control's similarity
+    to the baseline.
     """
     grid, similar = results.grid, results.is_similarity(metric)
     if similar and subject.is_baseline:

@@ -1,4 +1,4 @@
-"""Curves of the metrics that follow one."""
+"""Table: the curves of metrics that give curves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks that differ in the seed alone, over all their seeds, step by step."""
+"""Table: groups of networks that differ only in the seed, over all seeds, step by step."""
 
 from __future__ import annotations
 

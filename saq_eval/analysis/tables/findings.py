@@ -1,4 +1,4 @@
-"""The claims of the paper, and what the data say of each."""
+"""Table: the claims of the paper, and their tests on the data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The layers of the models."""
+"""Table: the layers of the models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The models themselves: accuracy, size, and interpretability on one scale."""
+"""Table: the models, with accuracy, size, and interpretability on one scale."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ INTERPRETABILITY = ("interpretability", "interpretability_ci_low", "interpretabi
 )
 def models(results: Results) -> pd.DataFrame:
     grid, composite = results.grid, results.composite
-    # All models on one scale, that of the first baseline, so that they can be compared with one another.
+    # All models are compared with the first baseline, so that they are on one scale.
     reference = next(subject for subject in grid.subjects if subject.is_baseline)
     by_name = {name: grid.by_name[name] for name in results.models}
     levels = [composite.mean(composite.differences(grid, subject, reference)) for subject in by_name.values()]

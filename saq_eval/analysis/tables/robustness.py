@@ -1,4 +1,4 @@
-"""Which methods' maps survive quantization."""
+"""Table: how similar each method's maps stay under quantization."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from saq_eval.evaluation.settings import Subject
     key=("method",),
 )
 def robustness(results: Results) -> pd.DataFrame:
-    """Return the methods in the order of their rank; all that sets a network apart from its baseline counts."""
+    """Return the methods in the order of their rank; networks are compared with baselines, so further training counts too."""
     models = [subject for subject in results.grid.subjects if subject.role == "model"]
     quantized = [s for s in models if not s.is_baseline and not s.is_fine_tuned]
     similarities = [metric for metric in results.scorers if results.is_similarity(metric)]
@@ -54,7 +54,7 @@ def robustness(results: Results) -> pd.DataFrame:
 def _kept(
     results: Results, method: str, quantized: Sequence[Subject], similarities: Sequence[str]
 ) -> tuple[np.ndarray, float]:
-    """Return how much of its maps a method keeps, float64 (n,), and how much of them retrained networks have in common."""
+    """Return a method's mean corrected similarity to the baselines' maps, float64 (n,), and that of retrained networks."""
     scores, retrained = [], []
     for subject, metric in itertools.product(quantized, similarities):
         ours = results.grid.scores(subject, method, metric)

@@ -1,4 +1,4 @@
-"""The scores themselves."""
+"""Table: the scores of single images."""
 
 from __future__ import annotations
 

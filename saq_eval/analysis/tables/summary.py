@@ -1,4 +1,4 @@
-"""Each network by itself, beside its baseline."""
+"""Table: each network alone, compared with its baseline."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from saq_eval.analysis.rows import Row, compared_in, tested
 from saq_eval.analysis.schema import CELL, MEAN, MODEL, TABLES, TESTED, result_table
 from saq_eval.evaluation.settings import Subject
 
-# What a baseline does not have: it is not compared with retrained networks, it is one of them.
+# A baseline has no values in these columns, because it is itself one of the retrained networks.
 _OF_OTHERS = ("retraining_low", "retraining_high", "retraining")
 
 
@@ -50,7 +50,7 @@ def _row(results: Results, subject: Subject, method: str, metric: str, scores: n
     about = results.about_cell(subject, method, metric)
     compared = compared_in(results, Step("whole", {0: (subject, results.baseline(subject))}), method, metric)
     if subject.is_baseline:
-        nothing = np.where(np.isnan(scores), np.nan, 0.0)[None]  # whatever the images, it is itself
+        nothing = np.where(np.isnan(scores), np.nan, 0.0)[None]  # a baseline equals itself
         compared = replace(compared, differences=nothing, distance=nothing * np.nan, reach=0.0, similar=False)
     return Row(
         about | _beside(results, subject, method, metric, scores),
@@ -61,7 +61,7 @@ def _row(results: Results, subject: Subject, method: str, metric: str, scores: n
 
 
 def _beside(results: Results, subject: Subject, method: str, metric: str, scores: np.ndarray) -> dict[str, Any]:
-    """Return what stands beside a mean: how it is to be read, and the levels of similarities."""
+    """Return further columns of a row: how to read its mean, and the reference levels of similarities."""
     cell = results.grid.cell(subject, method, metric)
 
     def mean(values: np.ndarray | None) -> float:
