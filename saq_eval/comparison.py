@@ -1,4 +1,4 @@
-"""The comparison: networks × methods × metrics over the same images, from what is asked to the result."""
+"""The comparison: networks × methods × metrics over the same images, from the plan to the result."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """The result of `compare`: tables (pandas frames), and what they are about.
+    """The result of `compare`: tables (pandas frames), the record of the run, and a gallery.
 
-    Each table is an attribute, too: `comparison.effects`. `saq_eval.analysis.schema.TABLES` says what a row of each is and
-    what its columns hold. The first columns say which network a row is about: `dataset`, `model`, `scheme`, `weight_bits`,
-    `activation_bits`, `training`, `seed`, `role`. The role tells "model" from "control": the methods
-    `random` and `edges`, and networks with random weights, one for each baseline.
+    Each table is also an attribute, such as `comparison.effects`. `saq_eval.analysis.schema.TABLES` says what the rows and
+    columns of each table are. In tables about single networks, the first columns identify the network: `dataset`, `model`,
+    `scheme`, `weight_bits`, `activation_bits`, `training`, `seed`, `role`. The role is "model" or "control". Controls are
+    the methods `random` and `edges`, and networks with random weights, one for each baseline.
 
     Attributes:
         tables: the frames by name.
@@ -72,7 +72,7 @@ class Comparison:
         return sorted({*super().__dir__(), *self.tables})
 
     def __repr__(self) -> str:
-        """Say what was compared and what the tables hold, in a few lines."""
+        """Return a few lines on the networks, the headline and the sizes of the tables."""
         run = self.run
         sizes = ", ".join(f"{name} {len(table)}" for name, table in self.tables.items())
         return "\n".join(
@@ -85,7 +85,7 @@ class Comparison:
         )
 
     def overview(self) -> pd.DataFrame:
-        """Return a table for people: per model its accuracy, size, and what is found of networks like it, as text."""
+        """Return an overview: for each model its accuracy, its size and the findings on its group of networks, as text."""
         table = pd.DataFrame(
             {
                 "model": self.models["model"],
@@ -99,7 +99,7 @@ class Comparison:
             rows = asked[asked["quantity"] == quantity]
             said = {
                 (row.group, training): in_a_word(row.verdict, row.delta, quantity)
-                for row in rows[::-1].itertuples()  # of a network's steps the first, what bits do, is said
+                for row in rows[::-1].itertuples()  # reversed, so that the first step, "bits", counts
                 for training in row.training.split(" and ")
             }
             table[quantity] = [
@@ -113,11 +113,11 @@ class Comparison:
         return table
 
     def write(self, output: str | os.PathLike, formats: Sequence[str] = ("csv",)) -> list[Path]:
-        """Write a CSV file for each table, `report.html`, `run.json` and the gallery, each of them whole.
+        """Write a CSV file for each table, `report.html`, `run.json` and the gallery, each completely or not at all.
 
         Args:
             output: the folder.
-            formats: beside CSV, "parquet", "json", "markdown", "latex".
+            formats: formats in addition to CSV: "parquet", "json", "markdown", "latex".
 
         Raises:
             SaqEvalError: an unknown format, or if the folder cannot be written.
@@ -126,12 +126,12 @@ class Comparison:
 
     @classmethod
     def read(cls, folder: str | os.PathLike) -> Comparison:
-        """Read what `write` wrote; numbers have the seven digits of the CSV files.
+        """Read a folder that `write` wrote; numbers have the seven digits of the CSV files.
 
-        A table whose file was removed, such as the large scores.csv, is missing.
+        If a table's file was removed, for example the large scores.csv, the table is missing.
 
         Raises:
-            SaqEvalError: if the folder holds no finished comparison.
+            SaqEvalError: if the folder does not hold a finished comparison.
         """
         return cls(*read_run(user_path(folder)))
 
@@ -141,12 +141,12 @@ class Comparison:
         return Plots(dict(self.tables), self.run, self.gallery)
 
     def _repr_html_(self) -> str:
-        """Show the finding and the models in a notebook."""
+        """Return HTML of the headline and the overview, for a notebook."""
         return notebook_summary(self.run["headline"], self.overview())
 
 
 def _asked_by(plan: Callable[P, Plan]) -> Callable[[Callable[[Plan], R]], Callable[P, R]]:
-    """Let a function of a plan take the plan's fields as its own arguments."""
+    """Make a function of a plan take the plan's fields as its arguments."""
 
     def wrap(function: Callable[[Plan], R]) -> Callable[P, R]:
         @functools.wraps(function)
@@ -169,16 +169,15 @@ def _asked_by(plan: Callable[P, Plan]) -> Callable[[Callable[[Plan], R]], Callab
 def compare(plan: Plan) -> Comparison:
     """Compare the saliency maps of the zoo's models on one dataset.
 
-    Every model explains the same test images, stratified by class. Beside the methods asked for, two
-    controls that know nothing of the network are scored, noise and the image's edges; beside the
-    models, their architecture with random weights.
+    Every model explains the same test images, stratified by class. Controls are scored too: two methods that do not use
+    the network (noise and the image's edges), and networks with random weights, one for each baseline.
 
     Args: see `saq_eval.evaluation.plan.Plan`.
 
     Raises:
-        SaqEvalError: an unknown name, a parameter or count out of range, a network that has a layer for which
-            a method has no rule, a file that cannot be read or an output folder that cannot be written; nothing
-            has been computed or written then.
+        SaqEvalError: an unknown name, a parameter or count out of range, a network with a layer that a method has no rule
+            for, a file that cannot be read, or an output folder that cannot be written. These are found before anything
+            is computed or written.
     """
     clock, start = Clock(), time.perf_counter()
     output = None if plan.output is None else user_path(plan.output)
@@ -207,7 +206,7 @@ def compare(plan: Plan) -> Comparison:
 
 @contextmanager
 def _maps_folder(plan: Plan) -> Iterator[Path]:
-    """Yield the folder of the maps: the kept ones', or one that is removed afterwards."""
+    """Yield the folder of the maps: the one to keep, or a temporary one."""
     if plan.save_maps and plan.output is not None:
         yield user_path(plan.output) / MAPS
         return
@@ -217,9 +216,9 @@ def _maps_folder(plan: Plan) -> Iterator[Path]:
 
 @contextmanager
 def _bar(jobs: Sequence[Sequence[Job]], *, shown: bool) -> Iterator[Callable[[Job], object]]:
-    """Show a progress bar, and yield what is to be called when a job is done.
+    """Show a progress bar, and yield a function to call when a job is done.
 
-    It runs in passes of the networks, so that the time it says is left is that of all jobs.
+    The bar counts passes of the networks, so that its remaining time is a good estimate for all jobs.
     """
     total = sum(job.passes for wave in jobs for job in wave)
     with tqdm(total=total, unit="pass", bar_format=_BAR, disable=None if shown else True) as bar:

@@ -1,4 +1,4 @@
-"""One image's maps side by side: a picture to look at, not to measure on."""
+"""One image's maps side by side, as a picture for looking at, not for measuring."""
 
 from __future__ import annotations
 
@@ -42,27 +42,27 @@ def draw_panel(
     trust_code: bool = False,
     output: str | os.PathLike,
 ) -> Path:
-    """Write one PNG: the image, then a row per model, a column per method; in blocks side by side, to fill a screen.
+    """Write a PNG of an image and its maps: a row per model, a column per method, in blocks side by side to fill a screen.
 
-    Networks that differ only in the seed stand below each other. At most `MOST` networks are loaded and drawn; of more,
-    a warning tells. Signed maps run from blue (against the class) over white to red (for it), each over its own largest
-    magnitude; absolute ones from white to red.
+    Networks that differ only in the seed are below each other. At most `MOST` networks are loaded and drawn; if there are
+    more, a warning says so. Signed maps are drawn from blue (against the class) over white to red (for the class), each
+    scaled by its own largest magnitude. Absolute maps are drawn from white to red.
 
     Args:
         dataset: a registered name.
         index: the image's position in the test set.
         models: names or shell patterns.
-        methods: as for `saq_eval.compare`.
-        target: the class explained, an index; by default the image's label.
-        seed: of random methods.
-        output: the file to write, its name ending in `.png`.
+        methods: as in `saq_eval.compare`.
+        target: the index of the class to explain; by default the image's label.
+        seed: the seed of random methods.
+        output: the file to write; its name has to end in `.png`.
 
     Returns:
         The file's path.
 
     Raises:
-        SaqEvalError: an unknown name, an index or class that does not exist, a network with a layer for which a method
-            has no rule, or a file that cannot be written.
+        SaqEvalError: an unknown name, an index or class that does not exist, a network with a layer that a method has no
+            rule for, or a file that cannot be written.
     """
     path = user_path(output)
     if path.suffix.lower() != ".png":
@@ -98,7 +98,7 @@ def _check_place(test_set: Dataset, index: int, target: int | None) -> None:
 
 
 def _few(entries: list[tuple[Card, Path]]) -> list[tuple[Card, Path]]:
-    """Return the networks to draw, those that differ only in the seed together; warns of those that are left out."""
+    """Return the networks to draw, with those that differ only in the seed together; warn if some are left out."""
     groups: dict[str, list[tuple[Card, Path]]] = {}
     for entry in entries:
         groups.setdefault(repr(twin(entry[0])), []).append(entry)
@@ -121,13 +121,13 @@ def _row(
     explainers: Sequence[Explainer],
     drawn: dict[str, Any],
 ) -> Row:
-    """Return the maps of one image, after the network's name and the class that it predicts.
+    """Return a row's text, which is the network's name and the class that it predicts, and the maps of one image.
 
     Args:
-        network: on the device of `targets`.
-        item: the image alone.
-        targets: int64 (1,), the class explained.
-        drawn: the arguments of `explain` from which random methods draw.
+        network: a network on the device of `targets`.
+        item: a dataset with only this image.
+        targets: int64 (1,), the class to explain.
+        drawn: further arguments of `explain`: indices, seed and background.
     """
     predicted = int(predict(network, item.images, 1).argmax())
     images = item.images.to(targets.device)

@@ -1,4 +1,4 @@
-"""The command line: each command translates its arguments and calls the Python API."""
+"""The command line: each command converts its arguments and calls the Python API."""
 
 from saq_eval.cli.app import main
 

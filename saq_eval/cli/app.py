@@ -1,6 +1,6 @@
-"""The command line: each command translates its arguments and calls the Python API.
+"""The command line: each command converts its arguments and calls the Python API.
 
-What a command needs is imported when it runs, so that `--help` need not wait for torch.
+A command imports the modules that it needs when it runs, so that `--help` does not wait for torch.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ def before_any_command(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Take the options that stand before a command."""
+    """Handle the options that are given before a command."""
 
 
 def main() -> None:
-    """Run the command line; bad input ends in one line on standard error and exit code 2."""
+    """Run the command line; for bad input, print one line on standard error and exit with code 2."""
     warnings.showwarning = show_warning
     try:
         code = app(prog_name="saq-eval", standalone_mode=False)
@@ -66,7 +66,7 @@ def main() -> None:
         complain(error)
         code = 2
     except typer.TyperException as error:
-        if error.format_message():  # empty where the help was asked for by giving no command
+        if error.format_message():  # empty if no command was given, which prints the help
             complain(error.format_message())
         code = 2
     if code == 130:

@@ -92,7 +92,7 @@ def report(
     ] = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Render the page of finished comparisons anew, or of several together, without computing anything."""
+    """Render the page of one finished comparison again, or of several together, without computing anything."""
     from saq_eval.reporting.output import rerender
 
     written = rerender(runs, output, names([formats]) if formats is not None else [])
@@ -113,7 +113,7 @@ def explain(
     trust_code: TrustOption = False,
     output: Annotated[Path | None, typer.Option(help="The file; by default reports/<dataset>-<index>.png.")] = None,
 ) -> None:
-    """Draw one image's maps, a row per model, a column per method, for looking rather than reading."""
+    """Draw one image's maps as a picture, with a row per model and a column per method."""
     from saq_eval.core.specs import split_specs
     from saq_eval.panel import draw_panel
     from saq_eval.zoo import find_models

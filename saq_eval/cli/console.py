@@ -1,4 +1,4 @@
-"""What the command line prints: tables, complaints and warnings."""
+"""The output of the command line: tables, errors and warnings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from saq_eval.core.errors import SaqEvalWarning
 
 
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
-    """Print a table: a terminal gets columns as narrow as their words, a pipe gets whole lines."""
+    """Print a table: on a terminal, columns may be as narrow as their words; in a pipe, lines are not broken."""
     terminal = sys.stdout.isatty()
     table = Table(box=None, pad_edge=False)
     for column in columns:  # on a terminal, RelevanceMassAccuracy takes three lines
@@ -31,7 +31,7 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
 
 
 def complain(error: Exception | str) -> None:
-    """Print one line on standard error, after the program's name."""
+    """Print the program's name and an error on one line of standard error."""
     typer.echo(f"saq-eval: {' '.join(str(error).split())}", err=True)
 
 
@@ -39,7 +39,7 @@ _show_warning = warnings.showwarning
 
 
 def show_warning(message: Warning | str, category: type[Warning], *where: Any, **details: Any) -> None:
-    """Print one of our warnings in one line, without the code that it comes from; takes `warnings.showwarning`'s place."""
+    """Print a warning of this package on one line, without its source code; replaces `warnings.showwarning`."""
     if issubclass(category, SaqEvalWarning):
         complain(f"warning: {message}")
     else:

@@ -1,4 +1,4 @@
-"""The commands that list what there is: datasets, architectures, schemes, quantizers, methods, metrics and result tables."""
+"""The commands that list datasets, architectures, schemes, quantizers, methods, metrics and result tables."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def schemes() -> None:
 
 
 def quantizers() -> None:
-    """List the quantizers of weights that a scheme can name, with the bit widths that they have."""
+    """List the quantizers of weights that a scheme can name, with the bit widths that they support."""
     from saq_eval.quantization.quantizers import QUANTIZERS, widths_text
 
     rows = [(name, widths_text(kind.widths), kind.reference) for name, kind in QUANTIZERS.items()]
@@ -53,7 +53,7 @@ def tables() -> None:
 
 
 def methods() -> None:
-    """List the attribution methods; passes are runs of the network for one 28x28 image."""
+    """List the attribution methods; "passes" is the number of runs of the network for one 28x28 image."""
     from saq_eval.attribution import METHODS, find_explainer, method_sets
 
     sets = method_sets()

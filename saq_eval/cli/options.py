@@ -1,4 +1,4 @@
-"""Options that several commands share, and what turns their texts into values."""
+"""Options that several commands share, and functions that turn their texts into values."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def names(given: Iterable[str] | None) -> list[str]:
 
 
 def arguments_of(text: str) -> dict[str, Any]:
-    """Return the mapping that `--arguments` gives; raises `SaqEvalError` where it is none."""
+    """Return the mapping in the text of `--arguments`; raises `SaqEvalError` if it is no mapping."""
     import yaml
 
     try:
-        arguments = yaml.safe_load(text)  # of which JSON is a part
+        arguments = yaml.safe_load(text)  # JSON is a part of YAML
     except yaml.YAMLError:
         arguments = None
     if not isinstance(arguments, dict) or not all(isinstance(name, str) for name in arguments):

@@ -15,12 +15,12 @@ from saq_eval.evaluation.plan import Plan, options
 
 R = TypeVar("R")
 
-_UNASKED = ("progress",)  # `--quiet` says it
+_UNASKED = ("progress",)  # set by `--quiet`
 _PATHS = ("data_root", "zoo", "output")
 
 
 def takes_a_plan(command: Callable[..., R]) -> Callable[..., R]:
-    """Give a command, whose last parameter is `**plan`, an option for each field of a plan, before its own options."""
+    """Add an option for each field of a plan, before the command's own options; its last parameter is `**plan`."""
     own = [p for p in inspect.signature(command).parameters.values() if p.kind is not p.VAR_KEYWORD]
     hints = typing.get_type_hints(command, include_extras=True)
     asked = {name: _type(name) for name in options() if name not in _UNASKED}
@@ -37,7 +37,7 @@ def takes_a_plan(command: Callable[..., R]) -> Callable[..., R]:
 
 
 def _type(name: str) -> Any:
-    """Return the type of a field's option, none standing for what is not given."""
+    """Return the type of a field's option; `None` means that the option is not given."""
     about = options()[name].metadata
     if about["kind"] == "switch":
         return Annotated[bool | None, typer.Option(f"--{name.replace('_', '-')}", help=about["says"])]
@@ -55,7 +55,7 @@ _HINTS = typing.get_type_hints(Plan)
 
 
 def arguments_of_plan(given: dict[str, Any]) -> dict[str, Any]:
-    """Return what was given on the command line as keyword arguments of `saq_eval.compare`, none for what was not."""
+    """Return the given options as keyword arguments of `saq_eval.compare`; `None` for options that are not given."""
     from saq_eval.core.specs import split_specs
 
     read: dict[str, Callable[[Any], Any]] = {"names": names, "specs": split_specs}

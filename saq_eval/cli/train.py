@@ -58,7 +58,7 @@ def train(
     device: DeviceOption = "auto",
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Train one network, or all that a study names, and write them to the zoo; goes on where it was stopped."""
+    """Train one network, or all networks of a study, and write them to the zoo; a stopped run is resumed."""
     from saq_eval.core.records import read_record
     from saq_eval.studies.driver import train_model, train_study
     from saq_eval.training.recipes import Recipe

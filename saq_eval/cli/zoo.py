@@ -120,7 +120,7 @@ def zoo_verify(
     data_root: DataRootOption = None,
     trust_code: TrustOption = False,
 ) -> None:
-    """Recompute what every model's card says of it; exit code 2 if something differs."""
+    """Recompute the numbers on every model's card; the exit code is 2 if one of them differs."""
     from functools import cache
 
     from saq_eval.data import load_dataset
@@ -177,7 +177,7 @@ def zoo_add(
     data_root: DataRootOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Bring a network that was trained elsewhere into the zoo, and measure its accuracy."""
+    """Add a network that was trained elsewhere to the zoo, and measure its accuracy."""
     from saq_eval.networks.preprocessing import Preprocessing
     from saq_eval.zoo import add_model
 
@@ -209,7 +209,7 @@ def zoo_retrain(
     trust_code: TrustOption = False,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Train a model once more from its card, under another name, to see that its accuracy comes again."""
+    """Train a model again from its card, under another name, to check that its accuracy can be reproduced."""
     from saq_eval.studies.driver import retrain_model
     from saq_eval.zoo import find_model
 

@@ -1,8 +1,8 @@
 """Localisation: whether relevance lies on the evidence. Unrelated maps score the evidence's share of the image.
 
-Pixels are ranked as `saq_eval.metrics.base` says: tied pixels have equal rank, and pixels without relevance have no rank.
-An image with an empty mask has no score. On maps without ties, the scores equal those of Quantus, which breaks ties by
-position.
+Ties are handled as `saq_eval.metrics.base` says: tied pixels share places equally, and pixels without relevance never
+belong to the most relevant ones. An image with an empty mask has no score. On maps without ties, the scores equal those of
+Quantus, which breaks ties by position.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reports: CSV tables, a self-contained HTML page, and the record of the run."""
+"""Reports: CSV tables, an HTML page in a single file, and the record of the run."""
 
 from saq_eval.reporting.gallery import Gallery
 from saq_eval.reporting.output import check_writable, read_run, write_report

@@ -1,4 +1,4 @@
-"""A result in other formats beside CSV: for programs (Parquet, JSON), for a discussion (Markdown), for a paper (LaTeX)."""
+"""Results in formats other than CSV: for programs (Parquet, JSON), for discussions (Markdown), for papers (LaTeX)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from saq_eval.reporting.verdicts import VERDICTS
 
 Tables = dict[str, pd.DataFrame]
 
-_COMMENT = 60_000  # characters; a pull request's comment holds 65,536
+_COMMENT = 60_000  # characters; a comment on a pull request may have 65,536
 _MARKS = {
     "worse": r"\downarrow",
     "better": r"\uparrow",
@@ -32,14 +32,14 @@ _TEX = {
     **{"<": r"\textless{}", ">": r"\textgreater{}", '"': r"\textquotedbl{}", "'": r"\textquotesingle{}"},
     **{"`": r"\textasciigrave{}", "-": "{-}", **{character: f"\\{character}" for character in "{}$&#_%"}},
 }
-_MARKDOWN = set("\\`*_{}[]()#!|<>~@&$")  # "+" marks up only where a line begins with it
+_MARKDOWN = set("\\`*_{}[]()#!|<>~@&$")  # "+" is markup only at the start of a line
 
 
 def check_formats(names: Iterable[str]) -> tuple[str, ...]:
     """Return the formats' names without repetitions.
 
     Raises:
-        SaqEvalError: a name that is not in `FORMATS`.
+        SaqEvalError: if a name is not in `FORMATS`.
     """
     names = tuple(dict.fromkeys(names))
     for name in names:
@@ -49,29 +49,29 @@ def check_formats(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def write_parquet(folder: Path, tables: Tables, run: Record) -> None:
-    """Write each table to a Parquet file with its types."""
+    """Write each table to a Parquet file, with the types of its columns."""
     for name, table in tables.items():
         table.to_parquet(folder / f"{name}.parquet", engine="pyarrow", index=False)
 
 
 def write_json(folder: Path, tables: Tables, run: Record) -> None:
-    """Write each table to a JSON file: a list of records, undefined values null."""
+    """Write each table to a JSON file, as a list of records; undefined values are null."""
     for name, table in tables.items():
         table.to_json(folder / f"{name}.json", orient="records", double_precision=10, lines=False)
 
 
 def write_markdown(folder: Path, tables: Tables, run: Record) -> None:
-    """Write the finding and the verdicts to `summary.md`, short enough for a pull request's comment."""
+    """Write the headline and the verdicts to `summary.md`, short enough for a comment on a pull request."""
     (folder / "summary.md").write_text(markdown(tables, run), encoding="utf-8", newline="\n")
 
 
 def write_latex(folder: Path, tables: Tables, run: Record) -> None:
-    """Write the effects to `tables.tex`, for `\\input` in a document that uses the package booktabs."""
+    """Write the effects to `tables.tex`, to be included by `\\input` in a document that uses the package booktabs."""
     (folder / "tables.tex").write_text(latex(tables["effects"]), encoding="utf-8", newline="\n")
 
 
 FORMATS: dict[str, Callable[[Path, Tables, Record], None] | None] = {
-    "csv": None,  # always written, for a run is read back from it
+    "csv": None,  # always written, since runs are read from it
     "parquet": write_parquet,
     "json": write_json,
     "markdown": write_markdown,
@@ -80,7 +80,7 @@ FORMATS: dict[str, Callable[[Path, Tables, Record], None] | None] = {
 
 
 def markdown(tables: Tables, run: Record) -> str:
-    """Return the sentences of the finding, the networks, and their verdicts by metric."""
+    """Return the headline, the networks, and their verdicts by metric."""
     models = [
         (
             *(as_markdown(short(row.model)), f"{100 * row.accuracy:.2f}", f"{100 * row.accuracy_delta:+.2f}"),
@@ -127,7 +127,7 @@ def _pipes(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def as_markdown(text: object) -> str:
-    """Return a text that Markdown shows as it is: no markup, link, mention or reference."""
+    """Return a text that Markdown shows literally: no markup, link, mention or reference."""
     escaped = "".join(f"&#{ord(sign)};" if sign in _MARKDOWN else sign for sign in visible(text))
     escaped = re.sub(r"^\+", "&#43;", escaped)
     return escaped.replace("://", "&#58;//").replace("www.", "www&#46;")
@@ -136,7 +136,7 @@ def as_markdown(text: object) -> str:
 def latex(effects: pd.DataFrame) -> str:
     """Return a table for each dataset, training, step and metric: methods by networks, mean ± half the 95 % interval's width.
 
-    An arrow marks a mean that differs from what the step compares it with beyond chance, ≈ one that does so negligibly.
+    An arrow marks a mean with a significant difference in the step; ≈ marks a difference within the margin.
     """
     tables = []
     keys = ["dataset", "training", "step", "metric"]
@@ -183,13 +183,13 @@ def _tex_cell(row: Any) -> str:
 
 
 def as_latex(text: object) -> str:
-    """Return a text that LaTeX sets as it is; a sign that its standard fonts lack is "?"."""
+    """Return a text that LaTeX prints literally; characters that its standard fonts lack become "?"."""
     plain = unicodedata.normalize("NFC", visible(text).replace("…", "..."))
     return "".join(_TEX.get(sign, sign) if " " <= sign <= "~" or "À" <= sign <= "ÿ" else "?" for sign in plain)
 
 
 def write_formats(folder: Path, tables: Tables, run: Record, formats: Iterable[str] = tuple(FORMATS)) -> None:
-    """Write a result in each of some formats into a folder."""
+    """Write a result into a folder, in each of the formats."""
     for name in check_formats(formats):
         if (write := FORMATS[name]) is not None:
             write(folder, tables, run)

@@ -1,4 +1,4 @@
-"""The images and maps that the page shows: chosen by the caller, kept small, written without pickle."""
+"""The images and maps that the page shows. The caller chooses them. They are stored small, and without pickle."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from saq_eval.core.errors import SaqEvalError
 
-_TALLEST = 96  # pixels: pictures above this are drawn smaller, for people look at them and nobody measures on them
+_TALLEST = 96  # pixels; larger pictures are shrunk, since people only look at them and do not measure in them
 
 
 @dataclass(frozen=True, repr=False)
@@ -21,15 +21,15 @@ class Gallery:
     """A few images with all their maps, in whole numbers from 0 to 255.
 
     Attributes:
-        images: uint8 (k, c, h, w); 255 is 1.
+        images: uint8 (k, c, h, w); 255 stands for 1.
         indices: int (k,), the images' positions in the test set.
-        labels: int (k,), places in `class_names`.
-        class_names: all names, by label.
+        labels: int (k,), positions in `class_names`.
+        class_names: the names of all classes, by label.
         predictions: by model, int (k,), the predicted labels.
-        groups: by the group's name, places of its images, 0 to k - 1, most telling first.
-        maps: by (model, method), uint8 (k, h, w): magnitudes over each map's own maximum, 255 at the maximum.
-            A map that says nothing, constant or not finite, is 0 throughout.
-        ssim: by (model, method), float32 (k,), similarity to the baseline's map; NaN where it is undefined.
+        groups: by group name, the positions of the group's images, 0 to k - 1, most important first.
+        maps: by (model, method), uint8 (k, h, w): magnitudes over each map's own maximum, which is 255.
+            A degenerate map (constant or not finite) is all 0.
+        ssim: by (model, method), float32 (k,), SSIM to the baseline's map; NaN where it is undefined.
     """
 
     images: np.ndarray
@@ -57,7 +57,7 @@ class Gallery:
         maps: Mapping[tuple[str, str], np.ndarray],
         ssim: Mapping[tuple[str, str], np.ndarray],
     ) -> Gallery:
-        """Scale float pictures to whole numbers.
+        """Make a gallery from float images and maps, which are scaled to whole numbers.
 
         Args:
             images: float (k, c, h, w) in [0, 1]; one channel or three.
@@ -99,7 +99,7 @@ class Gallery:
                 raise SaqEvalError(f"the gallery's group {name!r} names places {places}, with {count} images")
 
     def first(self, count: int) -> Gallery:
-        """Return a gallery of at most `count` images, taken from all groups in turn, most telling first."""
+        """Return a gallery of at most `count` images, taken from all groups in turn, most important first."""
         if count >= len(self.images):
             return self
         turns = max((len(places) for places in self.groups.values()), default=0)
@@ -118,7 +118,7 @@ class Gallery:
         )
 
     def write(self, path: Path) -> None:
-        """Write one .npz file of plain arrays; the same gallery gives the same bytes."""
+        """Write one .npz file of plain arrays; equal galleries give equal bytes."""
         about = {
             "class_names": self.class_names,
             "predictions": list(self.predictions),
@@ -140,10 +140,10 @@ class Gallery:
 
     @classmethod
     def read(cls, path: Path) -> Gallery:
-        """Read what `write` wrote.
+        """Read a file that `write` wrote.
 
         Raises:
-            SaqEvalError: if the file is missing or no gallery.
+            SaqEvalError: if the file is missing or is not a gallery.
         """
         try:
             with np.load(path, allow_pickle=False) as file:
@@ -167,12 +167,12 @@ class Gallery:
 
 
 def levels(maps: np.ndarray) -> np.ndarray:
-    """Return each map's magnitude over its own maximum in whole numbers from 0 to 255; 0 for one that says nothing.
+    """Return each map's magnitude over its own maximum, in whole numbers from 0 to 255; 0 for degenerate maps.
 
     Args:
         maps: float (k, h, w).
     """
-    # Imported here, since a report that is drawn from files needs no metric, and they take seconds to import.
+    # Imported here, because the metrics take seconds to import, and a report from files does not need them.
     from saq_eval.metrics.maps import is_degenerate, read
 
     scaled = read("magnitudes", maps)
@@ -181,7 +181,7 @@ def levels(maps: np.ndarray) -> np.ndarray:
 
 
 def _shrink(pictures: np.ndarray, stride: int) -> np.ndarray:
-    """Return the means of blocks of `stride` × `stride` pixels; what is left over at the edges is dropped."""
+    """Return the means of blocks of `stride` × `stride` pixels; remaining pixels at the edges are dropped."""
     if stride == 1:
         return pictures
     height, width = (side // stride for side in pictures.shape[-2:])

@@ -1,4 +1,4 @@
-"""Names that users chose, made fit to be shown: they may hold markup, line breaks, or marks that turn text around."""
+"""Make users' names safe to show: they may hold line breaks, invisible characters, or marks that reverse text."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # control, format, surroga
 
 
 def visible(text: object) -> str:
-    """Return a text on one line, each character that is not seen or turns the reading direction shown as "�"."""
+    """Return a text on one line; characters that are invisible or change the text's direction are replaced by "�"."""
     return "".join("�" if unicodedata.category(character) in _UNSEEN else character for character in str(text))
 
 
 def short(text: object, longest: int = _LONGEST) -> str:
-    """Return a visible text of at most `longest` characters; its middle gives way to "…"."""
+    """Return a visible text of at most `longest` characters; in a longer text, "…" replaces the middle."""
     text = visible(text)
     if len(text) <= longest:
         return text
@@ -27,7 +27,7 @@ def short(text: object, longest: int = _LONGEST) -> str:
 
 
 def short_names(names: Iterable[T], longest: int = _LONGEST) -> dict[T, str]:
-    """Return a short visible text for each name, no two alike."""
+    """Return a short visible text for each name; all texts are different."""
     taken: dict[T, str] = {}
     for name in dict.fromkeys(names):
         text, count = short(name, longest), 1

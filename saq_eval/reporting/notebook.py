@@ -1,4 +1,4 @@
-"""A comparison in a notebook: its finding and table when it is shown, and the page's charts."""
+"""A comparison in a notebook: its headline and overview table, and the page's charts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TEMPLATES.filters |= {"visible": visible, "short": short}
 
 
 def notebook_summary(headline: Sequence[str], table: pd.DataFrame) -> str:
-    """Return HTML: three sentences and a table, every name escaped."""
+    """Return HTML of the headline's sentences and a table, with all names escaped."""
     rows = table.astype(str).values.tolist()
     return _TEMPLATES.get_template("notebook.html").render(headline=headline, columns=list(table.columns), rows=rows)
 
@@ -40,19 +40,19 @@ class Plots:
         return figures.tradeoff(self.tables)
 
     def effects(self) -> go.Figure:
-        """Draw what each bit width does, step by step and per metric, beside the margin and what retraining does."""
+        """Draw the effect of each bit width, by step and metric, with the margin and the retraining band."""
         return figures.effects(self.tables)
 
     def verdict_matrix(self) -> go.Figure:
-        """Draw the verdicts, groups of networks by metrics."""
+        """Draw the verdicts in a matrix of groups of networks by metrics."""
         return figures.verdict_matrix(self.tables)
 
     def curves(self) -> go.Figure:
-        """Draw the curves of pixel flipping and its like."""
+        """Draw the curves of pixel flipping and similar metrics."""
         return figures.curves(self.tables)
 
     def gallery(self, group: str | None = None, method: str | None = None) -> Figure:
-        """Draw a group of images, a row each, with every network's map by one method (Matplotlib).
+        """Draw a group of images, one per row, with every network's map by one method (Matplotlib).
 
         Args:
             group: "worst changed", "best kept", "misclassified only when quantized" or a class; by default the first.

@@ -1,4 +1,4 @@
-"""Writing a result to a folder, whole or not at all, and reading it back."""
+"""Writing a result to a folder, completely or not at all, and reading it back."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from saq_eval.reporting.page.render import Run, render
 
 PAGE, RECORD, GALLERY = "report.html", "run.json", "gallery.npz"
 
-# A spreadsheet takes a cell that begins like this for a formula; an apostrophe before it makes it text.
+# A spreadsheet treats a cell that begins like this as a formula. An apostrophe before it makes it text.
 _FORMULA = re.compile(r"'*[=+\-@＝＋－＠\t\r\n]")
 _GUARDED = re.compile(r"'+[=+\-@＝＋－＠\t\r\n]")
 
@@ -34,7 +34,7 @@ def files() -> list[str]:
 
 
 def check_writable(folder: Path) -> None:
-    """Raise `SaqEvalError` unless files can be written to a folder, which need not exist yet; leaves no trace."""
+    """Raise `SaqEvalError` unless files can be written to a folder, which may not exist yet; no file is left behind."""
     existing = folder
     try:
         while not existing.exists() and existing != existing.parent:
@@ -57,15 +57,15 @@ def write_report(
 ) -> list[Path]:
     """Write a comparison's files: a CSV file for each table, the page, the record and the gallery.
 
-    All files are complete before the first one appears under its name, so that none is ever half
-    written.
+    All files are written completely under other names before the first is moved to its own name. So there is never an
+    incomplete file.
 
     Args:
-        folder: made if it is not there.
-        tables: by name, out of `saq_eval.analysis.schema.TABLES`.
-        run: the record: configuration, seeds, versions, hashes, wall times, and "headline", three sentences.
+        folder: created if it does not exist.
+        tables: the tables by name; see `saq_eval.analysis.schema.TABLES`.
+        run: the record: configuration, seeds, versions, hashes, wall times, and "headline", the first sentences.
         gallery: the images that the page shows.
-        formats: others beside CSV, of `saq_eval.reporting.formats.FORMATS`.
+        formats: formats in addition to CSV, from `saq_eval.reporting.formats.FORMATS`.
 
     Returns:
         The files' paths.
@@ -93,10 +93,10 @@ def write_report(
 
 
 def read_run(folder: Path) -> Run:
-    """Read what `write_report` wrote: tables, record and gallery. "scores" may be missing, for it is large.
+    """Read the tables, the record and the gallery that `write_report` wrote; users may delete the large "scores".
 
     Raises:
-        SaqEvalError: if the folder holds no finished comparison.
+        SaqEvalError: if the folder does not hold a finished comparison.
     """
     try:
         run = json.loads((folder / RECORD).read_text(encoding="utf-8"))
@@ -118,18 +118,19 @@ def read_run(folder: Path) -> Run:
 
 
 def rerender(folders: Sequence[Path], page: Path | None = None, formats: Sequence[str] = ()) -> list[Path]:
-    """Write the page of finished comparisons anew, or one page of several, from their folders, computing nothing.
+    """Write the page of one or several finished comparisons again, from their folders, without computing anything.
 
     Args:
-        folders: what `write_report` wrote.
-        page: the file; by default the folder's `report.html`, of several `reports/report.html`.
-        formats: of a single comparison, other files beside the page; see `write_report`.
+        folders: folders that `write_report` wrote.
+        page: the file to write; by default `report.html` in the folder, or `reports/report.html` for several folders.
+        formats: for a single comparison, further formats to write; see `write_report`.
 
     Returns:
         The files' paths.
 
     Raises:
-        SaqEvalError: a folder without a finished comparison, formats for several, a file that cannot be written.
+        SaqEvalError: a folder without a finished comparison, formats for several comparisons, or a file that cannot be
+            written.
     """
     formats = check_formats(formats)
     if formats and len(folders) > 1:
@@ -154,12 +155,12 @@ def rerender(folders: Sequence[Path], page: Path | None = None, formats: Sequenc
 
 
 def write_csv(table: pd.DataFrame, columns: Columns, path: Path) -> None:
-    """Write a table so that a spreadsheet takes no name for a formula, and `read_csv` gives the names back."""
+    """Write a table so that a spreadsheet reads no name as a formula; `read_csv` restores the names."""
     guarded = table.copy(deep=False)
     texts = [column for column in table.columns if columns.get(column) == "text"]
     for column in texts:
         guarded[column] = [f"'{text}" if _FORMULA.match(text) else text for text in table[column].astype(str)]
-    # The csv module leaves a carriage return bare, and readers take it for the end of a line.
+    # The csv module does not quote a carriage return, and readers would treat it as the end of a line.
     bare = any("\r" in text for column in texts for text in guarded[column])
     guarded.to_csv(
         path,
@@ -172,10 +173,10 @@ def write_csv(table: pd.DataFrame, columns: Columns, path: Path) -> None:
 
 
 def read_csv(path: Path, columns: Columns) -> pd.DataFrame:
-    """Read a table that `write_csv` wrote; a network may be named "NA".
+    """Read a table that `write_csv` wrote. A text such as "NA" stays text, since it may be a network's name.
 
     Args:
-        columns: what each column holds. The file may lack some, and have others, which are numbers.
+        columns: the kind of each column. The file may lack some of them; further columns are read as numbers.
     """
     there = pd.read_csv(path, nrows=0, encoding="utf-8").columns
     kinds = {column: columns.get(column, "number") for column in there}
@@ -189,5 +190,5 @@ def read_csv(path: Path, columns: Columns) -> pd.DataFrame:
 
 
 def _write_text(path: Path, text: str) -> None:
-    # A folder's name may hold bytes that are no text; they are written as escapes.
+    # A folder's name may hold bytes that are not valid text. They are written as escapes.
     path.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")

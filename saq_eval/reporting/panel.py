@@ -1,4 +1,4 @@
-"""One picture of an image and its maps, to look at, not to measure on."""
+"""A picture of an image and its maps, for looking at, not for measuring."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from saq_eval.metrics.maps import is_degenerate, largest_magnitudes
 
 Row = tuple[str, Sequence[np.ndarray]]
 
-# In inches, at 120 pixels each: a screen; room for a network's name, and for title and headings; the sizes of a picture.
+# Sizes in inches of 120 pixels: a screen, a network's name, title and headings, the largest and the smallest picture.
 _SCREEN, _NAME, _HEAD, _LARGEST, _SMALLEST = (13.3, 8.3), 1.2, 0.9, 1.6, 0.4
 
 
 def draw_maps(image: np.ndarray, title: str, rows: Sequence[Row], headings: Sequence[str]) -> Figure:
-    """Draw an image and its maps, a row per network, a column per method; in blocks side by side, to fill a screen.
+    """Draw an image and its maps, with a row per network and a column per method, in blocks side by side to fill a screen.
 
-    Signed maps run from blue (negative) over white to red (positive), each over its own largest magnitude; maps
-    without negative values run from white to red. A map that is constant or not finite is not drawn: its place says
-    "constant".
+    Signed maps are drawn from blue (negative) over white to red (positive), each scaled by its own largest magnitude. Maps
+    without negative values are drawn from white to red. A map that is constant or not finite is not drawn; the text
+    "constant" takes its place.
 
     Args:
         image: float (c, h, w) in [0, 1], one or three channels.
-        title: above the figure.
-        rows: for each network, what stands at the left of its row, and its maps, float (h, w), one per heading.
+        title: the title above the figure.
+        rows: for each network, the text at the left of its row, and its maps, float (h, w), one per heading.
         headings: the methods.
     """
     blocks, tile = layout(len(rows), len(headings) + 1)
@@ -44,19 +44,19 @@ def draw_maps(image: np.ndarray, title: str, rows: Sequence[Row], headings: Sequ
 
 
 def layout(rows: int, columns: int) -> tuple[int, float]:
-    """Return the number of blocks that stand side by side, and the size of a picture in inches.
+    """Return the number of blocks side by side, and the size of a picture in inches.
 
     The pictures are as large as the screen allows.
 
     Args:
-        rows: networks.
-        columns: pictures in a row.
+        rows: the number of networks.
+        columns: the number of pictures in a row.
     """
 
     def size(blocks: int) -> float:
         return min((_SCREEN[0] / blocks - _NAME) / columns, (_SCREEN[1] - _HEAD) / math.ceil(rows / blocks), _LARGEST)
 
-    # Blocks that are not needed would stay empty.
+    # Numbers of blocks that would leave a block empty are left out.
     fitting = [blocks for blocks in range(1, rows + 1) if math.ceil(rows / math.ceil(rows / blocks)) == blocks]
     best = max(fitting, key=lambda blocks: (size(blocks), -blocks))
     return best, max(size(best), _SMALLEST)
@@ -91,7 +91,7 @@ def _draw_block(
 
 
 def write_png(figure: Figure, path: Path) -> Path:
-    """Write a figure as a PNG file, whole or not at all, and return the path.
+    """Write a figure as a PNG file, completely or not at all, and return the path.
 
     Raises:
         SaqEvalError: if the file cannot be written.

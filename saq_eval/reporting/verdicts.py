@@ -1,4 +1,4 @@
-"""How a verdict looks: one colour, one sign and one word for each, in charts, tables and text alike."""
+"""The look of verdicts: one colour, one sign and one meaning for each, in charts, tables and text."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Verdict:
-    """A verdict's looks.
+    """A verdict's look.
 
     Attributes:
-        colour: tells from the others with all common kinds of colour blindness (after Okabe and Ito), and is dark
-            text's ground at a contrast above 7.
-        sign: tells without any colour.
+        colour: a background colour, different from the others with all common kinds of colour blindness (after Okabe and
+            Ito), with a contrast above 7 to dark text.
+        sign: identifies the verdict without colour.
         meaning: half a sentence.
     """
 

@@ -40,7 +40,7 @@ def patches() -> np.ndarray:
 
 @register_dataset("planted")
 def load(split: Split, data_root: Path) -> Dataset:
-    """The digits with planted evidence: a patch, written in at a random place, is all that tells the label.
+    """The digits with planted evidence: only a patch, written in at a random place, decides the label.
 
     So it is known where an explanation should point; nobody has to guess it from the image. The idea comes from objects
     pasted into scenes (Yang and Kim 2019, arXiv 1907.09701). Unlike a scene, a digit tells nothing about the label.

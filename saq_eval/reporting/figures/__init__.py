@@ -1,7 +1,7 @@
-"""The charts of the page, and of a notebook: Plotly figures of a comparison's tables.
+"""The charts of the page and of notebooks: Plotly figures of a comparison's tables.
 
-Where a chart has more to show than one view, its menu (`layout.updatemenus`) changes the view; the page turns the
-menu into a list that the keyboard reaches. Names are escaped, for Plotly reads markup in every text.
+If a chart has several views, its menu (`layout.updatemenus`) changes the view. The page turns the menu into a list that
+works with the keyboard. Names are escaped, because Plotly interprets markup in every text.
 """
 
 from saq_eval.reporting.figures.curves import curves

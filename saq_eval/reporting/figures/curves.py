@@ -1,4 +1,4 @@
-"""How scores fall as pixels are removed."""
+"""Chart: scores as pixels are removed."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from saq_eval.reporting.names import short, short_names
 
 
 def curves(tables: dict[str, pd.DataFrame]) -> go.Figure:
-    """Draw how the networks' scores fall as the pixels that a map calls relevant are removed, with 95 % bands.
+    """Draw the networks' scores as the most relevant pixels are removed, with 95 % bands.
 
-    The menu picks the metric and the method.
+    The menu selects the metric and the method.
     """
     table = tables["curves"]
     table = table[table["role"] == "model"]

@@ -1,4 +1,4 @@
-"""What each scheme does to each metric, step by step, beside the margin and what retraining does."""
+"""Chart: the effect of each scheme on each metric, step by step, with the margin and the retraining band."""
 
 from __future__ import annotations
 
@@ -35,11 +35,12 @@ _CLEAR = "rgba(0,0,0,0)"
 
 
 def effects(tables: dict[str, pd.DataFrame]) -> go.Figure:
-    """Draw what sets networks apart by a metric, by networks and method, beside the margin and the retraining band.
+    """Draw the differences in a metric, by group of networks and method, with the margin and the retraining band.
 
-    A point is the difference with its interval; for similarity, the difference to what networks reach that differ in
-    their seed alone. Grey: the margin within which a difference does not matter. Outlined: the retraining band, where one
-    more full-precision network of another seed would lie. The menu picks the step and the metric.
+    A point is a difference with its interval. For similarity, it is the difference from the similarity that networks
+    reach that differ only in the seed. The margin, within which a difference does not matter, is grey. The retraining
+    band, in which one more full-precision network of another seed would lie, is outlined. The menu selects the step and
+    the metric.
     """
     table = tables["effects"]
     metrics = metrics_of(table)
@@ -59,7 +60,7 @@ def effects(tables: dict[str, pd.DataFrame]) -> go.Figure:
             group = f"{step}: {rows['category'].iloc[0] if len(datasets) == 1 else dataset}"
             views.append((metric, group, _data(rows, networks, trainings, shown), _layout(rows, metric, len(networks))))
     for name, colour in (("margin", GREY), ("retraining band", _CLEAR)):
-        legend_entry(figure, name, colour, "square")  # not the bars' own: a column without values has none
+        legend_entry(figure, name, colour, "square")  # not from the bars, since a column may have none
     for training, symbol in zip(trainings, itertools.cycle(SYMBOLS), strict=False):
         legend_entry(figure, training, _PLAIN, symbol)
     for name in [verdict for verdict in VERDICTS if verdict in set(table["verdict"])]:
@@ -79,7 +80,7 @@ def effects(tables: dict[str, pd.DataFrame]) -> go.Figure:
 
 
 def _frame(networks: list[str], trainings: list[str]) -> go.Figure:
-    """Return the empty chart: for each group of networks a column with margin, retraining band and a trace per training."""
+    """Return the empty chart. Each group of networks has a column with margin, retraining band and a trace per training."""
     figure = make_subplots(
         cols=len(networks),
         shared_yaxes=True,
@@ -116,7 +117,7 @@ def _frame(networks: list[str], trainings: list[str]) -> go.Figure:
 def _data(rows: pd.DataFrame, networks: list[str], trainings: list[str], shown: dict[str, str]) -> dict[str, list[Any]]:
     """Return a metric's values for the traces of `_frame`, in their order."""
     place_of = {method: place for place, method in enumerate(shown)}
-    # A method's trainings stand one above the other in its row.
+    # In a method's row, its trainings are one above the other.
     offsets = {training: 0.36 * (place - (len(trainings) - 1) / 2) for place, training in enumerate(trainings)}
     parts = dict(list(rows.groupby(["networks", "training"], sort=False)))
     around = rows.groupby(["networks", "method"], sort=False)
@@ -146,7 +147,7 @@ def _data(rows: pd.DataFrame, networks: list[str], trainings: list[str], shown: 
 
 
 def _layout(rows: pd.DataFrame, metric: str, columns: int) -> dict[str, Any]:
-    """Return what a metric's axes say, and their range, 0 in the middle."""
+    """Return a metric's title and the range of its axes, with 0 in the middle."""
     better = "right" if bool(rows["higher_is_better"].iloc[0]) else "left"
     meaning = (
         "difference to what retraining alone leaves alike; right of 0 is more alike"

@@ -1,4 +1,4 @@
-"""What all charts share: colours and signs, light and dark, menus, and texts made fit for Plotly."""
+"""Common parts of all charts: colours and signs, light and dark templates, menus, and texts escaped for Plotly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from saq_eval.reporting.names import short_names, visible
 
 _FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
-# After Okabe and Ito, each at a contrast of 3 or more to a white and to a near-black ground.
+# After Okabe and Ito. Each colour has a contrast of at least 3 to a white and to a near-black background.
 _COLOURS = ("#767676", "#2a85c7", "#009e73", "#b565a7", "#b07d00", "#d55e00")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
 GREY = "rgba(128, 128, 128, 0.22)"
@@ -21,7 +21,7 @@ RULE = "rgba(128, 128, 128, 0.9)"
 
 
 def template(ink: str, line: str, ground: str) -> go.layout.Template:
-    """Return the looks of all charts: ink for text, a line for grids, a ground for what is said on hovering."""
+    """Return the template of all charts, from the colours of text (`ink`), grids (`line`) and hover labels (`ground`)."""
     axis = {
         "gridcolor": line,
         "linecolor": line,
@@ -60,7 +60,7 @@ DARK = template("#e6e9ec", "#3b424a", "#1c2024")
 
 
 def escaped(text: object) -> str:
-    """Return a text that Plotly shows as it is: one line, no markup, no formula between dollars."""
+    """Return a text that Plotly shows literally, on one line: no markup, and no formula between dollar signs."""
     return html.escape(visible(text), quote=False).replace("$", "&#36;")
 
 
@@ -70,7 +70,7 @@ def interval(value: float, low: float, high: float) -> str:
 
 def finish(figure: go.Figure, kind: str, views: Sequence[tuple[str, str, dict, dict]], height: int) -> go.Figure:
     """Give a figure its menu, of (label, group, data, layout), and show the first view."""
-    # Without the traces' numbers, a view's values would go round to the traces that only explain the signs.
+    # Without the traces' numbers, Plotly would also apply a view's values to the traces that are only legend entries.
     traces = list(range(len(next(iter(views[0][2].values())))))
     labels = short_names([f"{group}: {label}" if group else label for label, group, _, _ in views], 80)
     buttons = [
@@ -100,7 +100,7 @@ def nothing(text: str) -> go.Figure:
 
 
 def extend(data: dict[str, list[Any]], *values: Any) -> None:
-    """Add a trace's values to a view's, one to each key; numbers keep four significant digits."""
+    """Add a trace's values to the data of a view, one value for each key; numbers keep five significant digits."""
     for key, value in zip(data, values, strict=True):
         if isinstance(value, pd.Series):
             value = [None if pd.isna(number) else float(f"{number:.5g}") for number in value]
@@ -112,14 +112,14 @@ def distinct(values: Iterable[Any]) -> list[Any]:
 
 
 def metrics_of(table: pd.DataFrame) -> list[str]:
-    """Return the metrics, those of one category together."""
+    """Return the metrics, sorted so that those of one category are together."""
     categories = distinct(table["category"])
     pairs = table.drop_duplicates("metric")[["category", "metric"]].itertuples(index=False)
     return [metric for _, metric in sorted(pairs, key=lambda pair: categories.index(pair[0]))]
 
 
 def most_bits_first(names: Iterable[str], models: pd.DataFrame, column: str) -> list[str]:
-    """Return distinct names out of a column of the models, most bits first; several widths count by their mean."""
+    """Return distinct names from a column of the models, most bits first; several bit widths count by their mean."""
 
     def bits(text: object) -> float:
         return float(np.mean([float(part) for part in str(text).split("/")]))

@@ -1,4 +1,4 @@
-"""Groups of networks by metrics, coloured by verdict."""
+"""Chart: groups of networks by metrics, coloured by verdict."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from saq_eval.reporting.verdicts import VERDICTS
 
 
 def verdict_matrix(tables: dict[str, pd.DataFrame]) -> go.Figure:
-    """Draw groups of networks × metrics: each cell says the difference and is coloured by its verdict.
+    """Draw a matrix of groups of networks × metrics. Each cell shows the difference, and its colour the verdict.
 
-    The menu picks the step and the method.
+    The menu selects the step and the method.
     """
     table = verdict_table(tables)
     metrics = metrics_of(table)
@@ -62,7 +62,7 @@ def verdict_matrix(tables: dict[str, pd.DataFrame]) -> go.Figure:
     figure.update_xaxes(side="top", tickangle=0 if len(metrics) < 8 else -60, showgrid=False, zeroline=False)
     figure.update_yaxes(autorange="reversed", showgrid=False, zeroline=False, type="category")
     finish(figure, "method", views, height=190 + 36 * len(networks))
-    return figure.update_layout(updatemenus=[{"y": -0.02, "yanchor": "top"}])  # above are the metrics' names
+    return figure.update_layout(updatemenus=[{"y": -0.02, "yanchor": "top"}])  # the metrics' names are above
 
 
 def _cell(cell: Any) -> str:
@@ -83,6 +83,6 @@ def _about_cell(name: str, cell: Any) -> str:
 
 
 def _broken(text: str) -> str:
-    """Break a metric's label before its parameters."""
+    """Return a metric's label, escaped, with a line break before its parameters."""
     name, colon, parameters = text.partition(":")
     return escaped(name) + (f"<br>{escaped(parameters)}" if colon else "")

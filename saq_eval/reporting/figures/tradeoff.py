@@ -1,4 +1,4 @@
-"""Accuracy against interpretability."""
+"""Chart: accuracy against interpretability."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ _FRONT: dict[str, Any] = {
 
 
 def tradeoff_table(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return each network's test accuracy and score per metric, the data of `tradeoff`.
+    """Return each network's test accuracy and its score by each metric, which are the data of `tradeoff`.
 
-    Scores and the ends of their intervals are means over methods. As all methods explain the same images, that
-    interval is no narrower than the mean's own.
+    Scores and the ends of their intervals are means over methods. Since all methods explain the same images, this
+    interval is at least as wide as the interval of the mean score.
 
     Returns:
         One row per metric × network: `metric, category, higher_is_better, mean, ci_low, ci_high, chance, floor`,
-        the columns of `models`, and whether the network lies on the Pareto front, `front`. For similarity the
-        baselines are left out, for each is compared with itself.
+        the columns of `models`, and `front`, whether the network is on the Pareto front. Baselines have no rows for
+        similarity, since they would be compared with themselves.
     """
     summary = tables["summary"]
     rows = summary[(summary["role"] == "model") & ~_own(summary)]
@@ -59,7 +59,7 @@ def tradeoff_table(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _interpretability(models: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean over faithfulness and localisation metrics as another metric's rows, where there is one."""
+    """Return rows for the interpretability composite, as for a further metric; no rows if the models do not have it."""
     if "interpretability" not in models:
         return pd.DataFrame()
     return models.assign(
@@ -75,7 +75,7 @@ def _interpretability(models: pd.DataFrame) -> pd.DataFrame:
 
 
 def pareto_front(x: pd.Series, y: pd.Series) -> list[Any]:
-    """Return the labels of the points that no other point beats in one of x and y without losing in the other."""
+    """Return the labels of the Pareto front: no other point is better in x or y without being worse in the other."""
     order = pd.DataFrame({"x": x, "y": y}).sort_values(["x", "y"], ascending=False)
     best, front = -np.inf, []
     for label, value in order["y"].items():
@@ -88,8 +88,8 @@ def pareto_front(x: pd.Series, y: pd.Series) -> list[Any]:
 def tradeoff(tables: dict[str, pd.DataFrame]) -> go.Figure:
     """Draw test accuracy against a metric's score: one point per network with its interval, and the Pareto front.
 
-    Colour and sign tell the scheme, filled and open signs the training; "better" is always up. The menu picks the
-    metric; datasets stand side by side.
+    Colour and symbol show the scheme; filled and open symbols show the training. Better scores are always higher up. The
+    menu selects the metric. Datasets are side by side.
     """
     table = tradeoff_table(tables)
     datasets, metrics = distinct(table["dataset"]), metrics_of(table)
@@ -119,7 +119,7 @@ def tradeoff(tables: dict[str, pd.DataFrame]) -> go.Figure:
 
 
 def _points(scheme: str, training: str, colour: str, symbol: str, first: bool) -> dict[str, Any]:
-    """Return the looks of the points of a scheme and a training: filled ones for the first training, else open."""
+    """Return the style of the points of a scheme and a training: filled for the first training, else open."""
     return {
         "name": escaped(scheme) if first else f"{escaped(scheme)}, {escaped(training)}",
         "legendgroup": escaped(f"{scheme} {training}"),
@@ -133,7 +133,7 @@ def _points(scheme: str, training: str, colour: str, symbol: str, first: bool) -
 def _values(
     rows: pd.DataFrame, groups: Sequence[tuple[str, str, str]], datasets: Sequence[str], shown: dict[str, str]
 ) -> dict[str, list[Any]]:
-    """Return what one metric puts into each trace: points for each group, then a front for each dataset."""
+    """Return one metric's values for each trace: the points of each group, then the front of each dataset."""
     parts = dict(list(rows.groupby(["dataset", "scheme", "training"], sort=False)))
     data: dict[str, list[Any]] = {name: [] for name in ("x", "y", "error_y.array", "error_y.arrayminus", "text")}
     for group in groups:
@@ -153,7 +153,7 @@ def _values(
 
 
 def _layout(metric: str, rows: pd.DataFrame, datasets: Sequence[str]) -> dict[str, Any]:
-    """Return what one metric sets of the figure's layout: levels, the title of the scores' axis, and better upwards."""
+    """Return one metric's part of the layout: lines for levels, the title of the score axis, and the axis' direction."""
     upwards = True if rows["higher_is_better"].iloc[0] else "reversed"
     layout: dict[str, Any] = {"shapes": _levels(rows, datasets)}
     layout |= {f"{axis('y', place)}.autorange": upwards for place in range(len(datasets))}
@@ -161,14 +161,14 @@ def _layout(metric: str, rows: pd.DataFrame, datasets: Sequence[str]) -> dict[st
 
 
 def _own(summary: pd.DataFrame) -> pd.Series:
-    """Whether a row compares a baseline's maps with themselves."""
+    """Return, for each row, whether it compares a baseline's maps with themselves."""
     return (summary["category"] == "similarity") & (summary["model"] == summary["baseline"])
 
 
 def _levels(rows: pd.DataFrame, datasets: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the lines that say what chance and what retraining alone reach."""
+    """Return lines at the levels of chance and of retrained networks."""
     shapes = []
-    # The labels stand between the lines, so that none leaves the chart.
+    # The labels are between the two lines, so that they stay inside the chart.
     lines = (("floor", "retrained", "top"), ("chance", "chance", "bottom"))
     for (place, dataset), (column, text, anchor) in itertools.product(enumerate(datasets), lines):
         level = rows.loc[rows["dataset"] == dataset, column].mean()

@@ -1,1 +1,1 @@
-"""The page: one HTML file that needs no other."""
+"""The page: a single HTML file that needs no other files."""

@@ -1,4 +1,4 @@
-"""The parts of the page that others wrote, Plotly and DataTables, as text to put into it."""
+"""Third-party libraries of the page, Plotly and DataTables, as text to embed in it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Library:
     """A script or style sheet.
 
     Attributes:
-        name: of the element that holds it.
-        payload: the file's bytes, gzip, base64; the page's own script unpacks it.
+        name: the name of the page's element that holds it.
+        payload: the file's bytes, compressed by gzip and encoded in base64; the page's script unpacks it.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Library:
 
 @dataclass(frozen=True)
 class Notice:
-    """Whose work a library is, and on which terms it is passed on."""
+    """The authors of a library, and the licence that it is distributed under."""
 
     package: str
     version: str
@@ -35,7 +35,7 @@ class Notice:
 
 @cache
 def libraries() -> tuple[Library, ...]:
-    """Return what the page needs, out of the installed Python packages that ship it."""
+    """Return the libraries that the page needs, from the installed Python packages that contain them."""
     plotly = resources.files("plotly") / "package_data" / "plotly.min.js"
     tables = resources.files("itables") / "html"
     return (
@@ -47,7 +47,7 @@ def libraries() -> tuple[Library, ...]:
 
 @cache
 def notices() -> tuple[Notice, ...]:
-    """Return the licences that must go with the libraries."""
+    """Return the licence notices that must be distributed with the libraries."""
     about = {
         "plotly": "plotly.js draws the charts.",
         "itables": "Its bundle holds DataTables, © SpryMedia Ltd, which sorts and filters the tables, jQuery, © OpenJS "
@@ -59,7 +59,7 @@ def notices() -> tuple[Notice, ...]:
 
 
 def packed(data: bytes) -> str:
-    """Return bytes as text: gzip, then base64; the same bytes give the same text."""
+    """Return bytes as text, by gzip and then base64; equal bytes give equal text."""
     return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
 
 

@@ -1,4 +1,4 @@
-"""The page: one file that needs no other, from the results of one or more comparisons."""
+"""Render the page, a single HTML file, from the results of one or more comparisons."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from saq_eval.reporting.page.libraries import libraries, notices, packed
 from saq_eval.reporting.verdicts import SIMILARITY_MEANINGS, VERDICTS
 
 COLOUR_MAP = "inferno"
-_STEPS = 32  # colours of a map; the eye sees no more, and the page gets a third smaller
+_STEPS = 32  # colours of a map; people cannot see more, and the page becomes a third smaller
 _ROOM = 1_150_000  # characters for all galleries together, so that a page stays well below 5 MiB
 
 Run = tuple[dict[str, pd.DataFrame], Record, Gallery]
@@ -41,10 +41,10 @@ _TEMPLATES.filters |= {"visible": visible, "short": short}
 
 
 def render(runs: Sequence[Run]) -> str:
-    """Return the page of one comparison, or of several, their datasets side by side.
+    """Return the page of one comparison, or of several with their datasets side by side.
 
     Args:
-        runs: each one's tables, record and gallery; see `write_report`.
+        runs: the tables, record and gallery of each comparison; see `write_report`.
     """
     runs = with_distinct_datasets(runs)
     galleries = [fitted(gallery, _ROOM // len(runs)) for _, _, gallery in runs]
@@ -91,7 +91,7 @@ def render(runs: Sequence[Run]) -> str:
 
 
 def with_distinct_datasets(runs: Sequence[Run]) -> list[Run]:
-    """Give each run a dataset's name of its own; scores are left out, for no part of the page rests on them."""
+    """Give each run a different dataset name, and leave out the scores, which the page does not use."""
     taken: list[str] = []
     distinct = []
     for frames, run, gallery in runs:
@@ -106,7 +106,7 @@ def with_distinct_datasets(runs: Sequence[Run]) -> list[Run]:
 
 
 def fitted(gallery: Gallery, room: int) -> tuple[Gallery, str]:
-    """Leave out as many images as it takes to pack the gallery into so many characters; return it, and it packed."""
+    """Drop images, but not the last, until the packed gallery has at most `room` characters; return it and its text."""
     text = pictures(gallery)
     while len(text) > room and len(gallery.images) > 1:
         gallery = gallery.first(max(1, len(gallery.images) * room // (len(text) + 1)))
@@ -115,13 +115,13 @@ def fitted(gallery: Gallery, room: int) -> tuple[Gallery, str]:
 
 
 def merge(parts: Sequence[dict[str, pd.DataFrame]]) -> dict[str, pd.DataFrame]:
-    """Put tables of one name one below the other."""
+    """Concatenate the tables with the same name."""
     names = dict.fromkeys(name for part in parts for name in part)
     return {name: pd.concat([part[name] for part in parts if name in part], ignore_index=True) for name in names}
 
 
 def charts(merged: dict[str, pd.DataFrame]) -> dict[str, dict[str, Any]]:
-    """Return each chart, packed, with its menu's name and the least and the greatest width that become it."""
+    """Return each chart, packed, with its menu's name and its smallest and largest suitable width in pixels."""
     metrics, datasets = merged["summary"]["metric"].nunique(), merged["models"]["dataset"].nunique()
     networks = merged["effects"]["networks"].nunique()
     widths = {
@@ -144,7 +144,7 @@ def _chart(figure: go.Figure, least: int, greatest: int) -> dict[str, Any]:
 
 
 def data_element(content: Any) -> Markup:
-    """Return JSON that can stand in a script element, whatever its texts hold."""
+    """Return JSON that is safe in a script element, for any texts in it."""
     text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -158,7 +158,7 @@ def _plain(value: Any) -> Any:
 
 
 def counts(frames: dict[str, pd.DataFrame], run: Record) -> dict[str, Any]:
-    """Return what was compared, counted."""
+    """Return the numbers of networks, seeds, methods and metrics, and the names of schemes, trainings and categories."""
     models = frames["models"]
     return {
         "networks": len(models),
@@ -172,7 +172,7 @@ def counts(frames: dict[str, pd.DataFrame], run: Record) -> dict[str, Any]:
 
 
 def blind(merged: dict[str, pd.DataFrame]) -> list[tuple[str, list[str]]]:
-    """Return the metrics that do not tell most real maps from some controls, with these."""
+    """Return the metrics that do not separate most real maps from a control, each with its list of such controls."""
     if "controls" not in merged:
         return []
     found = tables.told_apart(merged["controls"])
@@ -181,14 +181,14 @@ def blind(merged: dict[str, pd.DataFrame]) -> list[tuple[str, list[str]]]:
 
 
 def degenerate(summary: pd.DataFrame) -> list[tuple[str, int]]:
-    """Return the methods that gave constant maps, and how many, over all networks."""
+    """Return the methods that gave degenerate maps, and the number of these maps over all networks."""
     maps = summary.drop_duplicates(["dataset", "model", "method"])
     found = maps[maps["role"] == "model"].groupby("method", sort=False)["degenerate"].sum()
     return [(str(method), int(count)) for method, count in found.items() if count]
 
 
 def about_gallery(run: Record, gallery: Gallery) -> dict[str, Any]:
-    """Return what the page says of each image and map, for its script."""
+    """Return the facts about each image and map that the page's script needs."""
     baselines = {name: model["baseline"] for name, model in run["models"].items()}
     models = list(dict.fromkeys(model for model, _ in gallery.maps))
     methods = list(dict.fromkeys(method for _, method in gallery.maps))
@@ -214,7 +214,7 @@ def about_gallery(run: Record, gallery: Gallery) -> dict[str, Any]:
 
 
 def pictures(gallery: Gallery) -> str:
-    """Return all images, then all maps in `_STEPS` steps, as bytes, packed."""
+    """Return the packed bytes of all images, followed by all maps in `_STEPS` steps."""
     scaled = [np.rint(maps * ((_STEPS - 1) / 255)).astype(np.uint8) for maps in gallery.maps.values()]
     return packed(gallery.images.tobytes() + b"".join(maps.tobytes() for maps in scaled))
 

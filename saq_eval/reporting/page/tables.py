@@ -1,4 +1,4 @@
-"""The page's tables: what a row of a result's table looks like to a reader."""
+"""The page's tables: the columns of result tables that are shown, and their format."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from saq_eval.reporting.figures import tradeoff_table
 from saq_eval.reporting.names import visible
 from saq_eval.reporting.verdicts import VERDICTS
 
-# The tables that have looks of their own, and the scores, which are too many for a page.
+# The tables with a function in this module, and the scores, which are too many for a page.
 LOOKS = {
     *("scores", "summary", "effects", "conditions", "controls", "curves", "agreement", "robustness"),
     *("models", "layers", "findings"),
 }
-ROWS = 1500  # a table's first rows stand in the page; a browser gets slow beyond, and the CSV file has them all
+ROWS = 1500  # the page shows only a table's first rows, since more make browsers slow; the CSV file has all rows
 
 Tables = dict[str, pd.DataFrame]
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: where its values come from and how they are written.
+    """A column: the source of its values and their format.
 
     Attributes:
-        key: of the frame.
-        title: for people.
-        kind: "text", "mark" (text that stands with the numbers), "verdict" (one word of several, in colour), or a
-            format of numbers ("+.3f"), whose NaN is an empty cell.
+        key: the column's name in the frame.
+        title: the title that the page shows.
+        kind: "text", "mark" (text that is aligned like numbers), "verdict" (a verdict, in colour), or a format of
+            numbers ("+.3f"); NaN gives an empty cell.
         factor: numbers are multiplied by it.
     """
 
@@ -57,12 +57,12 @@ class Table:
     """A table of the page.
 
     Attributes:
-        name: of the element, and of the file that its button exports.
+        name: the name of the page's element, and of the file that its button exports.
         caption: what a row is.
-        columns: the first one names the row.
+        columns: the columns; the first names the row.
         rows: the cells' texts.
-        total: rows that there would be without the limit `ROWS`.
-        source: the CSV file that holds them all.
+        total: the number of rows without the limit `ROWS`.
+        source: the CSV file with all rows.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Table:
 
 
 def make_table(name: str, caption: str, columns: Sequence[Column], frame: pd.DataFrame, source: str = "") -> Table:
-    """Write a frame's columns, those that it has, as text; the dataset only where there are several."""
+    """Return a table of those columns that the frame has; the dataset is shown only if there are several."""
     several = "dataset" in frame and frame["dataset"].nunique() > 1
     columns = [column for column in columns if column.key in frame and (several or column.key != "dataset")]
     some = frame.iloc[:ROWS]
@@ -200,7 +200,7 @@ def summary(tables: Tables) -> Table:
 
 
 def conditions(tables: Tables) -> Table:
-    """The conditions side by side, so that a row shows whether a difference rests on the choice of images."""
+    """Return the conditions side by side, so that a row shows whether a difference depends on the choice of images."""
     frame = tables["conditions"]
     names = list(dict.fromkeys(frame["condition"]))
     keys = ["dataset", "model", "method", "metric"]
@@ -216,7 +216,7 @@ def conditions(tables: Tables) -> Table:
 
 
 def curves(tables: Tables) -> Table:
-    """Each network's curve, the mean over methods, a column for each step."""
+    """Return each network's curve, as the mean over methods, with a column for each step."""
     frame = tables["curves"]
     frame = frame[frame["role"] == "model"]
     keys = ["model", "dataset", "metric"]
@@ -231,7 +231,7 @@ def curves(tables: Tables) -> Table:
 
 
 def controls(tables: Tables) -> Table:
-    """How often each metric tells real maps from controls."""
+    """Return how often each metric separates real maps from controls."""
     columns = (
         *(text("metric"), text("dataset"), text("control")),
         *(Column("better", "real map better", "d"), Column("unclear", "unclear", "d")),
@@ -246,14 +246,14 @@ def controls(tables: Tables) -> Table:
 
 
 def plain(name: str, frame: pd.DataFrame) -> Table:
-    """A table that has no looks of its own, such as one that another package brings: its columns as they are."""
+    """Return a table without a function in this module, such as one of another package, with all of its columns."""
     declared = TABLES[name]
     columns = [text(key) if kind == "text" else Column(key, key, ".4g") for key, kind in declared.columns.items()]
     return make_table(name, f"By {declared.row}: {declared.holds}.", columns, frame)
 
 
 def told_apart(frame: pd.DataFrame) -> pd.DataFrame:
-    """Count the verdicts of the controls.
+    """Count the verdicts on the controls.
 
     Returns:
         One row per dataset × metric × control: `better`, `worse`, `unclear`, `cells` and `tells`: "yes", or "no" if
@@ -298,5 +298,5 @@ def agreement(tables: Tables) -> Table:
 
 
 def verdict_sign(verdict: str) -> str:
-    """Return a verdict's sign, "" for a word that is none."""
+    """Return a verdict's sign; "" for a word that is not a verdict."""
     return VERDICTS[verdict].sign if verdict in VERDICTS else ""
