@@ -70,7 +70,8 @@ def test_what_is_said_of_sets_and_gaps():
 
     counts = {name: len(names) for name, names in method_sets().items()}
     methods, metrics = (line for line in README.splitlines() if line.startswith(("- `--methods`", "- `--metrics`")))
-    assert {name: int(count) for name, count in re.findall(r"`(quick|standard|full)` \((\d+)", methods)} == counts
+    said = {name: int(count) for name, count in re.findall(r"`(quick|standard|full)` \((\d+)", methods)}
+    assert said == counts, "README.md counts the methods of each set"
     assert f"`quick` ({len(metric_sets()['quick'])})" in metrics
     gaps = pd.read_csv(ROOT / "reports" / "fashionmnist" / "models.csv").set_index("model")["surrogate_gap"]
     assert "on FashionMNIST 2 % at 32 bits, 23 % at 4, two thirds at 2" in " ".join(README.split())

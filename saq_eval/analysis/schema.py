@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
+from saq_eval.core.errors import check_choice, unknown_name
+from saq_eval.core.paths import check_name
 from saq_eval.core.registry import Registry
 
 if TYPE_CHECKING:
@@ -52,7 +54,16 @@ def result_table(name: str, *, row: str, holds: str, columns: Columns, key: tupl
     """Register the decorated function, results -> frame, as a result table; see `ResultTable` for the arguments.
 
     `make_tables` raises `RuntimeError` if the function returns a frame with other columns or with two rows of one key.
+
+    Raises:
+        SaqEvalError: a name that is taken or that is no name of a file, an unknown kind of column, a key that is no column.
     """
+    check_name("result table", name)
+    for kind in columns.values():
+        check_choice("kind of column", kind, Kind)
+    for column in key:
+        if column not in columns:
+            raise unknown_name("column", column, columns)
 
     def register(make: Make) -> Make:
         TABLES.add(name, ResultTable(name, row, holds, columns, key, make))

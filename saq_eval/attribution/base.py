@@ -17,10 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from saq_eval.core.code import checksum_of_packages
+from saq_eval.core.errors import check_choice
 from saq_eval.core.registry import Registry
 from saq_eval.core.specs import fill_parameters, label, parse_spec
 
 Family = Literal["gradient", "rules", "class activation", "perturbation", "control"]
+Sign = Literal["signed", "absolute"]
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Method:
     name: str
     family: Family
     reference: str
-    sign: Literal["signed", "absolute"]
+    sign: Sign
     passes: Callable[[dict[str, Any]], int]
     attribute: Attribute
     random: bool = False
@@ -121,7 +123,7 @@ def register_method(
     *,
     family: Family,
     reference: str,
-    sign: Literal["signed", "absolute"] = "signed",
+    sign: Sign = "signed",
     passes: Callable[[dict[str, Any]], int] = lambda parameters: 1,
     random: bool = False,
     needs_background: bool = False,
@@ -131,7 +133,13 @@ def register_method(
     """Register the decorated function as an attribution method; see `Method` for the arguments.
 
     The first line of the function's docstring says what it computes. Reports print this line and the parameters.
+
+    Raises:
+        SaqEvalError: an unknown family or sign, or a name that is taken.
     """
+
+    check_choice("family", family, Family)
+    check_choice("sign", sign, Sign)
 
     def register(attribute: Attribute) -> Attribute:
         code = _checksum_of_code(attribute)

@@ -11,12 +11,11 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from saq_eval.cli.options import names
-from saq_eval.evaluation.plan import Plan, options
+from saq_eval.evaluation.plan import Kind, kinds, options
 
 R = TypeVar("R")
 
 _UNASKED = ("progress",)  # set by `--quiet`
-_PATHS = ("data_root", "zoo", "output")
 
 
 def takes_a_plan(command: Callable[..., R]) -> Callable[..., R]:
@@ -37,30 +36,20 @@ def takes_a_plan(command: Callable[..., R]) -> Callable[..., R]:
 
 
 def _type(name: str) -> Any:
-    """Return the type of a field's option; `None` means that the option is not given."""
-    about = options()[name].metadata
-    if about["kind"] == "switch":
-        return Annotated[bool | None, typer.Option(f"--{name.replace('_', '-')}", help=about["says"])]
-    if name in _PATHS:
-        kind: Any = Path
-    elif about["kind"] in ("names", "specs"):
-        kind = list[str] if about["kind"] == "names" else str
-    else:
-        given = {int, float} & {*typing.get_args(_HINTS[name]), _HINTS[name]}
-        kind = given.pop() if given else str
-    return Annotated[kind | None, typer.Option(help=about["says"])]
-
-
-_HINTS = typing.get_type_hints(Plan)
+    """Return the type of a field's option; `None` stands for an option that is not given."""
+    kind, says = kinds()[name], options()[name].metadata["says"]
+    if kind == "switch":
+        return Annotated[bool | None, typer.Option(f"--{name.replace('_', '-')}", help=says)]
+    types: dict[Kind, Any] = {"path": Path, "names": list[str], "whole number": int, "number": float}
+    return Annotated[types.get(kind, str) | None, typer.Option(help=says)]
 
 
 def arguments_of_plan(given: dict[str, Any]) -> dict[str, Any]:
     """Return the given options as keyword arguments of `saq_eval.compare`; `None` for options that are not given."""
     from saq_eval.core.specs import split_specs
 
-    read: dict[str, Callable[[Any], Any]] = {"names": names, "specs": split_specs}
-    kinds = {name: option.metadata["kind"] for name, option in options().items()}
+    read: dict[Kind, Callable[[Any], Any]] = {"names": names, "specs": split_specs}
     return {
-        name: value if value is None else read.get(kinds[name], lambda same: same)(value)
+        name: value if value is None else read.get(kinds()[name], lambda same: same)(value)
         for name, value in given.items()
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any, get_args
 
 
 class SaqEvalError(ValueError):
@@ -42,3 +43,9 @@ def unknown_name(kind: str, name: object, valid: Iterable[str]) -> SaqEvalError:
     nearest = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.5)
     hint = f"; did you mean {by_folded[nearest[0]]!r}?" if nearest else ";"
     return SaqEvalError(f"unknown {kind} {name!r}{hint} valid: {', '.join(valid)}")
+
+
+def check_choice(kind: str, given: object, choices: Any) -> None:
+    """Raise the error of `unknown_name` unless a value is one of a `Literal` type's."""
+    if given not in get_args(choices):
+        raise unknown_name(kind, given, get_args(choices))

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from saq_eval.core.errors import SaqEvalError
 from saq_eval.core.records import parse, read_yaml
-from saq_eval.evaluation.plan import Plan, options
+from saq_eval.evaluation.plan import Plan, kinds
 
 Named = str | dict[str, dict[str, str | int | float]]
 _UNWRITTEN = ("progress", "trust_code")  # a file must not allow code to run or set how progress is shown
@@ -20,10 +20,8 @@ _UNWRITTEN = ("progress", "trust_code")  # a file must not allow code to run or 
 def _configuration() -> type:
     """Return the type of a file's content: the fields of a plan, all of them optional."""
     hints = typing.get_type_hints(Plan)
-    kinds = {name: option.metadata["kind"] for name, option in options().items() if name not in _UNWRITTEN}
-    types = {name: {"names": list[str], "specs": list[Named]}.get(kind, hints[name]) for name, kind in kinds.items()}
-    for name in ("data_root", "zoo", "output"):
-        types[name] = Path
+    written = {"names": list[str], "specs": list[Named], "path": Path}
+    types = {name: written.get(kind, hints[name]) for name, kind in kinds().items() if name not in _UNWRITTEN}
     Configuration = TypedDict("Configuration", types, total=False)  # type: ignore[misc]  # made from the plan's fields
     Configuration.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[attr-defined]  # where Pydantic looks
     return Configuration

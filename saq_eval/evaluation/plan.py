@@ -11,8 +11,9 @@ import os
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, Field, dataclass, field, fields
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_type_hints
 
 from saq_eval.core.errors import SaqEvalError, in_short, unknown_name
 
@@ -21,13 +22,13 @@ Group = Literal["what", "how measured", "how run", "where from", "where to"]
 MARGIN = 0.2  # in standard deviations: a small effect, by Cohen's convention
 
 
-def _of(group: Group, says: str, kind: Literal["names", "specs", "switch", ""] = "") -> dict[str, Any]:
+def _of(group: Group, says: str, kind: Literal["names", "specs", ""] = "") -> dict[str, Any]:
     """Return a field's metadata.
 
     Args:
         group: the group of options that the field belongs to.
         says: the help text on the command line.
-        kind: "names" for a list of names, "specs" for a list of names with parameters, "switch" for yes or no.
+        kind: "names" for a list of names, "specs" for a list of names with parameters; otherwise the field's type says it.
     """
     return {"group": group, "says": says, "kind": kind}
 
@@ -131,7 +132,7 @@ class Plan:
     )
     trust_code: bool = field(
         default=False,
-        metadata=_of("where from", "Run code outside saq_eval that a card names to build its network.", "switch"),
+        metadata=_of("where from", "Run code outside saq_eval that a card names to build its network."),
     )
     output: str | os.PathLike | None = field(
         default=None,
@@ -139,9 +140,7 @@ class Plan:
     )
     save_maps: bool = field(
         default=False,
-        metadata=_of(
-            "where to", "Keep the maps in the output folder, and take those that are there already.", "switch"
-        ),
+        metadata=_of("where to", "Keep the maps in the output folder, and take those that are there already."),
     )
     formats: Sequence[str] = field(
         default=("csv",),
@@ -207,6 +206,23 @@ _UNSAID = ("data_root", "zoo", "output", "progress")
 def options() -> dict[str, Field]:
     """Return the fields of a plan by name, in order."""
     return {each.name: each for each in fields(Plan)}
+
+
+Kind = Literal["names", "specs", "switch", "path", "whole number", "number", "text"]
+
+
+@cache
+def kinds() -> dict[str, Kind]:
+    """Return by field how its value is given on the command line and in a file."""
+    hints = get_type_hints(Plan)
+    by_type: dict[Any, Kind] = {bool: "switch", os.PathLike: "path", int: "whole number", float: "number"}
+
+    def kind(name: str, option: Field) -> Kind:
+        types = {hints[name], *get_args(hints[name])}
+        by_its_type: Kind = next((by_type[each] for each in by_type if each in types), "text")
+        return option.metadata["kind"] or by_its_type
+
+    return {name: kind(name, option) for name, option in options().items()}
 
 
 def _listed(kind: str, given: Collection[str] | Iterator[str] | str | None) -> list[str] | None:

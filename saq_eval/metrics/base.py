@@ -29,6 +29,7 @@ from typing import Any, Literal
 import numpy as np
 from torch import nn
 
+from saq_eval.core.errors import check_choice
 from saq_eval.core.registry import Registry
 from saq_eval.core.specs import fill_parameters, label, parse_spec
 from saq_eval.metrics.maps import is_degenerate
@@ -141,7 +142,13 @@ def register_metric(
 
     The function's keyword-only parameters are the metric's parameters. It may return any score for degenerate maps,
     because these scores are not used.
+
+    Raises:
+        SaqEvalError: an unknown category or need, or a name that is taken.
     """
+    check_choice("category", category, Category)
+    for need in needs:
+        check_choice("need", need, Need)
 
     def register(score: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
         metric = Metric(

@@ -65,3 +65,18 @@ def test_a_frame_that_is_not_as_declared_is_a_fault(counts):
         checked(TABLES["counts"], pd.concat([frame, frame]))
     with pytest.raises(RuntimeError, match="has the columns"):
         checked(TABLES["counts"], frame[["method"]])
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        ({"name": "my table/x"}, "my table/x"),
+        ({"columns": {"method": "float"}}, "unknown kind of column 'float'.* valid: text, number, truth"),
+        ({"key": ("methods",)}, "unknown column 'methods'; did you mean 'method'"),
+    ],
+)
+def test_a_declaration_that_cannot_hold_is_refused(declared, message):
+    usual = {"name": "counts", "row": "method", "holds": "", "columns": {"method": "text"}, "key": ("method",)}
+    with pytest.raises(SaqEvalError, match=message):
+        result_table(**usual | declared)
+    assert "counts" not in TABLES

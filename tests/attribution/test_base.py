@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from saq_eval import SaqEvalError
 from saq_eval.attribution import METHODS, find_explainer, register_method
 
 
@@ -59,3 +60,15 @@ def test_a_method_that_depends_on_more_than_a_file_never_gets_the_maps_of_anothe
         register_method("changing", family="gradient", reference="none")(make())
         codes.append(METHODS["changing"].code)
     assert codes[0] != codes[1]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"family": "gradients"}, "unknown family 'gradients'; did you mean 'gradient'"),
+        ({"family": "rules", "sign": "both"}, "unknown sign 'both'.* valid: signed, absolute"),
+    ],
+)
+def test_a_method_of_an_unknown_kind_is_refused(given, message):
+    with pytest.raises(SaqEvalError, match=message):
+        register_method("mine", reference="mine", **given)

@@ -1,11 +1,13 @@
 """What messages say."""
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from torch import nn
 
 from saq_eval import SaqEvalError
-from saq_eval.core.errors import in_short, unknown_name
+from saq_eval.core.errors import check_choice, in_short, unknown_name
 
 
 def test_an_error_is_caught_as_a_value_error():
@@ -46,3 +48,11 @@ def test_an_unknown_name_that_is_near_to_none_gets_the_valid_ones():
 def test_what_is_given_in_a_names_place_is_named_by_its_type():
     message = str(unknown_name("metric", np.zeros((100, 100)), ["SSIM"]))
     assert message == "a metric is asked for by its name, not by a ndarray; valid: SSIM"
+
+
+def test_a_value_is_one_of_a_types_choices():
+    check_choice("colour", "red", Literal["red", "green"])
+    with pytest.raises(SaqEvalError, match="unknown colour 'rde'; did you mean 'red'"):
+        check_choice("colour", "rde", Literal["red", "green"])
+    with pytest.raises(SaqEvalError, match="a colour is asked for by its name, not by 3"):
+        check_choice("colour", 3, Literal["red", "green"])

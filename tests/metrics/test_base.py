@@ -44,3 +44,15 @@ def test_every_metric_says_what_it_is(name):
     metric = METRICS[name]
     assert metric.description.endswith(".") and metric.reference and metric.range[0] < metric.range[1]
     assert Scorer(metric, find_scorer(name).parameters).settings((1, 28, 28)) is not None
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"category": "border"}, "unknown category 'border'"),
+        ({"category": "complexity", "needs": ("mask",)}, "unknown need 'mask'; did you mean 'masks'"),
+    ],
+)
+def test_a_metric_of_an_unknown_kind_is_refused(given, message):
+    with pytest.raises(SaqEvalError, match=message):
+        register_metric("Mine", range=(0, 1), reference="mine", **given)

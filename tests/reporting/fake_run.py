@@ -13,7 +13,7 @@ from scipy.stats import norm
 from saq_eval.analysis.record import SCHEMA
 from saq_eval.analysis.schema import MEAN
 from saq_eval.analysis.statistics import ENOUGH, LEVEL, MARGIN, NETWORKS, SAME_MAPS
-from saq_eval.analysis.tables import TABLES
+from saq_eval.analysis.tables import TABLES, ResultTable
 from saq_eval.analysis.wording import Found, in_words
 from saq_eval.reporting import Gallery
 
@@ -120,6 +120,7 @@ def fake_run(
         "layers": _layers(models),
         "findings": _findings(models),
     }
+    tables |= {name: _any(TABLES[name]) for name in TABLES if name not in tables}
     tables = {name: table[list(TABLES[name].columns)] for name, table in tables.items()}
     for table in tables.values():
         for column in {"model", "baseline", "fine_tuned"} & set(table.columns):
@@ -129,6 +130,12 @@ def fake_run(
     own = set(tables["models"]["baseline"])
     pictures = _gallery(rng, shown, own, (*methods, *CONTROL_METHODS), class_names, gallery, side)
     return tables, _run(dataset, tables["models"], methods, metrics, samples), pictures
+
+
+def _any(table: ResultTable) -> pd.DataFrame:
+    """Return a row of a table that nothing more is known of."""
+    values = {"text": "some text", "number": 0.5, "truth": True}
+    return pd.DataFrame({column: [values[kind]] for column, kind in table.columns.items()})
 
 
 def hostile_run(**options: Any) -> Run:
