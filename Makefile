@@ -11,10 +11,10 @@ reports: $(READY)  ## the reports that the repository keeps; an hour or two, and
 	for dataset in digits mnist fashionmnist; do $(BIN)/saq-eval compare --dataset $$dataset --study paper || exit 1; done
 
 test: $(READY)  ## run the tests, as many at once as there are cores; some want SAQ_EVAL_DATA_ROOT, for MNIST and FashionMNIST
-	$(BIN)/python -m pytest -m "not validation" --numprocesses auto --dist loadscope
+	$(BIN)/python -m pytest -m "not validation" --numprocesses auto --dist worksteal
 
 validate: $(READY)  ## train networks and compare them, to see that verdicts err as seldom as they say: minutes
-	$(BIN)/python -m pytest -m validation
+	$(BIN)/python -m pytest -m validation --numprocesses auto --dist loadscope
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -11,15 +11,26 @@ import pandas as pd
 import pytest
 
 from tests import ROOT
+from tests.cli.process import ONE_WORKER, run_in_turn, saq_eval_here
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ZOO_README = (ROOT / "model_zoo" / "README.md").read_text(encoding="utf-8")
 
 
+# What examples take minutes for is done with less of it, where they are not run as they are written.
+FEW = ["--samples", "4", "--metrics", "FaithfulnessCorrelation:nr_runs=10,PointingGame,SSIM"]
+SHORT = "{epochs: 1, batch_size: 64, learning_rate: 0.05, weight_decay: 0, alpha_init: quantile}"
+
+
 def run(*arguments: str, cwd: Path) -> str:
-    done = subprocess.run([sys.executable, "-m", "saq_eval", *arguments], capture_output=True, text=True, cwd=cwd)
+    done = saq_eval_here(*arguments, cwd=cwd)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def commands_of(block: str) -> list[list[str]]:
+    """Return a shell block's commands, each as its words."""
+    return [words for line in block.replace("\\\n", "").splitlines() if (words := shlex.split(line, comments=True))]
 
 
 @pytest.mark.parametrize(
@@ -37,24 +48,27 @@ def test_links_lead_somewhere():
             assert (folder / target).exists(), target
 
 
-def test_the_python_examples_run(tmp_path):
-    """Each block in a process of its own, in an empty folder."""
+@pytest.mark.parametrize("images", ["4", pytest.param(r"\1", marks=pytest.mark.validation)], ids=["few", "as written"])
+def test_the_python_examples_run(images, tmp_path):
+    """Each block is a file, in an empty folder; one process runs them all, which registers what they bring."""
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    for block in blocks:
-        done = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        assert "Traceback" not in done.stderr
-    assert len(blocks) == 3 and any(tmp_path.rglob("report.html"))
+    for number, block in enumerate(blocks):
+        (tmp_path / f"{number}.py").write_text(re.sub(r"\bsamples=(\d+)", f"samples={images}", block))
+    done = run_in_turn([["python", f"{number}.py"] for number in range(len(blocks))], cwd=tmp_path)
+    for each in done:
+        assert each.returncode == 0 and "Traceback" not in each.stderr, each.stderr
+    assert len(done) == len(blocks) == 3 and any(tmp_path.rglob("report.html"))
 
 
 def test_the_shell_examples_of_comparisons_are_understood(tmp_path):
-    """Every option and name in them is known; a sample of one would still take minutes for all."""
+    """Every option and name in them is known; a sample of one would still take minutes for all networks."""
     (block,) = re.findall(r"## Compare\n\n```sh\n(.*?)```", README, re.DOTALL)
-    lines = [shlex.split(line, comments=True) for line in block.replace("\\\n", "").splitlines()]
+    lines = commands_of(block)
     commands = ["compare", "compare", "compare", "report", "explain"]
     assert [line[:2] for line in lines] == [["saq-eval", command] for command in commands]
     lines = [[argument.replace("fashionmnist", "digits") for argument in line[1:]] for line in lines]
-    run(*lines[2], "--samples", "2", cwd=tmp_path)
+    assert "cnn-fp32,cnn-w*" in lines[2]
+    run(*[argument.replace("cnn-w*", "cnn-w2a?") for argument in lines[2]], "--samples", "2", cwd=tmp_path)
     run(
         *[a.replace("reports/mnist", "reports/mine").replace("reports/digits", "reports/mine") for a in lines[3]],
         cwd=tmp_path,
@@ -78,21 +92,40 @@ def test_what_is_said_of_sets_and_gaps():
     assert [round(100 * gaps[name]) for name in ("cnn-fp32", "cnn-w4a4")] == [2, 23] and 0.6 < gaps["cnn-w2a2"] < 0.72
 
 
-def test_the_zoos_worked_examples_run(tmp_path):
-    """The README's own lines, in its order, in an empty folder: Python blocks are files, shell blocks are run."""
+def in_a_shell(blocks: list[str], folder: Path) -> None:
+    """Run shell blocks as they are written."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    shell_blocks = 0
+    environment = {**os.environ, **ONE_WORKER, "PATH": path}
+    for block in blocks:
+        done = subprocess.run(["bash", "-euc", block], capture_output=True, text=True, cwd=folder, env=environment)
+        assert done.returncode == 0, done.stderr + done.stdout
+
+
+def in_short(blocks: list[str], folder: Path) -> None:
+    """Run the commands of shell blocks in one process, with a short recipe, few images and few metrics."""
+    (folder / "short.yaml").write_text(SHORT)
+    more = {"train": ["--recipe", "short.yaml"], "compare": FEW}
+    commands = [words + more.get(words[1], []) for block in blocks for words in commands_of(block)]
+    file = folder / "my_comparison.py"
+    assert "samples=32" in file.read_text()
+    file.write_text(file.read_text().replace("samples=32", 'samples=4, metrics=["PointingGame", "SSIM"]'))
+    done = run_in_turn(commands, cwd=folder)
+    assert done[-1].returncode == 0, done[-1].stderr + done[-1].stdout
+    assert len(done) == len(commands)
+
+
+@pytest.mark.parametrize("way", [in_short, pytest.param(in_a_shell, marks=pytest.mark.validation)])
+def test_the_zoos_worked_examples_run(way, tmp_path):
+    """The README's own lines, in its order, in an empty folder: Python blocks are files, shell blocks are run."""
+    shell_blocks = []
     for language, block in re.findall(r"```(python|sh)\n(.*?)```", ZOO_README, re.DOTALL):
         if language == "python":
             name = block.splitlines()[0].removeprefix("# ")
             (tmp_path / name).write_text(block)
         else:
-            shell_blocks += 1
-            done = subprocess.run(
-                ["bash", "-euc", block], capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PATH": path}
-            )
-            assert done.returncode == 0, done.stderr + done.stdout
-    assert shell_blocks == 3
+            shell_blocks.append(block)
+    assert len(shell_blocks) == 3
+    way(shell_blocks, tmp_path)
     models = {card.parent.name for card in (tmp_path / "my-zoo").glob("digits/*/card.yaml")}
     assert models == {"cnn-fp32-s7", "cnn-w4a4-s7", "my-net", "lenet-fp32", "lenet-w4a4"}
 

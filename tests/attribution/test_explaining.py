@@ -206,7 +206,7 @@ data = saq_eval.load_dataset("digits", "train")
 for spec in sys.argv[1:]:
     explain(spec, network, data.images[:32], data.labels[:32], batch_size=32)
     before = peak_memory()
-    explain(spec, network, data.images[:640], data.labels[:640], batch_size=32)
+    explain(spec, network, data.images[:384], data.labels[:384], batch_size=32)
     print(spec, (peak_memory() - before) / 2**20)
 """
 
@@ -215,5 +215,5 @@ def test_memory_does_not_grow_with_the_number_of_images():
     specs = ["saliency", "smoothgrad:n_samples=3", "deeplift", "lrp", "occlusion:window=9,stride=9"]
     done = subprocess.run([sys.executable, "-c", MEMORY, *specs], cwd=ROOT, capture_output=True, text=True, check=True)
     grown = {spec: float(mebibytes) for spec, mebibytes in map(str.split, done.stdout.splitlines())}
-    # 640 images' maps are 2 MiB; their activations would be 250. What the allocator keeps comes and goes.
+    # 384 images' maps are 1 MiB; their activations would be 150. What the allocator keeps comes and goes.
     assert list(grown) == specs and max(grown.values()) < 75, grown

@@ -118,8 +118,15 @@ def _command_line(process):
         return ""
 
 
-@pytest.mark.parametrize("after", [0.5, 15])  # seconds: while the workers start, and while they compute
-def test_ctrl_c_leaves_no_file(after, tmp_path):
+def _has_loaded(process, name):
+    try:
+        return name in Path(f"/proc/{process}/maps").read_text()
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("when", ["the workers start", "they compute"])
+def test_ctrl_c_leaves_no_file(when, tmp_path):
     command = [sys.executable, "-m", "saq_eval", "compare", "--dataset", "digits", "--output", "report"]
     process = subprocess.Popen(
         [*command, "--samples", "360", "--workers", "2"],
@@ -134,10 +141,16 @@ def test_ctrl_c_leaves_no_file(after, tmp_path):
     try:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         deadline = time.monotonic() + 240
-        while sum("LokyProcess" in _command_line(child) for child in children.read_text().split()) < 2:
+        while len(workers := [c for c in children.read_text().split() if "LokyProcess" in _command_line(c)]) < 2:
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.1)
-        time.sleep(after)
+        if when == "they compute":  # soon after they have imported what superpixels are made by
+            while not all(_has_loaded(child, "_slic") for child in workers):
+                assert process.poll() is None and time.monotonic() < deadline
+                time.sleep(0.1)
+            time.sleep(4)
+        else:
+            time.sleep(0.5)
         os.killpg(process.pid, signal.SIGINT)  # a terminal interrupts the workers too
         output, complaint = process.communicate(timeout=60)
     finally:

@@ -9,7 +9,7 @@ from saq_eval.metrics import METRICS
 from saq_eval.networks.architectures import ARCHITECTURES
 from saq_eval.quantization import SCHEMES
 from saq_eval.quantization.quantizers import QUANTIZERS
-from tests.cli.process import saq_eval
+from tests.cli.process import saq_eval_here
 
 REGISTRIES = {
     "datasets": DATASETS,
@@ -23,7 +23,7 @@ REGISTRIES = {
 
 
 def test_methods_say_what_they_cost_and_need(tmp_path):
-    lines = {line.split()[0]: line for line in saq_eval("methods", cwd=tmp_path).stdout.splitlines()}
+    lines = {line.split()[0]: line for line in saq_eval_here("methods", cwd=tmp_path).stdout.splitlines()}
     assert re.search(r"integrated_gradients +gradient +quick +signed +32 +no +gradients +n_steps=32,fill=black", lines["integrated_gradients"])  # fmt: skip  # noqa: E501
     assert re.search(
         r"deeplift_shap +rules +full +signed +20 +no +known layers, background images", lines["deeplift_shap"]
@@ -35,6 +35,6 @@ def test_methods_say_what_they_cost_and_need(tmp_path):
 @pytest.mark.parametrize("what", REGISTRIES)
 def test_lists(what, tmp_path):
     registry = REGISTRIES[what]
-    done = saq_eval(what, cwd=tmp_path)
+    done = saq_eval_here(what, cwd=tmp_path)
     assert done.returncode == 0
     assert [line.split()[0] for line in done.stdout.splitlines()][-len(registry) :] == list(registry)

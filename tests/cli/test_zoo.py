@@ -1,11 +1,11 @@
 import json
 import re
 
-from tests.cli.process import saq_eval
+from tests.cli.process import saq_eval_here
 
 
 def test_zoo_show(tmp_path):
-    shown = saq_eval("zoo", "show", "cnn-mixed-sgt", "--dataset", "digits", cwd=tmp_path).stdout
+    shown = saq_eval_here("zoo", "show", "cnn-mixed-sgt", "--dataset", "digits", cwd=tmp_path).stdout
     assert "mixed: hidden layers 4/4, the later half 2/2, first and last layer 8/8, 2-bit weights by SAWB" in shown
     assert "saliency-guided, seed 0, from cnn-fp32-sgt" in shown
     layers = {line.split()[0]: line.split()[1:4] for line in shown.splitlines() if re.match(r"(conv\d|fc\d) ", line)}
@@ -18,7 +18,7 @@ def test_zoo_show(tmp_path):
         "fc1": ["128x576", "2", "2"],
         "fc2": ["10x128", "8", "8"],
     }
-    card = json.loads(saq_eval("zoo", "list", "--dataset", "digits", "--json", cwd=tmp_path).stdout)
+    card = json.loads(saq_eval_here("zoo", "list", "--dataset", "digits", "--json", cwd=tmp_path).stdout)
     (card,) = [card for card in card if card["name"] == "cnn-mixed-sgt"]
     assert sum(re.match(r"\d+ +\d\.\d{4} ", line) is not None for line in shown.splitlines()) == len(card["history"])
     assert card["weights_sha256"] in shown

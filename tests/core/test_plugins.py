@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import sys
 import pytest
 
 from tests import ROOT
+from tests.cli.process import run_in_turn
 
 
 @pytest.fixture
@@ -27,13 +29,10 @@ def package(tmp_path):
     return install
 
 
-def run(site, *arguments):
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{site}"}
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment)
-
-
-def saq_eval(site, *arguments):
-    return run(site, "-m", "saq_eval", *arguments)
+def in_turn(site, *commands):
+    """Run commands in one process, which finds the package."""
+    commands = [["saq-eval", *shlex.split(command)] for command in commands]
+    return run_in_turn(commands, cwd=site.parent, PYTHONPATH=str(site))
 
 
 def test_architectures_schemes_and_zoo_folders(package, tmp_path):
@@ -50,10 +49,10 @@ def test_architectures_schemes_and_zoo_folders(package, tmp_path):
     shutil.copytree(ROOT / "model_zoo" / "digits" / "cnn-w2a2", theirs)
     card = theirs / "card.yaml"
     card.write_text(card.read_text().replace("name: cnn-w2a2\n", "name: their-w2a2\n", 1))
-    assert "their-net" in saq_eval(site, "architectures").stdout.split()
-    assert "w3a3" in saq_eval(site, "schemes").stdout
-    assert "their-w2a2" in saq_eval(site, "zoo", "list").stdout
-    shown = saq_eval(site, "zoo", "show", "their-w2a2")
+    architectures, schemes, listed, shown = in_turn(site, "architectures", "schemes", "zoo list", "zoo show their-w2a2")
+    assert "their-net" in architectures.stdout.split()
+    assert "w3a3" in schemes.stdout
+    assert "their-w2a2" in listed.stdout
     assert str(theirs) in shown.stdout and shown.returncode == 0
 
 
@@ -62,7 +61,6 @@ def test_quantizers_that_a_scheme_file_names(package, tmp_path):
     text = (ROOT / "model_zoo" / "README.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```python\n(# my_quantizer.py\n.*?)```", text, re.DOTALL)
     site = package(example)
-    assert re.search(r"^three-sigma +2 to 8 +mine *$", saq_eval(site, "quantizers").stdout, re.MULTILINE)
     (tmp_path / "mine.yaml").write_text(
         "name: mine\n"
         "default: {weight_bits: 3, activation_bits: 4}\n"
@@ -70,14 +68,17 @@ def test_quantizers_that_a_scheme_file_names(package, tmp_path):
         "weights: three-sigma\n"
     )
     code = (
-        "import sys, saq_eval\n"
+        "import saq_eval\n"
         "from torch import nn\n"
         "network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2))\n"
-        "frozen = saq_eval.freeze(saq_eval.quantize(network, sys.argv[1]))\n"
+        "frozen = saq_eval.freeze(saq_eval.quantize(network, 'mine.yaml'))\n"
         "print([int(layer.weight_bits) for layer in frozen.children() if hasattr(layer, 'weight_bits')])\n"
-        "print(type(saq_eval.quantize(network, sys.argv[1]).get_submodule('0').quantizer).__name__)\n"
+        "print(type(saq_eval.quantize(network, 'mine.yaml').get_submodule('0').quantizer).__name__)\n"
     )
-    done = run(site, "-c", code, str(tmp_path / "mine.yaml"))
+    (tmp_path / "uses.py").write_text(code)
+    commands = [["saq-eval", "quantizers"], ["python", "uses.py"]]
+    listed, done = run_in_turn(commands, cwd=tmp_path, PYTHONPATH=str(site))
+    assert re.search(r"^three-sigma +2 to 8 +mine *$", listed.stdout, re.MULTILINE)
     assert done.stdout.split("\n")[:2] == ["[8, 8]", "ThreeSigma"], done.stderr
 
 
@@ -89,31 +90,35 @@ def test_methods_with_parameters(package, tmp_path):
         "    'The image times a number.'\n"
         "    return batch.images * level\n"
     )
-    assert "flat " in saq_eval(site, "methods").stdout
-    done = saq_eval(
-        site, "explain", "--dataset", "digits", "--index", "1", "--models", "cnn-w2a2", "--methods", "flat:level=2",
-        "--output", str(tmp_path / "flat.png"),
-    )  # fmt: skip
+    asked = "explain --dataset digits --index 1 --models cnn-w2a2 --methods flat:level="
+    listed, done, wrong = in_turn(site, "methods", f"{asked}2 --output flat.png", f"{asked}high")
+    assert "flat " in listed.stdout
     assert done.returncode == 0 and (tmp_path / "flat.png").is_file(), done.stderr
-    wrong = saq_eval(site, "explain", "--dataset", "digits", "--index", "1", "--methods", "flat:level=high")
     assert "flat: level=high: input should be a valid number" in wrong.stderr
 
 
 def test_an_extension_that_cannot_be_imported_stops_only_what_needs_it(package):
     site = package("raise RuntimeError('no luck')")
     broken = "their-nets brings an extension 'nets' (their_nets) that cannot be imported: RuntimeError: no luck"
-    done = saq_eval(site, "architectures")
+    done, asked = in_turn(site, "architectures", "explain --dataset digits --index 1 --methods their_method")
     assert done.returncode == 0 and done.stdout.split() == ["cnn", "resnet20"]
     assert done.stderr == f"saq-eval: warning: {broken}; going on without it\n"
-    asked = saq_eval(site, "explain", "--dataset", "digits", "--index", "1", "--methods", "their_method")
     assert asked.returncode == 2 and asked.stderr.splitlines()[-1].endswith(f"; {broken}")
     assert asked.stderr.splitlines()[-1].startswith("saq-eval: unknown method 'their_method'")
 
 
 def test_workers_do_not_repeat_the_warning(package, tmp_path):
     site = package("raise RuntimeError('no luck')")
-    done = saq_eval(
-        site, "compare", "--dataset", "digits", "--models", "cnn-w2a2", "--methods", "saliency", "--metrics", "SSIM",
-        "--samples", "4", "--workers", "2", "--output", str(tmp_path),
-    )  # fmt: skip
-    assert done.returncode == 0 and done.stderr.count("no luck") == 1
+    (tmp_path / "workers.py").write_text(
+        "from saq_eval.core.plugins import failed_plugins, load_plugins\n"
+        "from saq_eval.evaluation.executor import run_all\n"
+        "def tried():\n"
+        "    load_plugins()\n"
+        "    return failed_plugins()\n"
+        "print(len(tried()), *map(len, run_all([(tried, ())] * 4, workers=2)))\n"
+    )
+    command = [sys.executable, "workers.py"]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{site}"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert (done.returncode, done.stdout) == (0, "1 1 1 1 1\n")  # each of them has tried
+    assert done.stderr.count("no luck") == 1

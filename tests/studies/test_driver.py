@@ -144,6 +144,7 @@ def test_a_model_in_training_is_locked(zoo):
         train_small(zoo=zoo)
 
 
+@pytest.mark.validation
 @pytest.mark.parametrize("name", ["cnn-fp32-s1", "cnn-w2a2-sgt"])
 def test_retraining_from_the_card_gives_the_accuracy_again(tmp_path, name):
     """In the numbers that this processor is fast in: the card's bfloat16 may take it ten minutes."""

@@ -11,6 +11,7 @@ import yaml
 
 from saq_eval import SaqEvalError
 from saq_eval.zoo import find_model
+from tests.cli.process import saq_eval_here
 from tests.studies.small import RECIPE, SMALL, train_small
 
 
@@ -76,11 +77,11 @@ def test_a_killed_process_resumes(zoo, tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("{epochs: 6, batch_size: 64, learning_rate: 0.1, weight_decay: 0.0, shift: 1}")
     command = [
-        *(sys.executable, "-m", "saq_eval", "train", "--dataset", "digits", "--scheme", "fp32"),
-        *("--arguments", yaml.safe_dump(SMALL), "--recipe", str(recipe), "--zoo", str(zoo), "--name"),
+        *("train", "--dataset", "digits", "--scheme", "fp32", "--arguments", yaml.safe_dump(SMALL)),
+        *("--recipe", str(recipe), "--zoo", str(zoo), "--name"),
     ]
     progress = zoo / "digits" / ".partial-broken" / "progress.pt"
-    process = subprocess.Popen([*command, "broken"])
+    process = subprocess.Popen([sys.executable, "-m", "saq_eval", *command, "broken"])
     deadline = time.monotonic() + 120
     while not progress.exists():
         assert process.poll() is None and time.monotonic() < deadline
@@ -89,6 +90,6 @@ def test_a_killed_process_resumes(zoo, tmp_path):
     process.wait()
     assert not (zoo / "digits" / "broken").exists()
     for name in ("broken", "unbroken"):
-        subprocess.run([*command, name], check=True, capture_output=True)
+        assert saq_eval_here(*command, name, cwd=tmp_path).returncode == 0
     broken, unbroken = (find_model("digits", name)[0] for name in ("broken", "unbroken"))
     assert broken.weights_sha256 == unbroken.weights_sha256 and broken.history == unbroken.history

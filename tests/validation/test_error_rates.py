@@ -14,6 +14,7 @@ from saq_eval.analysis.statistics import MARGIN, compare_paired, estimate
 RUNS = 3000
 IMAGES = (30, 64, 128, 256)
 SPREADS = {"none": 0.0, "small": 0.1, "dominant": 1.0}
+pytestmark = pytest.mark.validation
 
 
 def symmetric(rng, shape):

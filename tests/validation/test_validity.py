@@ -9,6 +9,7 @@ from saq_eval.metrics import METRICS, metric_sets
 from tests import BUILTIN as ZOO
 
 BLIND = ("PixelFlipping", "ROAD")
+pytestmark = pytest.mark.validation
 
 
 def test_a_network_is_the_same_as_itself(tmp_path):
