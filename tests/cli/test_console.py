@@ -19,7 +19,9 @@ def test_a_pipe_gets_whole_lines(capsys):
 
 def test_a_terminal_gets_narrow_columns_without_broken_words(capsys, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((10, 24)))
+    monkeypatch.setattr(
+        shutil, "get_terminal_size", lambda fallback=None: os.terminal_size((10, 24))
+    )  # pytest asks, too
     print_table(COLUMNS, ROWS)
     shown = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
     assert [line.split()[-1] for line in shown.splitlines()[:3]] == ["Relevance", "Mass", "Accuracy"]
