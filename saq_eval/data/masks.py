@@ -11,6 +11,25 @@ from torch import Tensor
 from typing_extensions import TypedDict
 
 NO_FOREGROUND = "Otsu's threshold finds an object only in a grey picture with a dark border"
+COLOUR = "colour images have no masks unless these are given, since Otsu's threshold assumes a bright object on a dark ground"
+NOT_ASKED_FOR = "masks were not asked for"
+
+MaskSource = Literal["known", "given", "Otsu", "colour", "not asked for"]
+
+
+def mask_source(evidence_by: Literal["known", "given"] | None, foreground: bool | None, channels: int) -> MaskSource:
+    """Return what the masks of images are, or why there are none.
+
+    Args:
+        evidence_by: what the evidence is; `None` if there is none.
+        foreground: whether the foreground stands in for evidence; `None` does so for grey images.
+        channels: of an image.
+    """
+    if evidence_by is not None:
+        return evidence_by
+    if foreground is None:
+        return "Otsu" if channels == 1 else "colour"
+    return "Otsu" if foreground else "not asked for"
 
 
 def foreground_mask(image: Tensor) -> Tensor:
@@ -52,15 +71,17 @@ class MaskRecord(TypedDict):
     reason: str
 
 
-def mask_record(masks: Tensor, source: Literal["known", "given", "Otsu"]) -> MaskRecord:
+def mask_record(masks: Tensor, source: MaskSource) -> MaskRecord:
     """Return the kind of the masks, and how many images have one.
 
     Args:
         masks: bool (n, 1, height, width); an image with an empty mask counts as one without a mask.
         source: what the masks are: evidence "known" by construction, evidence "given" by a person who marked it, or
-            the foreground by "Otsu".
+            the foreground by "Otsu"; or why there are none: "colour" images, or "not asked for".
     """
     there = int(masks.flatten(1).any(dim=1).sum())
     without = len(masks) - there
-    reason = "" if not without else NO_FOREGROUND if source == "Otsu" else "their evidence is empty"
-    return {"kind": source if there else "none", "images": there, "without": without, "reason": reason}
+    reasons: dict[str, str] = {"Otsu": NO_FOREGROUND, "colour": COLOUR, "not asked for": NOT_ASKED_FOR}
+    reason = reasons.get(source, "their evidence is empty or was not given") if without else ""
+    kind = source if there else "none"
+    return {"kind": kind, "images": there, "without": without, "reason": reason}

@@ -1,4 +1,4 @@
-"""Datasets by name. A dataset is one registered function: `load(split, data_root) -> Dataset`."""
+"""Datasets by name. A dataset is one registered function: `load(split, data_root) -> Images`."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from platformdirs import user_cache_path
 from saq_eval.core.errors import SaqEvalError, in_short
 from saq_eval.core.paths import user_path
 from saq_eval.core.registry import Registry
-from saq_eval.data.images import Dataset, Split
+from saq_eval.data.images import Images, Split
 
-DATASETS: Registry[Callable[[Split, Path], Dataset]] = Registry("dataset")
+DATASETS: Registry[Callable[[Split, Path], Images]] = Registry("dataset")
 
 
 def register_dataset(name: str) -> Callable[[Callable], Callable]:
-    """Register the decorated function `(split, data_root) -> Dataset` under `name`."""
+    """Register the decorated function `(split, data_root) -> Images`, such as a `Dataset`, under `name`."""
     return lambda load: DATASETS.add(name, load)
 
 
-def load_dataset(name: str, split: Split = "test", data_root: str | os.PathLike | None = None) -> Dataset:
+def load_dataset(name: str, split: Split = "test", data_root: str | os.PathLike | None = None) -> Images:
     """Load one split of a dataset.
 
     Args:
@@ -47,8 +47,10 @@ def load_dataset(name: str, split: Split = "test", data_root: str | os.PathLike 
         raise SaqEvalError(
             f"the dataset {name!r} cannot be loaded from {root}: {type(error).__name__}: {' '.join(str(error).split())}"
         ) from error
-    if not isinstance(dataset, Dataset):
-        raise SaqEvalError(f"the loader of the dataset {name!r} returns a saq_eval.Dataset, not {in_short(dataset)}")
+    if not isinstance(dataset, Images):
+        raise SaqEvalError(
+            f"the loader of the dataset {name!r} returns a saq_eval.Dataset or other Images, not {in_short(dataset)}"
+        )
     if (dataset.name, dataset.split) != (name, split):
         raise SaqEvalError(
             f"the loader of the dataset {name!r} was asked for its {split} set and returned {dataset.name!r}, {dataset.split}"

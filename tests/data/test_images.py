@@ -99,3 +99,42 @@ def test_grey_bytes_become_pixels():
     dataset = grey_dataset("mine", "train", images, torch.tensor([1], dtype=torch.int32), ("cat", "dog"))
     assert dataset.images.shape == (1, 1, 2, 2) and dataset.images.flatten().tolist() == pytest.approx([0, 0.2, 0.4, 1])
     assert (dataset.labels.tolist(), dataset.labels.dtype, dataset.indices.tolist()) == ([1], torch.int64, [0])
+
+
+def test_a_samples_places_and_identities_are_two_things(digits):
+    part = digits.subset(np.arange(100, 200))
+    sample = part.sample(8, seed=0)
+    assert torch.equal(sample.indices, sample.positions + 100)
+    assert torch.equal(sample.images, part.images[sample.positions])
+    assert sample.subset([3, 1]).positions.tolist() == sample.positions[[3, 1]].tolist()
+    assert made().positions.tolist() == [0, 1, 2]
+    with pytest.raises(
+        SaqEvalError, match=r"positions are an int64 tensor \(3,\), one per image, not torch.int64 \(2,\)"
+    ):
+        made(positions=torch.tensor([0, 1]))
+
+
+def test_images_in_memory_are_read_as_they_are(digits):
+    assert torch.equal(digits.read([4, 2]), digits.images[[4, 2]]) and digits.read_evidence([0]) is None
+    assert torch.equal(torch.cat(list(digits.batches(100))), digits.images)
+    assert digits.names_of([3]) == ["3"] and digits.in_memory() is digits
+    evidence = torch.ones(3, 1, 4, 5, dtype=torch.bool)
+    assert torch.equal(made(evidence=evidence).read_evidence([1, 1]), evidence[:2])
+
+
+def test_classes_of_images_in_memory_are_matched_by_name():
+    renamed = made().with_classes(["dog", "fish", "CAT"])
+    assert renamed.labels.tolist() == [2, 0, 0] and renamed.class_names == ("dog", "fish", "CAT")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"images": torch.zeros(3, 1, 4, 5)},
+        {"labels": torch.tensor([0, 1, 0])},
+        {"class_names": ("cat", "fish")},
+        {"evidence": torch.ones(3, 1, 4, 5, dtype=torch.bool)},
+    ],
+)
+def test_the_fingerprint_is_that_of_the_content(change):
+    assert made().fingerprint == made().fingerprint != made(**change).fingerprint

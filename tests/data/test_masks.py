@@ -64,4 +64,4 @@ def test_the_record_of_masks_tells_where_they_are_from():
     assert load_dataset("planted").mask_record()["kind"] == "known"
     assert made().mask_record() == {"kind": "none", "images": 0, "without": 3, "reason": NO_FOREGROUND}
     evidence[1] = False
-    assert made(evidence=evidence).mask_record()["reason"] == "their evidence is empty"
+    assert made(evidence=evidence).mask_record()["reason"] == "their evidence is empty or was not given"

@@ -27,7 +27,10 @@ def missing_files(split, data_root):
     [
         (missing_files, "'mine' cannot be loaded from .*: FileNotFoundError: .*nothing.npz"),
         (lambda split, data_root: {}["images"], "'mine' cannot be loaded from .*: KeyError: 'images'"),
-        (lambda split, data_root: [1, 2], "the loader of the dataset 'mine' returns a saq_eval.Dataset, not "),
+        (
+            lambda split, data_root: [1, 2],
+            "the loader of the dataset 'mine' returns a saq_eval.Dataset or other Images, not ",
+        ),
         (lambda split, data_root: made(split="train"), "was asked for its test set and returned 'mine', train"),
         (lambda split, data_root: made(name="other"), "was asked for its test set and returned 'other', test"),
         (lambda split, data_root: made(labels=torch.tensor([1, 2, 2])), "mine test set: labels lie between 0 and 1"),
@@ -42,7 +45,10 @@ def test_loaders_that_fail_are_told_in_a_sentence(load, message, monkeypatch, tm
 def test_every_file_of_built_in_datasets_is_found():
     files = {f"{builtin.__name__}.{module.name}" for module in pkgutil.iter_modules(builtin.__path__)}
     assert {load.__module__ for load in DATASETS.values()} == files
-    assert list(DATASETS) == ["digits", "mnist", "fashionmnist", "planted"]
+
+    assert list(DATASETS) == [
+        *("cifar10", "cifar100", "digits", "imagenet", "mnist", "fashionmnist", "planted", "stl10", "svhn"),
+    ]
 
 
 def test_a_dataset_is_one_decorated_function(monkeypatch, tmp_path):

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import os
 from pathlib import Path
 
-from saq_eval.core.errors import SaqEvalError
 from saq_eval.data.images import Dataset, Split, grey_dataset
 from saq_eval.data.registry import register_dataset
+from saq_eval.data.torchvision_files import read_or_download
 
 _CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 
@@ -33,19 +30,8 @@ def _read(name: str, torchvision_name: str, split: Split, data_root: Path, class
 
     source = getattr(datasets, torchvision_name)
     folder = data_root / torchvision_name / "raw"
-    missing = [path for path in (folder, folder.parent, data_root) if not os.path.exists(path)]
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):  # torchvision prints each mirror it tries
-            raw = source(data_root, train=split == "train", download=True)
-    except (OSError, RuntimeError, ValueError, AssertionError, EOFError) as error:
-        for path in missing:  # a failed download leaves empty folders
-            with contextlib.suppress(OSError):
-                path.rmdir()
-        files = ", ".join(Path(archive).stem for archive, _ in source.resources)
-        reason = str(error).strip().partition("\n")[0].rstrip(":") or type(error).__name__
-        raise SaqEvalError(
-            f"{name}: could not read or download its files ({reason}): looked for {files} in {folder}; "
-            "set --data-root or SAQ_EVAL_DATA_ROOT to a folder that holds them, "
-            "or use --dataset digits, which needs none"
-        ) from error
+    files = [Path(archive).stem for archive, _ in source.resources]
+    raw = read_or_download(
+        name, folder, data_root, files, lambda: source(data_root, train=split == "train", download=True)
+    )
     return grey_dataset(name, split, raw.data, raw.targets, class_names)

@@ -56,7 +56,10 @@ def load(split: Split, data_root: Path) -> Dataset:
 
     Image i shows digit i, modulo the size of that split of `digits`.
     """
-    digits, rng = load_dataset("digits", split, data_root), np.random.default_rng(["train", "test"].index(split))
+    digits, rng = (
+        load_dataset("digits", split, data_root).in_memory(),
+        np.random.default_rng(["train", "test"].index(split)),
+    )
     shown = np.tile(np.arange(len(digits)), 4 if split == "train" else 1)
     count = len(shown)
 
