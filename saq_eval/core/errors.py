@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any, get_args
 
@@ -12,6 +12,23 @@ class SaqEvalError(ValueError):
 
     The command line prints it and exits with code 2; Python callers catch it as a `ValueError`.
     """
+
+
+class Unsupported(SaqEvalError):
+    """A network that lacks what a method or a metric needs, such as a gradient. Everything else can still be computed.
+
+    Attributes:
+        reason: what the network lacks, short enough for a cell of a table: "no gradient reaches the image".
+        advice: what would work instead, or more about the reason; may be empty.
+        who: the method or metric that needs it; may be empty.
+    """
+
+    def __init__(self, reason: str, advice: str = "", who: str = "") -> None:
+        super().__init__(reason, advice, who)  # these three are what a copy in another process is made from
+        self.reason, self.advice, self.who = reason, advice, who
+
+    def __str__(self) -> str:
+        return "; ".join(filter(None, (f"{self.who}: {self.reason}" if self.who else self.reason, self.advice)))
 
 
 class SaqEvalWarning(UserWarning):
@@ -29,6 +46,18 @@ def in_short(value: object) -> str:
             return text
     name = getattr(value, "__name__", None)
     return f"the {type(value).__name__} {name}" if isinstance(name, str) else f"a {type(value).__name__}"
+
+
+def shortened(names: Sequence[str], most: int = 3) -> str:
+    """Return the first few names, and the number of the others, as text for a message: "a, b, c and 4 more"."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def first_line(error: BaseException) -> str:
+    """Return the type and the first line of an error that other code has raised, for a message."""
+    line = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {line[:200]}" if line else type(error).__name__
 
 
 def unknown_name(kind: str, name: object, valid: Iterable[str]) -> SaqEvalError:

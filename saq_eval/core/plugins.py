@@ -2,7 +2,7 @@
 
 An entry point names a module. Importing the module registers its extensions with `register_architecture`,
 `register_quantizer`, `register_scheme`, `register_dataset`, `register_method`, `register_metric`,
-`register_zoo`:
+`register_source` (of `saq_eval.networks.sources`), `register_zoo`:
 
     [project.entry-points.saq_eval]
     my_networks = "my_package.nets"

@@ -1,5 +1,6 @@
 """What messages say."""
 
+import pickle
 from typing import Literal
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from torch import nn
 
 from saq_eval import SaqEvalError
-from saq_eval.core.errors import check_choice, in_short, unknown_name
+from saq_eval.core.errors import Unsupported, check_choice, first_line, in_short, shortened, unknown_name
 
 
 def test_an_error_is_caught_as_a_value_error():
@@ -56,3 +57,16 @@ def test_a_value_is_one_of_a_types_choices():
         check_choice("colour", "rde", Literal["red", "green"])
     with pytest.raises(SaqEvalError, match="a colour is asked for by its name, not by 3"):
         check_choice("colour", 3, Literal["red", "green"])
+
+
+def test_a_refusal_has_a_reason_and_survives_a_process():
+    error = Unsupported("no gradient reaches the image", "others need none: rise", "saliency")
+    assert str(error) == "saliency: no gradient reaches the image; others need none: rise"
+    assert isinstance(error, SaqEvalError) and str(Unsupported("no weights")) == "no weights"
+    again = pickle.loads(pickle.dumps(error))
+    assert (again.reason, str(again)) == (error.reason, str(error))
+
+
+def test_long_lists_and_long_errors_are_shortened():
+    assert shortened(["a", "b"]) == "a, b" and shortened(list("abcde")) == "a, b, c and 2 more"
+    assert first_line(ValueError("one\ntwo")) == "ValueError: one" and first_line(KeyError()) == "KeyError"
