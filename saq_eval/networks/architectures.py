@@ -6,16 +6,21 @@ Then it can be quantized, frozen and explained like the networks here.
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import importlib
 import os
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from saq_eval.core.errors import SaqEvalError
 from saq_eval.core.registry import Registry
+from saq_eval.networks.libraries import library_builder
 
 ARCHITECTURES: Registry[Callable[..., nn.Module]] = Registry("architecture")
 
@@ -29,15 +34,20 @@ def find_architecture(name: str, *, trust_code: bool = False) -> Callable[..., n
     """Return the function that builds an architecture.
 
     Args:
-        name: a registered name, or "module:function" for code that is not registered. The module is imported
-            from Python's path or the working directory.
-        trust_code: whether code that is not registered may be imported and run.
+        name: a registered name; "torchvision:resnet18" or "timm:resnet18" for a network of an installed library; or
+            "module:function" for other code. The module is imported from Python's path or the working directory.
+        trust_code: whether code that is neither registered nor of these libraries may be imported and run.
 
     Raises:
-        SaqEvalError: an unknown name, or code that is not trusted or cannot be imported.
+        SaqEvalError: an unknown name, a library that is not installed, or code that is not trusted or cannot be imported.
     """
     if ":" not in name:
         return ARCHITECTURES[name]
+    return library_builder(name) or import_function(name, trust_code=trust_code)
+
+
+def import_function(name: str, *, trust_code: bool) -> Callable[..., nn.Module]:
+    """Import the function "module:function"; raises `SaqEvalError` if it is not trusted or there is none."""
     if not trust_code:
         raise SaqEvalError(
             f"architecture {name!r} is code from outside saq_eval, and importing it could do anything that you can do; "
@@ -47,12 +57,48 @@ def find_architecture(name: str, *, trust_code: bool = False) -> Callable[..., n
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
-        build = getattr(importlib.import_module(module), function)
-    except Exception as error:  # that code may raise anything
+        with _prints_held_back():
+            build = getattr(importlib.import_module(module), function)
+    except (Exception, SystemExit) as error:  # that code may raise anything
         raise SaqEvalError(f"architecture {name!r} cannot be imported: {type(error).__name__}: {error}") from error
     if not callable(build):
         raise SaqEvalError(f"architecture {name!r} is no function but {type(build).__name__}")
     return build
+
+
+def build(
+    name: str, builder: Callable[..., nn.Module], arguments: Mapping[str, Any], seed: int | None = None
+) -> nn.Module:
+    """Call the function that builds an architecture. What it prints goes to the standard error.
+
+    Args:
+        name: the architecture's name, for messages.
+        builder: as `find_architecture` returns it.
+        arguments: its keyword arguments; it gets a copy.
+        seed: the seed of the weights, torch's global generator being restored afterwards; by default, they are drawn from
+            that generator as it is.
+
+    Raises:
+        SaqEvalError: if the function does not take the arguments, fails, ends the program, or returns no `nn.Module`.
+    """
+    try:
+        with torch.random.fork_rng(enabled=seed is not None), _prints_held_back():
+            if seed is not None:
+                torch.manual_seed(seed)
+            network = builder(**copy.deepcopy(dict(arguments)))  # which it may change
+    except (Exception, SystemExit) as error:  # the architecture's code may raise anything
+        reason = f"SystemExit: {error}" if isinstance(error, SystemExit) else str(error) or type(error).__name__
+        raise SaqEvalError(
+            f"architecture {name!r} cannot be built with the arguments {dict(arguments)}: {reason}"
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise SaqEvalError(f"architecture {name!r} builds no nn.Module but {type(network).__name__}")
+    return network
+
+
+def _prints_held_back() -> contextlib.redirect_stdout:
+    # The standard output belongs to the command, and may be read by a program.
+    return contextlib.redirect_stdout(sys.stderr)
 
 
 @register_architecture("cnn")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from saq_eval.data import Dataset
+from saq_eval.data import Images
 
 
 @torch.no_grad()
@@ -15,7 +15,9 @@ def predict(network: nn.Module, images: Tensor, batch_size: int = 64) -> Tensor:
     return torch.cat([network(batch.to(device)).cpu() for batch in images.split(batch_size)])
 
 
-def accuracy(network: nn.Module, dataset: Dataset) -> float:
-    """Return the share of images whose predicted class equals the label, 0 to 1."""
-    correct = (predict(network, dataset.images).argmax(dim=1) == dataset.labels).sum().item()
-    return round(correct / len(dataset), 6)
+def accuracy(network: nn.Module, images: Images, batch_size: int = 64) -> float:
+    """Return the share of images whose predicted class equals the label, 0 to 1; a batch is read at a time."""
+    correct = 0
+    for batch, labels in zip(images.batches(batch_size), images.labels.split(batch_size), strict=True):
+        correct += int((predict(network, batch, batch_size).argmax(dim=1) == labels).sum())
+    return round(correct / len(images), 6)

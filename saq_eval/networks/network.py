@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
 
-from torch import nn
+from saq_eval.core.errors import SaqEvalError, in_short
+from saq_eval.data.geometry import Geometry
+from saq_eval.networks.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -50,62 +55,115 @@ class BitWidths:
     ends: str
 
 
-@dataclass(frozen=True)
-class Facts:
-    """The known facts about a network.
-
-    Attributes:
-        name: the network's name, unique in a comparison.
-        architecture: the architecture's name.
-        scheme: the name of its quantization scheme.
-        bits: the bit widths of its layers.
-        training: "standard", "saliency-guided", "external" for a network trained elsewhere, "none" for random weights.
-        seed: the seed of its initialisation and training.
-        full_precision: whether all layers compute in floating point.
-        starts_from_parent: whether its training started from another trained network, as for quantized networks.
-        kin: a text that is equal for networks that differ only in the seed.
-        kin_but_guidance: a text that is equal for networks that differ only in the seed and in saliency-guided
-            training; `None` for a network trained elsewhere and for random weights.
-    """
-
-    name: str
-    architecture: str
-    scheme: str
-    bits: BitWidths
-    training: str
-    seed: int
-    full_precision: bool
-    starts_from_parent: bool
-    kin: str
-    kin_but_guidance: str | None
+RANDOM_WEIGHTS = "random weights"
+UNKNOWN = ""  # a text fact that nobody has given
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A network that takes part in a comparison.
+    """A network that takes part in a comparison, and the known facts about it.
+
+    In Python, a network of your own is given as it is, or as `Network(net, weight_bits=4, …)` with facts that cannot be
+    read from it. Facts that are not given are shown as unknown. They are never guessed.
 
     Attributes:
-        facts: the known facts about it.
-        module: float32 pixels (n, c, h, w) in [0, 1] -> logits (n, classes), in eval mode.
-        identity: a hash of its weights and of how they are used (architecture, scheme, preprocessing), or a text that
-            identifies it as well.
+        module: a module or a function: float32 pixels (n, c, h, w) -> logits (n, classes).
+        name: its name, unique in a comparison.
+        architecture: the architecture's name.
+        scheme: the name of its quantization scheme.
+        weight_bits, activation_bits: the bit widths of its hidden layers, 32 for floating point: a number, or a text such
+            as "4/2" if layers differ.
+        end_bits: the bit widths of the weights of the first and the last layer.
+        training: how it was trained: "standard", "saliency-guided", "external" for a zoo network trained elsewhere,
+            "none" for random weights, or another word.
+        seed: the seed of its initialisation and training.
+        full_precision: whether all layers compute in floating point; by default known from the bit widths.
+        further_trained: whether it was trained further from its parent: true for quantization-aware training, false for
+            post-training quantization.
+        parent: the name of the network that it was made from. If no baseline is named, it is compared with its parent.
+        preprocessing: the normalisation that still has to be put before `module`; `None` if `module` reads pixels in
+            [0, 1] as they are.
+        classes: the names of its outputs, in order.
+        geometry: the size of the images that it was trained for.
+        kin: a text that is equal for networks that differ only in the seed; by default its own name.
+        kin_but_guidance: a text that is equal for networks that differ only in the seed and in saliency-guided
+            training; `None` if it is not known.
+        identity: a hash of its weights and of how they are used, or a text that identifies it as well. For a network
+            outside the zoo it is found, except for a function: its maps are used again only if a text is given.
         weights: the weights' description in records: their SHA-256, or the seed that they were drawn from.
-        layers: its convolutions and linear layers in order of execution.
+        layers: its convolutions and linear layers in order of execution; empty if it is not known how they are quantized.
         parameters: the number of weights, biases and clips.
         ideal_bytes: its size at its bit widths: packed codes, scales, biases and clips.
         file_bytes: the size of its file.
+        untrained: a seed -> the same network with random weights drawn from the seed, which the control of Adebayo et al.
+            (2018, arXiv 1810.03292) needs; `None`, or a function that returns `None`, if there is none.
+
+    Raises:
+        SaqEvalError: a module that cannot be called, or a fact of a wrong type.
     """
 
-    facts: Facts
-    module: nn.Module
-    identity: str
-    weights: str
+    module: Callable[..., Any]
+    _: KW_ONLY
+    name: str = UNKNOWN
+    architecture: str = UNKNOWN
+    scheme: str = UNKNOWN
+    weight_bits: str | int = UNKNOWN
+    activation_bits: str | int = UNKNOWN
+    end_bits: str | int = UNKNOWN
+    training: str = UNKNOWN
+    seed: int | None = None
+    full_precision: bool | None = None
+    further_trained: bool | None = None
+    parent: str = UNKNOWN
+    preprocessing: Preprocessing | None = None
+    classes: tuple[str, ...] | None = None
+    geometry: Geometry | None = None
+    kin: str = UNKNOWN
+    kin_but_guidance: str | None = None
+    identity: str = UNKNOWN
+    weights: str = UNKNOWN
     layers: tuple[LayerCost, ...] = ()
-    parameters: int = 0
-    ideal_bytes: int = 0
-    file_bytes: int = 0
+    parameters: int | None = None
+    ideal_bytes: int | None = None
+    file_bytes: int | None = None
+    untrained: Callable[[int], Network | None] | None = None
+
+    def __post_init__(self) -> None:
+        if not callable(self.module):
+            raise SaqEvalError(f"a network is a module or a function of images, not {in_short(self.module)}")
+        for fact in ("name", "architecture", "scheme", "training", "parent", "kin"):
+            if not isinstance(getattr(self, fact), str):
+                raise SaqEvalError(f"a network's {fact} is a text, not {in_short(getattr(self, fact))}")
+        for fact in ("weight_bits", "activation_bits", "end_bits"):
+            object.__setattr__(self, fact, _bits(fact, getattr(self, fact)))
+        for fact, kinds in _KINDS.items():
+            value = getattr(self, fact)
+            if value is not None and type(value) is not kinds:
+                raise SaqEvalError(f"a network's {fact} is {_SAID[kinds]}, not {in_short(value)}")
+        if self.full_precision is None and self.weight_bits and self.activation_bits:
+            widths = {width for bits in self.bits for width in bits.split("/") if width}
+            object.__setattr__(self, "full_precision", widths == {"32"})
+        object.__setattr__(self, "kin", self.kin or self.name)
 
     @property
-    def name(self) -> str:
-        """Its name."""
-        return self.facts.name
+    def bits(self) -> tuple[str, str, str]:
+        """The bit widths of the hidden layers' weights and activations, and of the ends' weights, as texts."""
+        return str(self.weight_bits), str(self.activation_bits), str(self.end_bits)
+
+
+_KINDS: dict[str, type] = {
+    **dict.fromkeys(("seed", "parameters", "ideal_bytes", "file_bytes"), int),
+    **dict.fromkeys(("full_precision", "further_trained"), bool),
+}
+_SAID = {int: "a whole number", bool: "True or False"}
+_WIDTHS = re.compile(r"[1-9]\d?(/[1-9]\d?)*")
+
+
+def _bits(fact: str, value: Any) -> str:
+    """Return bit widths as text, "" if they are unknown."""
+    text = str(value) if isinstance(value, str) or type(value) is int else ""
+    if value != UNKNOWN and not (_WIDTHS.fullmatch(text) and all(int(width) <= 64 for width in text.split("/"))):
+        raise SaqEvalError(
+            f"a network's {fact} are a number from 1 to 64 or several as in '4/2', not {in_short(value)}"
+        )
+    return text

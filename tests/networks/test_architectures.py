@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from saq_eval import SaqEvalError, register_architecture
-from saq_eval.networks.architectures import ARCHITECTURES, find_architecture
+from saq_eval.networks.architectures import ARCHITECTURES, build, find_architecture
 
 
 @pytest.mark.parametrize(
@@ -56,10 +56,10 @@ def test_registered_functions_are_found_by_name(monkeypatch):
     monkeypatch.setattr(ARCHITECTURES, "_entries", dict(ARCHITECTURES._entries))
 
     @register_architecture("mine")
-    def build(width: int = 2) -> nn.Module:
+    def mine(width: int = 2) -> nn.Module:
         return nn.Linear(1, width)
 
-    assert find_architecture("mine") is build
+    assert find_architecture("mine") is mine
     with pytest.raises(SaqEvalError, match="unknown architecture 'mien'; did you mean 'mine'"):
         find_architecture("mien")
 
@@ -78,3 +78,41 @@ def test_code_runs_only_if_it_is_trusted(tmp_path, monkeypatch):
     ):
         with pytest.raises(SaqEvalError, match=message):
             find_architecture(name, trust_code=True)
+
+
+def test_code_that_ends_the_program_or_prints_does_neither(tmp_path, monkeypatch, capsys):
+    (tmp_path / "nets_that_misbehave.py").write_text(
+        "import sys\nprint('imported')\n"
+        "def leave(): sys.exit(3)\n"
+        "def fail(width=1): raise KeyError('x')\n"
+        "def chat():\n    print('built')\n    from torch import nn\n    return nn.Linear(2, 2)\n"
+    )
+    (tmp_path / "nets_that_leave.py").write_text("raise SystemExit(4)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SaqEvalError, match="cannot be imported: SystemExit: 4"):
+        find_architecture("nets_that_leave:make", trust_code=True)
+    for name, arguments, message in (
+        ("leave", {}, "'leave' cannot be built with the arguments {}: SystemExit: 3"),
+        ("fail", {"width": 2}, "'fail' cannot be built with the arguments {'width': 2}: 'x'"),
+        ("fail", {"depth": 2}, "unexpected keyword argument 'depth'"),
+    ):
+        with pytest.raises(SaqEvalError, match=message):
+            build(name, find_architecture(f"nets_that_misbehave:{name}", trust_code=True), arguments)
+    build("chat", find_architecture("nets_that_misbehave:chat", trust_code=True), {})
+    printed = capsys.readouterr()
+    assert printed.out == "" and "imported" in printed.err and "built" in printed.err
+
+
+def test_a_seed_gives_the_same_weights_and_leaves_the_generator_as_it_was():
+    before = torch.get_rng_state()
+    one, two, other = (build("cnn", ARCHITECTURES["cnn"], {"hidden": 4}, seed) for seed in (1, 1, 2))
+    assert torch.equal(one.fc2.weight, two.fc2.weight) and not torch.equal(one.fc2.weight, other.fc2.weight)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(1)
+    assert torch.equal(build("cnn", ARCHITECTURES["cnn"], {"hidden": 4}).fc2.weight, one.fc2.weight)
+    assert not torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_function_that_builds_no_network_is_named():
+    with pytest.raises(SaqEvalError, match="'mine' builds no nn.Module but dict"):
+        build("mine", dict, {"a": 1})
