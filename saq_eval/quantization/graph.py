@@ -11,7 +11,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
-from saq_eval.core.errors import SaqEvalError
+from saq_eval.core.errors import SaqEvalError, first_line, shortened
 from saq_eval.networks.modules import check_finite, hooked, make_permanent, private_copy
 from saq_eval.quantization.layers import QuantConv2d, QuantLinear
 from saq_eval.quantization.pact import PACTActivation, SignedPACT
@@ -74,7 +74,7 @@ def modular(model: nn.Module, leaves: tuple[type[nn.Module], ...] = ()) -> fx.Gr
         network = fx.GraphModule(model, Tracer().trace(model))
     except Exception as error:  # the network's own code may raise anything on a symbolic input
         raise SaqEvalError(
-            f"the network's forward pass depends on its input's values or shape and cannot be converted: {error}"
+            f"the network's forward pass depends on its input's values or shape and cannot be converted: {first_line(error)}"
         ) from error
     network.train(model.training)
     for node in list(network.graph.nodes):
@@ -120,7 +120,7 @@ def traced(model: nn.Module) -> fx.GraphModule:
         elif node.op == "get_attr":
             unsupported.append(f"{node.target} (a tensor used outside a layer)")
     if unsupported:
-        raise SaqEvalError(f"cannot convert these parts of the network: {', '.join(unsupported)}")
+        raise SaqEvalError(f"cannot convert these parts of the network: {shortened(unsupported)}")
     network.delete_all_unused_submodules()
     network.recompile()
     return network

@@ -122,3 +122,9 @@ def test_other_hooks_are_refused_by_name():
     for convert in (freeze, lambda network: quantize(network, "w4a4")):
         with pytest.raises(SaqEvalError, match="would lose the hooks of 0; remove them first"):
             convert(network)
+
+
+def test_a_long_list_of_unsupported_parts_is_shortened():
+    layers = [layer for _ in range(5) for layer in (nn.Linear(2, 2), nn.SiLU())]
+    with pytest.raises(SaqEvalError, match=r"parts of the network: 1 \(SiLU\), 3 \(SiLU\), 5 \(SiLU\) and 2 more$"):
+        freeze(nn.Sequential(*layers))

@@ -94,7 +94,13 @@ def images(request):
     return dataset, images
 
 
-@pytest.mark.parametrize("name", ["cnn-w4a4", "cnn-w2a2", "cnn-w4a4-sgt", "cnn-w2a2-sgt"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("cnn-w4a4", "cnn-w2a2"),
+        *(pytest.param(name, marks=pytest.mark.validation) for name in ("cnn-w4a4-sgt", "cnn-w2a2-sgt")),
+    ],
+)
 def test_integer_arithmetic_gives_the_networks_own_activations_and_classes(images, name):
     dataset, images = images
     network = load_model(dataset, name).frozen

@@ -121,9 +121,12 @@ def test_a_scheme_means_the_same_with_and_without_the_names_of_the_usual_quantiz
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"two_bit_weights": "lsq"}, "scheme 'x': two_bit_weights: unknown quantizer 'lsq'; valid: dorefa, sawb$"),
-        ({"weights": "dorefs"}, "weights: unknown quantizer 'dorefs'; did you mean 'dorefa'. valid: dorefa, sawb$"),
-        ({"weights": "sawb"}, "weights: SAWB quantizes weights to 2 bits, not 8; valid for 8 bits: dorefa$"),
+        ({"two_bit_weights": "lsq"}, "scheme 'x': two_bit_weights: unknown quantizer 'lsq'; valid: dorefa, mse, sawb$"),
+        (
+            {"weights": "dorefs"},
+            "weights: unknown quantizer 'dorefs'; did you mean 'dorefa'. valid: dorefa, mse, sawb$",
+        ),
+        ({"weights": "sawb"}, "weights: SAWB quantizes weights to 2 bits, not 8; valid for 8 bits: dorefa, mse$"),
         ({"weights": "a b"}, "a quantizer's name has up to 100 letters"),
         ({"granularity": "group"}, "a scheme's granularity is 'layer' or 'channel', not 'group'"),
     ],

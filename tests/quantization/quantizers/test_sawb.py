@@ -39,5 +39,5 @@ def test_sawbs_gradient_passes_straight_through():
 
 
 def test_sawb_is_for_2_bits():
-    with pytest.raises(SaqEvalError, match="SAWB quantizes weights to 2 bits, not 4; valid for 4 bits: dorefa$"):
+    with pytest.raises(SaqEvalError, match="SAWB quantizes weights to 2 bits, not 4; valid for 4 bits: dorefa, mse$"):
         SAWB(4)
