@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from saq_eval.core.devices import pick_device
 from saq_eval.core.errors import SaqEvalError
 from saq_eval.core.randomness import check_seed, deterministic
-from saq_eval.data import DATASETS, Dataset, load_dataset
+from saq_eval.data import DATASETS, Dataset, Geometry, Images, check_readable, dataset_name, load_dataset, open_images
 from saq_eval.networks.architectures import find_architecture
 from saq_eval.quantization import Scheme, freeze, load_scheme, quantize
 from saq_eval.studies.study import Planned, Study, default_name, load_study
@@ -60,6 +60,8 @@ def train_model(
     keep_training_form: bool = False,
     overwrite: bool = False,
     progress: bool = True,
+    size: int | None = None,
+    crop: int | None = None,
 ) -> Card:
     """Train one network and write it to a zoo.
 
@@ -69,7 +71,9 @@ def train_model(
     run after its last finished epoch, call the function again with the same arguments.
 
     Args:
-        architecture: a registered name, or "module:function", whose code is imported and run.
+        dataset: a registered name, or "folder:PATH" for pictures in folders; the folder's name is then the dataset's name.
+        architecture: a registered name, "torchvision:resnet18", "timm:resnet18", or "module:function", whose code is
+            imported and run.
         arguments: the keyword arguments that the architecture is built with.
         saliency_guided: true for the default settings of saliency-guided training.
         parent: the parent's name; by default `<architecture>-fp32[-sgt][-s<seed>]`.
@@ -80,6 +84,7 @@ def train_model(
         keep_training_form: keep the training form also for a network with a parent, so that training can go on from
             it. The training form of a network without a parent is always kept.
         overwrite: replace an existing model of that name, and delete kept progress.
+        size, crop: bring the images to one size; see `saq_eval.data.Geometry`.
 
     Raises:
         SaqEvalError: an unknown name, a missing parent, a name that is taken or is being trained by another process,
@@ -89,7 +94,8 @@ def train_model(
     planned = _plan(
         dataset, scheme, ArchitectureCard(architecture, arguments or {}), saliency_guided, seed, parent, name, recipe
     )
-    return _train(planned, dataset, zoo, data_root, device, overwrite, progress, keep_training_form)
+    geometry = None if size is None and crop is None else Geometry(size, crop)
+    return _train(planned, dataset, zoo, data_root, device, overwrite, progress, keep_training_form, geometry)
 
 
 def retrain_model(
@@ -116,6 +122,8 @@ def retrain_model(
     """
     writable_zoo(zoo)
     card, _ = find_model(dataset, model, zoo)
+    if card.only_quantized:
+        raise SaqEvalError(f"{card.name} was quantized without training; `saq-eval quantize` makes it again")
     if card.recipe is None:
         raise SaqEvalError(f"{card.name} was trained elsewhere: its card does not say how")
     find_architecture(card.architecture.name, trust_code=trust_code)
@@ -157,7 +165,8 @@ def train_study(
     plan = [model for model in study.plan(dataset) if any(fnmatchcase(model.name, pattern) for pattern in only)]
     if not plan:
         raise SaqEvalError(f"study {study.name!r} has no model called {', '.join(only)}")
-    train_set, test_set = (load_dataset(dataset, split, data_root) for split in ("train", "test"))
+    train_set = load_dataset(dataset, "train", data_root).in_memory()
+    test_set = load_dataset(dataset, "test", data_root)
     for planned in plan:
         _check_planned(planned, train_set, test_set)
     cards = []
@@ -177,7 +186,7 @@ def train_study(
     return cards
 
 
-def _check_planned(planned: Planned, train_set: Dataset, test_set: Dataset) -> None:
+def _check_planned(planned: Planned, train_set: Dataset, test_set: Images) -> None:
     """Raise `SaqEvalError` if the planned training would fail. It is not checked whether the parent exists."""
     untrained = build_network(planned.architecture, planned.seed)
     if planned.scheme.starts_from_parent:
@@ -199,11 +208,17 @@ def _plan(
     scheme = load_scheme(scheme)
     check_seed(seed)
     # Both are used later. They are looked up here so that an unknown name is an error before anything is written.
-    DATASETS[dataset], find_architecture(architecture.name, trust_code=True)
+    find_architecture(architecture.name, trust_code=True)
+    if dataset_name(dataset) == dataset:
+        DATASETS[dataset]
     guided = SaliencyGuided() if saliency_guided is True else saliency_guided or None
     if scheme.starts_from_parent:
         parent = parent or default_name(architecture.name, "fp32", seed, bool(guided))
-    recipe = recipe or default_recipe(dataset, quantized=scheme.starts_from_parent)
+    recipe = recipe or default_recipe(dataset_name(dataset), quantized=scheme.starts_from_parent)
+    if recipe.alpha_init == "calibrated":
+        raise SaqEvalError(
+            "a network is trained from calibrated clips by `saq-eval quantize --finetune`, not by `train`"
+        )
     return Planned(
         name=name or default_name(architecture.name, scheme.name, seed, bool(guided)),
         architecture=architecture,
@@ -223,15 +238,19 @@ def _train(
     overwrite: bool,
     progress: bool,
     keep_training_form: bool = False,
+    geometry: Geometry | None = None,
 ) -> Card:
     """Train a network as planned and write it to the zoo; for arguments and errors see `train_model`."""
     target = writable_zoo(zoo)
+    given, dataset = dataset, dataset_name(dataset)
     check_free(target, dataset, planned.name, zoo, overwrite)
     torch_device = pick_device(device)
     network, parent = _start(planned, dataset, zoo)
-    train_set, test_set = (load_dataset(dataset, split, data_root) for split in ("train", "test"))
+    train_set = open_images(given, "train", data_root, geometry=geometry).in_memory()
+    test_set = open_images(given, "test", data_root, geometry=geometry)
+    check_readable(test_set)
     untrained = _check_trainable(planned.name, network, planned.recipe, train_set, test_set)
-    warn_of_unused_bits(untrained, planned.scheme, test_set.images[:1], stacklevel=4)
+    warn_of_unused_bits(untrained, planned.scheme, test_set.read([0]), stacklevel=4)
     draft = Card(
         **vars(planned),
         dataset=dataset,
@@ -244,7 +263,7 @@ def _train(
         progress_file = folder / "progress.pt"
         if overwrite:
             progress_file.unlink(missing_ok=True)
-        trained = _fit(network, draft, planned.recipe, train_set, torch_device, progress_file, progress)
+        trained = fit_draft(network, draft, planned.recipe, train_set, torch_device, progress_file, progress)
         frozen = freeze(network)
         keep = keep_training_form or not planned.scheme.starts_from_parent
         return write_model(target, measure(trained, frozen, test_set), frozen, network if keep else None)
@@ -256,12 +275,12 @@ def _start(planned: Planned, dataset: str, zoo: str | os.PathLike | None) -> tup
         return build_network(planned.architecture, planned.seed, trust_code=True), None
     assert planned.parent is not None  # whoever plans a network that starts from one names it
     parent, folder = find_model(dataset, planned.parent, zoo)
-    _check_parent(parent, planned.architecture)
+    check_parent(parent, planned.architecture)
     with deterministic(planned.recipe.threads):
         return quantize(load_training_form(parent, folder, trust_code=True), planned.scheme), parent
 
 
-def _fit(
+def fit_draft(
     network: nn.Module,
     draft: Card,
     recipe: Recipe,
@@ -270,7 +289,10 @@ def _fit(
     progress_file: Path,
     progress: bool,
 ) -> Card:
-    """Train a network in place, and return its card with the precision used and the epochs' records."""
+    """Train a network in place, and return its card with the precision used and the epochs' records.
+
+    After each epoch, `progress_file` keeps the progress. A run is resumed only with an equal `draft`.
+    """
     identity = repr(asdict(draft))  # with the recipe's precision as given, even "auto"
     bar = tqdm(
         total=steps_per_epoch(train_set, recipe) * recipe.epochs,
@@ -295,7 +317,7 @@ def _fit(
 
 
 def _check_trainable(
-    name: str, network: nn.Module, recipe: Recipe, train_set: Dataset, test_set: Dataset
+    name: str, network: nn.Module, recipe: Recipe, train_set: Dataset, test_set: Images
 ) -> fx.GraphModule:
     """Return the untrained network's frozen form.
 
@@ -310,7 +332,8 @@ def _check_trainable(
     return frozen
 
 
-def _check_parent(parent: Card, architecture: ArchitectureCard) -> None:
+def check_parent(parent: Card, architecture: ArchitectureCard) -> None:
+    """Raise `SaqEvalError` unless a network of an architecture may start from a parent: of full precision, without one."""
     if parent.scheme.starts_from_parent:
         raise SaqEvalError(
             f"{parent.name} has a parent itself; a network starts from one of full precision that was trained from scratch"
@@ -322,7 +345,7 @@ def _check_parent(parent: Card, architecture: ArchitectureCard) -> None:
         )
 
 
-def _problem(planned: Planned, dataset: str, test_set: Dataset, zoo: str | os.PathLike | None) -> str | None:
+def _problem(planned: Planned, dataset: str, test_set: Images, zoo: str | os.PathLike | None) -> str | None:
     """Return a text on what is wrong with a model of the zoo (it differs from the plan or fails verification), or `None`."""
     card, folder = find_model(dataset, planned.name, zoo)
     differences = planned.differences(card)

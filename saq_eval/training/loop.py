@@ -151,7 +151,7 @@ def start_clips_at_quantile(network: nn.Module, images: Tensor, quantile: float 
 def _start_clips(network: nn.Module, images: Tensor, recipe: Recipe) -> None:
     if recipe.alpha_init == "quantile":
         start_clips_at_quantile(network, images)
-    else:
+    elif recipe.alpha_init != "calibrated":
         for activation in _clips(network):
             nn.init.constant_(activation.alpha, recipe.alpha_init)
 

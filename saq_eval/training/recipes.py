@@ -24,8 +24,9 @@ class Recipe:
         learning_rate: the peak of the cycle.
         weight_decay: L2 penalty on weights (not on biases and batch norm).
         alpha_decay: L2 penalty on PACT's clips (section 3 of the PACT paper).
-        alpha_init: the start value of the clips: a number for all (10 in the paper), or "quantile". With "quantile",
-            each clip starts at the 99 % quantile of its input in the quantized network before training.
+        alpha_init: the start value of the clips: a number for all (10 in the paper), "quantile" or "calibrated". With
+            "quantile", each clip starts at the 99 % quantile of its input in the quantized network before training. With
+            "calibrated", the clips start as they were calibrated (see `saq_eval.quantize_model`).
         shift: augmentation: the largest random shift in each direction, in pixels; the border is filled with 0.
         flip: augmentation: random left-right flip.
         precision: the precision of the forward and backward pass: "float32", "bfloat16" (by torch's autocast, with
@@ -41,7 +42,7 @@ class Recipe:
     learning_rate: float
     weight_decay: float
     alpha_decay: float = 0.0
-    alpha_init: float | Literal["quantile"] = 10.0
+    alpha_init: float | Literal["quantile", "calibrated"] = 10.0
     shift: int = 0
     flip: bool = False
     precision: Literal["auto"] | Precision = "auto"
@@ -58,7 +59,8 @@ class Recipe:
         for name in ("weight_decay", "alpha_decay", "shift"):
             if not getattr(self, name) >= 0:
                 raise SaqEvalError(f"a recipe's {name} is at least 0, not {getattr(self, name)}")
-        if not self.learning_rate > 0 or (self.alpha_init != "quantile" and not self.alpha_init > 0):
+        named = self.alpha_init in ("quantile", "calibrated")
+        if not self.learning_rate > 0 or not (named or (not isinstance(self.alpha_init, str) and self.alpha_init > 0)):
             raise SaqEvalError("a recipe's learning_rate and alpha_init are above 0")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise SaqEvalError(f"a recipe's precision is 'auto', 'float32' or 'bfloat16', not {self.precision!r}")

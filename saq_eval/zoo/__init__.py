@@ -7,7 +7,15 @@ from.
 
 from saq_eval.networks.preprocessing import Preprocessing
 from saq_eval.zoo.cards import CARD, TRAINING_FORM, WEIGHTS, ArchitectureCard, Card, read_card
-from saq_eval.zoo.editing import add_model, check_free, partial_folder, remove_model, writable_zoo, write_model
+from saq_eval.zoo.editing import (
+    add_model,
+    add_source,
+    check_free,
+    partial_folder,
+    remove_model,
+    writable_zoo,
+    write_model,
+)
 from saq_eval.zoo.finding import find_model, find_models, register_zoo, zoo_folders
 from saq_eval.zoo.loading import (
     Model,
@@ -31,6 +39,7 @@ __all__ = [
     "Model",
     "Preprocessing",
     "add_model",
+    "add_source",
     "build_network",
     "check_free",
     "check_reads",

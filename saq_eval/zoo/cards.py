@@ -15,9 +15,11 @@ from saq_eval.core.errors import SaqEvalError
 from saq_eval.core.paths import check_name
 from saq_eval.core.randomness import check_seed
 from saq_eval.core.records import parse, read_text, yaml_of
+from saq_eval.data import Geometry, Split
 from saq_eval.networks.network import BitWidths
 from saq_eval.networks.preprocessing import Preprocessing
 from saq_eval.quantization import Scheme
+from saq_eval.quantization.calibration import ClipRule, Rounding
 from saq_eval.training.checkpoints import Epoch
 from saq_eval.training.recipes import Recipe
 
@@ -32,12 +34,47 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class ArchitectureCard:
-    """An architecture's name, registered or "module:function", and the keyword arguments that it is built with."""
+    """An architecture's name, as `find_architecture` takes it, and the keyword arguments that it is built with."""
 
     __pydantic_config__ = _STRICT
 
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CalibrationCard:
+    """How a network was quantized after training (see `saq_eval.quantization.calibration.calibrate`).
+
+    Attributes:
+        images: the number of calibration images, drawn from the dataset's `split`, stratified by class.
+        split: "train" or "test".
+        clip: how the clips were found: "mse", or "quantile:q".
+        rounding: how the weights were rounded: "least-squares" or "nearest". Further training rounds them anew.
+        seed: the seed by which the images were drawn.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    images: int
+    split: Split
+    clip: str
+    rounding: Rounding
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        ClipRule.parse(self.clip)
+        check_seed(self.seed)
+        if self.images < 1:
+            raise SaqEvalError(f"a network is calibrated on at least one image, not on {self.images}")
+
+    @property
+    def text(self) -> str:
+        """The calibration in words."""
+        return (
+            f"calibrated on {self.images} {self.split} images, seed {self.seed}; clips by {self.clip}, "
+            f"weights rounded by {self.rounding}"
+        )
 
 
 @dataclass(frozen=True)
@@ -52,7 +89,7 @@ class Card:
         seed: the seed of initialisation, order of the images, augmentation and masking.
         parent: the name of the full-precision model that it started from, or `None`.
         parent_sha256: SHA-256 of the parent's training form at that time; `None` if it is not known.
-        recipe: the training recipe; `None` for a network trained elsewhere.
+        recipe: the training recipe; `None` for a network trained elsewhere, or not trained after it was quantized.
         image_shape: (channels, height, width) of the images that it reads.
         test_accuracy: the share of the dataset's test images that the stored network classifies correctly, 0 to 1.
         ideal_bytes: its size at its bit widths: packed weights, and scales, biases and clips as float32. The
@@ -63,6 +100,10 @@ class Card:
         training_form_sha256: SHA-256 of `training_form.safetensors`, which quantized children start
             from; `None` if the file is not kept.
         preprocessing: the normalisation of the pixels.
+        geometry: how pictures are brought to one size for it; `None` if they have one size.
+        classes: the names of its outputs; `None` if they are the dataset's classes in order.
+        calibration: how the network was quantized after training; `None` if it was not.
+        parent_recipe: the parent's recipe, if the network is calibrated and not trained further.
         history: one record per epoch.
         versions: the versions of the packages that trained it.
     """
@@ -85,6 +126,10 @@ class Card:
     bits: BitWidths | None = None
     parent_sha256: str | None = None
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    geometry: Geometry | None = None
+    classes: tuple[str, ...] | None = None
+    calibration: CalibrationCard | None = None
+    parent_recipe: Recipe | None = None
     history: tuple[Epoch, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
 
@@ -110,10 +155,19 @@ class Card:
 
     @property
     def training(self) -> str:
-        """ "standard", "saliency-guided", or "external" for a network trained elsewhere."""
-        if self.recipe is None:
+        """ "standard", "saliency-guided", or "external" for a network trained elsewhere.
+
+        A network that is quantized after training has its parent's.
+        """
+        recipe = self.recipe or self.parent_recipe
+        if recipe is None:
             return "external"
-        return "saliency-guided" if self.recipe.saliency_guided else "standard"
+        return "saliency-guided" if recipe.saliency_guided else "standard"
+
+    @property
+    def only_quantized(self) -> bool:
+        """Whether nothing but quantization sets the network apart from its parent: it was not trained further."""
+        return self.calibration is not None and self.recipe is None
 
 
 def twin(card: Card) -> tuple:
@@ -121,7 +175,8 @@ def twin(card: Card) -> tuple:
 
     The precision of training is not part of the key, because it may depend on the processor.
     """
-    return card.dataset, card.architecture, card.scheme, _recipe(card), card.preprocessing
+    calibration = None if card.calibration is None else replace(card.calibration, seed=0)
+    return card.dataset, card.architecture, card.scheme, _recipe(card), calibration, card.preprocessing
 
 
 def is_fine_tuned_twin(other: Card, card: Card) -> bool:
@@ -130,14 +185,23 @@ def is_fine_tuned_twin(other: Card, card: Card) -> bool:
         other.scheme.fine_tuned
         and other.scheme.is_full_precision
         and card.scheme.starts_from_parent
+        and not card.only_quantized
         and (other.dataset, other.parent, other.seed) == (card.dataset, card.parent, card.seed)
         and (other.architecture, other.preprocessing) == (card.architecture, card.preprocessing)
-        and _recipe(other) == _recipe(card)
+        and other.recipe is not None
+        and card.recipe is not None
+        and _without_clips(other.recipe) == _without_clips(card.recipe)
     )
 
 
+def _without_clips(recipe: Recipe) -> Recipe:
+    """Return what a recipe means for a full-precision network, which has no clips."""
+    return replace(recipe, precision="float32", alpha_init=10.0, alpha_decay=0.0)
+
+
 def _recipe(card: Card) -> Recipe | str:
-    return card.name if card.recipe is None else replace(card.recipe, precision="float32")
+    recipe = card.recipe or card.parent_recipe
+    return card.name if recipe is None else replace(recipe, precision="float32")
 
 
 def read_card(path: Path) -> Card:

@@ -18,9 +18,12 @@ from torch import Tensor, nn
 
 from saq_eval.core.errors import SaqEvalError
 from saq_eval.core.paths import check_name, user_path
-from saq_eval.data import Dataset, load_dataset
+from saq_eval.data import Geometry, Images, check_readable, open_images
+from saq_eval.data.classes import read_classes
 from saq_eval.networks.inference import predict
 from saq_eval.networks.preprocessing import Normalize, Preprocessing, with_preprocessing
+from saq_eval.networks.sources import open_source
+from saq_eval.networks.weights import parse_weights, read_bytes, sha256_of
 from saq_eval.quantization import Scheme, freeze, load_scheme
 from saq_eval.quantization.packing import pack
 from saq_eval.zoo import finding
@@ -30,10 +33,8 @@ from saq_eval.zoo.loading import (
     build_network,
     check_reads,
     frozen_of,
+    load_training_form,
     measure,
-    parse_weights,
-    read_bytes,
-    sha256_of,
     training_form_of,
     warn_of_unused_bits,
 )
@@ -141,12 +142,13 @@ def add_model(
     measured.
 
     Args:
-        dataset: a registered name.
+        dataset: a registered name, or "folder:PATH" for pictures in folders; the folder's name is then the dataset's name.
         name: the model's name in the zoo.
         weights: a safetensors file, or a file that torch saved (`.pt`, `.pth`), with the network's state dict. For a
             scheme other than "fp32", it is the state dict of the network's `quantize`d twin, in training or frozen form.
             A zoo's own file works too.
-        architecture: a registered name, or "module:function", whose code is imported and run.
+        architecture: a registered name, "torchvision:resnet18", "timm:resnet18", or "module:function", whose code is
+            imported and run.
         arguments: the keyword arguments that the architecture is built with.
         scheme: the scheme that the network was quantized by.
         preprocessing: the normalisation that the network expects for pixels in [0, 1].
@@ -163,7 +165,8 @@ def add_model(
     check_name("model", name)
     if not scheme.starts_from_parent and parent:
         raise SaqEvalError(f"a full-precision network has no parent, but {parent!r} was given")
-    test_set = load_dataset(dataset, "test", data_root)
+    test_set = open_images(dataset, "test", data_root)
+    dataset = test_set.name
     target = writable_zoo(zoo)
     check_free(target, dataset, name, zoo, overwrite)
     if parent:
@@ -184,7 +187,71 @@ def add_model(
     return _add(card, parse_weights(read_bytes(path), path), path, target, test_set)
 
 
-def _add(card: Card, tensors: Mapping[str, Tensor], source: Path, target: Path, test_set: Dataset) -> Card:
+def add_source(
+    dataset: str,
+    name: str,
+    source: str,
+    *,
+    geometry: Geometry | None = None,
+    classes: str | os.PathLike | None = None,
+    zoo: str | os.PathLike | None = None,
+    data_root: str | os.PathLike | None = None,
+    trust_code: bool = False,
+    overwrite: bool = False,
+) -> Card:
+    """Add the full-precision network that a text names to a zoo; a model that is the same network already is kept.
+
+    Args:
+        dataset: a registered name, or "folder:PATH" for pictures in folders; the folder's name is then the dataset's name.
+        name: the model's name in the zoo.
+        source: see `saq_eval.networks.sources`; a network of torch.
+        geometry: how pictures are brought to one size; by default as the network's own preprocessing does it.
+        classes: a file with the names of the network's outputs; by default as the network's weights say.
+        trust_code: whether the source may run code outside this package.
+        zoo, overwrite: as for `add_model`.
+
+    Raises:
+        SaqEvalError: as `open_source` and `add_model` do.
+    """
+    check_name("model", name)
+    target = writable_zoo(zoo)
+    opened = open_source(source, trust_code=trust_code)
+    outputs = opened.classes if classes is None else tuple(read_classes(classes))
+    prepared = geometry or opened.geometry
+    test_set = open_images(dataset, "test", data_root, geometry=prepared, classes=outputs)
+    card = Card(
+        name=name,
+        dataset=test_set.name,
+        architecture=ArchitectureCard(opened.architecture, dict(opened.arguments)),
+        scheme=load_scheme("fp32"),
+        seed=0,
+        parent=None,
+        recipe=None,
+        image_shape=test_set.image_shape,
+        preprocessing=opened.preprocessing,
+        geometry=prepared,
+        classes=outputs,
+        **NOT_MEASURED,
+    )
+    tensors = opened.module.state_dict()
+    if not overwrite and (target / card.dataset / name).exists():
+        there, folder = find_model(card.dataset, name, zoo)
+        facts = ("architecture", "preprocessing", "geometry", "classes")
+        same = all(getattr(there, fact) == getattr(card, fact) for fact in facts)
+        if same and _holds(there, folder, tensors, trust_code=trust_code):
+            return there
+    check_free(target, card.dataset, name, zoo, overwrite)
+    check_readable(test_set)
+    return _add(card, tensors, Path(source), target, test_set)
+
+
+def _holds(card: Card, folder: Path, tensors: Mapping[str, Tensor], *, trust_code: bool) -> bool:
+    """Tell whether a model's training form has these tensors."""
+    stored = load_training_form(card, folder, trust_code=trust_code).state_dict()
+    return stored.keys() == tensors.keys() and all(torch.equal(value, stored[name]) for name, value in tensors.items())
+
+
+def _add(card: Card, tensors: Mapping[str, Tensor], source: Path, target: Path, test_set: Images) -> Card:
     """Build a card's network from a state dict, measure it and write it to the zoo `target`; errors name `source`."""
     if _is_frozen_form(card, tensors):
         network, frozen = None, frozen_of(card, tensors, source, trust_code=True)
@@ -194,10 +261,10 @@ def _add(card: Card, tensors: Mapping[str, Tensor], source: Path, target: Path, 
         frozen = freeze(network)
         given = nn.Sequential(Normalize(card.preprocessing), network).eval()
     check_reads(card.name, given, test_set)
-    warn_of_unused_bits(frozen, card.scheme, test_set.images[:1], stacklevel=4)
+    warn_of_unused_bits(frozen, card.scheme, test_set.read([0]), stacklevel=4)
     if network is not None:
         stored = with_preprocessing(frozen, card.preprocessing)
-        _check_same_logits(card.name, given, stored, test_set.images[:256])
+        _check_same_logits(card.name, given, stored, test_set.read(range(min(256, len(test_set)))))
     kept = None if card.scheme.starts_from_parent else network
     return write_model(target, measure(card, frozen, test_set), frozen, kept)
 

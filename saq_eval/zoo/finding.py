@@ -10,7 +10,7 @@ from pathlib import Path
 from saq_eval.core.errors import SaqEvalError, unknown_name
 from saq_eval.core.paths import user_path
 from saq_eval.core.plugins import load_plugins
-from saq_eval.data import DATASETS
+from saq_eval.data import DATASETS, dataset_name
 from saq_eval.zoo.cards import CARD, Card, read_card
 
 _REGISTERED_ZOOS: list[Path] = []
@@ -57,7 +57,7 @@ def find_models(
     They are sorted by dataset, architecture, training, seed and descending bit width.
 
     Args:
-        dataset: only models of this dataset; `None` for all datasets.
+        dataset: only models of this dataset, a name or "folder:PATH"; `None` for all datasets.
         patterns: names or shell patterns; a model is listed if one of them matches.
         zoo: a folder that is searched in addition to the built-in zoo; see `zoo_folders`.
 
@@ -65,10 +65,12 @@ def find_models(
         SaqEvalError: a malformed card, an unknown dataset, a pattern that matches nothing, an empty zoo, or one
             name in two zoos.
     """
-    if dataset is not None:
-        DATASETS[dataset]
+    folders = zoo_folders(zoo)
+    dataset = None if dataset is None else dataset_name(dataset)
+    if dataset is not None and not any((folder / dataset).is_dir() for folder in folders):
+        DATASETS[dataset]  # raises for a name that is neither a data set's nor a folder's in a zoo
     found: dict[tuple[str, str], tuple[Card, Path]] = {}
-    for root in zoo_folders(zoo):
+    for root in folders:
         for path in sorted(root.glob(f"{dataset or '*'}/*/{CARD}")):
             card = read_card(path)
             key = (card.dataset, card.name)
@@ -76,8 +78,8 @@ def find_models(
                 raise SaqEvalError(f"{card.dataset}/{card.name} is in two zoos: {found[key][1]} and {path.parent}")
             found[key] = (card, path.parent)
     if not found:
-        folders = ", ".join(str(folder) for folder in zoo_folders(zoo))
-        raise SaqEvalError(f"the zoo holds no {dataset + ' ' if dataset else ''}model; looked in {folders}")
+        looked = ", ".join(str(folder) for folder in folders)
+        raise SaqEvalError(f"the zoo holds no {dataset + ' ' if dataset else ''}model; looked in {looked}")
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for _, name in found):
             raise unknown_name(f"{dataset} model" if dataset else "model", pattern, [name for _, name in found])

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import io
 import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import safetensors
 import torch
-from safetensors.torch import load as load_tensors
 from torch import Tensor, fx, nn
 
 from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
-from saq_eval.core.paths import check_file
-from saq_eval.data import Dataset
-from saq_eval.networks.architectures import find_architecture
+from saq_eval.data import Images
+from saq_eval.networks.architectures import build, find_architecture
 from saq_eval.networks.inference import accuracy
-from saq_eval.networks.modules import check_finite
 from saq_eval.networks.preprocessing import with_preprocessing
+from saq_eval.networks.weights import load_into, parse_weights, read_bytes, sha256_of
 from saq_eval.quantization import Scheme, freeze, quantize
 from saq_eval.quantization.costs import bit_widths, layer_costs
 from saq_eval.quantization.packing import pack, pack_state, unpack
 from saq_eval.zoo.cards import CARD, TRAINING_FORM, WEIGHTS, ArchitectureCard, Card
 from saq_eval.zoo.finding import find_model
-
-_MOST_BYTES = 4 * 2**30
 
 
 @dataclass(frozen=True, repr=False)
@@ -112,20 +104,10 @@ def build_network(architecture: ArchitectureCard, seed: int, *, trust_code: bool
     """Build an architecture with weights drawn from `seed`; torch's global generator is restored afterwards.
 
     Raises:
-        SaqEvalError: an unknown architecture, code that is not trusted, or arguments that the architecture does not take.
+        SaqEvalError: as `find_architecture` and `build` do.
     """
-    build = find_architecture(architecture.name, trust_code=trust_code)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        try:
-            network = build(**copy.deepcopy(architecture.arguments))  # which it may change
-        except Exception as error:  # the architecture's code may raise anything
-            raise SaqEvalError(
-                f"architecture {architecture.name!r} cannot be built with the arguments {architecture.arguments}: {error}"
-            ) from error
-    if not isinstance(network, nn.Module):
-        raise SaqEvalError(f"architecture {architecture.name!r} builds no nn.Module but {type(network).__name__}")
-    return network
+    builder = find_architecture(architecture.name, trust_code=trust_code)
+    return build(architecture.name, builder, architecture.arguments, seed=seed)
 
 
 def _read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
@@ -136,53 +118,7 @@ def _read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
     return parse_weights(content, path)
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return a weights file's content; raises `SaqEvalError` if it cannot be read."""
-    check_file(path, "the weights cannot be read", most_bytes=_MOST_BYTES)
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise SaqEvalError(f"{path}: the weights cannot be read: {error.strerror}") from error
-
-
-def parse_weights(content: bytes, path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file or of a state dict that torch saved (`.pt`, `.pth`).
-
-    Raises:
-        SaqEvalError: if the content is neither, or holds NaN or infinity.
-    """
-    if path.suffix in (".pt", ".pth"):
-        tensors = _parse_torch(content, path)
-        check_finite(tensors, str(path))
-        return tensors
-    try:
-        tensors = load_tensors(content)
-    except (safetensors.SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise SaqEvalError(
-            f"{path}: no valid safetensors file: {error}; write one with safetensors.torch.save_file(network.state_dict(), …)"
-        ) from error
-    check_finite(tensors, str(path))
-    return tensors
-
-
-def _parse_torch(content: bytes, path: Path) -> dict[str, Tensor]:
-    try:
-        saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load may raise many kinds of errors
-        reason = str(error).partition("\n")[0]
-        raise SaqEvalError(f"{path}: no state dict that torch saved: {type(error).__name__}: {reason}") from error
-    state = saved.get("state_dict", saved) if isinstance(saved, Mapping) else saved
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise SaqEvalError(f"{path}: holds no state dict of tensors; save one with torch.save(network.state_dict(), …)")
-    return dict(state)
-
-
-def sha256_of(content: bytes) -> str:
-    """Return the SHA-256 of a file's content, in the form used on cards."""
-    return hashlib.sha256(content).hexdigest()
-
-
-def verify_model(card: Card, folder: Path, test_set: Dataset, *, trust_code: bool = False) -> float:
+def verify_model(card: Card, folder: Path, test_set: Images, *, trust_code: bool = False) -> float:
     """Check a card against its files: the hashes, the test accuracy, the size, the bit widths and the bit operations.
 
     Returns:
@@ -208,9 +144,9 @@ def verify_model(card: Card, folder: Path, test_set: Dataset, *, trust_code: boo
     return measured.test_accuracy
 
 
-def measure(card: Card, frozen: fx.GraphModule, test_set: Dataset) -> Card:
+def measure(card: Card, frozen: fx.GraphModule, test_set: Images) -> Card:
     """Return a copy of the card with its frozen network's test accuracy, size, bit widths and bit operations."""
-    costs = layer_costs(frozen, card.scheme, test_set.images[:1])
+    costs = layer_costs(frozen, card.scheme, test_set.read([0]))
     return replace(
         card,
         test_accuracy=accuracy(with_preprocessing(frozen, card.preprocessing), test_set),
@@ -234,12 +170,12 @@ def warn_of_unused_bits(frozen: fx.GraphModule, scheme: Scheme, image: Tensor, *
         warnings.warn(unused, SaqEvalWarning, stacklevel=stacklevel)
 
 
-def check_reads(name: str, network: nn.Module, dataset: Dataset) -> None:
+def check_reads(name: str, network: nn.Module, dataset: Images) -> None:
     """Raise `SaqEvalError` unless a network reads a dataset's images and has an output for each of the dataset's classes."""
-    shape = tuple(dataset.images.shape[1:])
+    shape = dataset.image_shape
     try:
         with torch.no_grad():
-            logits = network(dataset.images[:1])
+            logits = network(dataset.read([0]))
     except Exception as error:  # a user's network may raise anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise SaqEvalError(f"{name} cannot read images of shape {shape}: {reason}") from error
@@ -279,8 +215,5 @@ def training_form_of(
     network = build_network(architecture, seed=0, trust_code=trust_code)
     if not scheme.is_full_precision:
         network = quantize(network, scheme)
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise SaqEvalError(f"{source} does not fit the architecture: {' '.join(str(error).split())}") from error
+    load_into(network, tensors, str(source))
     return network

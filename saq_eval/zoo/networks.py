@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
 
 from saq_eval.core.errors import SaqEvalError, unknown_name
-from saq_eval.networks.network import BitWidths, Facts, Network
+from saq_eval.networks.network import RANDOM_WEIGHTS, UNKNOWN, BitWidths, Network
 from saq_eval.quantization.costs import bit_widths, layer_costs
+from saq_eval.training.recipes import Recipe
 from saq_eval.zoo.cards import Card, is_fine_tuned_twin, twin
 from saq_eval.zoo.finding import find_models
 from saq_eval.zoo.loading import Model, open_model, random_weights
 
-RANDOM_WEIGHTS = "random weights"
 RETRAINED = 4  # the number of networks of other seeds that each baseline is compared with, if the zoo has them
 
 Entry = tuple[Card, Path]
+Found = Entry | Network  # a model of the zoo, or a network outside it
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The models of a comparison, by name and in the zoo's order.
+    """The networks of a comparison by name, those of the zoo in its order and then those outside it.
 
     Attributes:
-        entries: the models' cards and folders.
+        entries: the models' cards and folders, or networks outside the zoo.
         baseline_of: for each model, the model that it is compared with; for a baseline, the baseline itself.
         fine_tuned_of: for each model that has one, its fine-tuned control: the model that was trained further from the same
             baseline in full precision.
@@ -36,57 +38,88 @@ class Choice:
             `entries`.
     """
 
-    entries: dict[str, Entry]
+    entries: dict[str, Found]
     baseline_of: dict[str, str]
     fine_tuned_of: dict[str, str]
-    retrained_of: dict[str, dict[str, Entry]]
+    retrained_of: dict[str, dict[str, Found]]
 
 
 def choose(
-    dataset: str, names: Sequence[str] | None, baseline: str | None = None, zoo: str | os.PathLike | None = None
+    dataset: str,
+    names: Sequence[str] | None,
+    baseline: str | None = None,
+    zoo: str | os.PathLike | None = None,
+    outside: Mapping[str, Network] | None = None,
 ) -> Choice:
     """Choose models by name, and add all models that they are compared with.
 
     Args:
-        names: names or shell patterns; `None` for all models of seed 0.
+        names: names or shell patterns; `None` for all models of seed 0, unless there are networks outside the zoo.
         baseline: the model that all models are compared with; by default each model's full-precision parent.
+        outside: networks outside the zoo, by name.
 
     Raises:
-        SaqEvalError: an unknown name, no model at all, or a model whose parent is not in the zoo.
+        SaqEvalError: an unknown name, no model at all, a name in the zoo and outside it, a model whose parent is not in the
+            zoo, or a network outside the zoo of which it is not known what it is compared with.
     """
-    everything = find_models(dataset, ["*"], zoo)
+    outside = outside or {}
+    names = [] if names is None and outside else names
+    in_zoo = names != [] or (baseline is not None and baseline not in outside)
+    try:
+        everything = find_models(dataset, ["*"], zoo) if in_zoo else []
+    except SaqEvalError:
+        if names or names is None or baseline is None:
+            raise
+        raise unknown_name(
+            "network", baseline, outside
+        ) from None  # these images have no zoo, so it is none of its models
     if names is None:
         chosen = [(card, folder) for card, folder in everything if card.seed == 0]
     else:
-        chosen = find_models(dataset, names, zoo)
-    if not chosen:
+        chosen = find_models(dataset, names, zoo) if names else []
+    if not chosen and not outside:
         raise SaqEvalError("at least one model is needed")
     known = {card.name: card for card, _ in everything}
-    if baseline is not None and baseline not in known:
-        raise unknown_name(f"{dataset} model", baseline, known)
-    baseline_of = _baselines(dataset, [card for card, _ in chosen], baseline, known)
+    twice = [name for name in outside if name in {card.name for card, _ in chosen}]
+    if twice:
+        raise SaqEvalError(
+            f"{twice[0]!r} names a model of the zoo and a network outside it; give the latter another name"
+        )
+    if baseline is not None and baseline not in known and baseline not in outside:
+        raise unknown_name(f"{dataset} model", baseline, {**known, **outside})
+    baseline_of = _baselines(dataset, [card for card, _ in chosen], baseline, {**known, **outside})
+    baseline_of |= {baseline: baseline} if baseline is not None else {}
+    baseline_of |= _baselines_outside(outside, baseline, {*baseline_of, *outside})
     fine_tuned_of = {}
     for name, counterpart in list(baseline_of.items()):
-        twins = [card.name for card in known.values() if is_fine_tuned_twin(card, known[name])]
+        twins = [card.name for card in known.values() if name in known and is_fine_tuned_twin(card, known[name])]
         if twins and counterpart == known[name].parent:
             fine_tuned_of[name] = fine_tuned_of[twins[0]] = twins[0]
             baseline_of[twins[0]] = counterpart
-    entries = {card.name: (card, folder) for card, folder in everything if card.name in baseline_of}
+    entries: dict[str, Found] = {card.name: (card, folder) for card, folder in everything if card.name in baseline_of}
+    entries |= outside
     baseline_of = {name: baseline_of[name] for name in entries}
     baselines = dict.fromkeys(baseline_of.values())
     return Choice(
         entries,
         baseline_of,
         fine_tuned_of,
-        {name: _retrained(known[name], everything, baselines) for name in baselines},
+        {
+            name: _retrained_outside(outside[name], outside)
+            if name in outside
+            else _retrained(known[name], everything, baselines)
+            for name in baselines
+        },
     )
 
 
-def _baselines(dataset: str, chosen: Sequence[Card], baseline: str | None, known: dict[str, Card]) -> dict[str, str]:
-    baseline_of = {}
+def _baselines(
+    dataset: str, chosen: Sequence[Card], baseline: str | None, known: Mapping[str, object]
+) -> dict[str, str]:
+    baseline_of: dict[str, str] = {}
     for card in chosen:
         counterpart = baseline or (card.parent if card.scheme.starts_from_parent else card.name)
-        if counterpart not in known:
+        if counterpart is None or counterpart not in known:
             raise SaqEvalError(
                 f"the zoo has no full-precision parent {counterpart!r} of {dataset}/{card.name} to compare it with; "
                 "name a baseline model"
@@ -95,7 +128,40 @@ def _baselines(dataset: str, chosen: Sequence[Card], baseline: str | None, known
     return baseline_of | {name: name for name in set(baseline_of.values())}
 
 
-def _retrained(card: Card, everything: Sequence[Entry], baselines: dict[str, None]) -> dict[str, Entry]:
+def _baselines_outside(
+    outside: Mapping[str, Network], baseline: str | None, compared: Collection[str]
+) -> dict[str, str]:
+    """Return the baselines of networks outside the zoo: `baseline`, else their parent.
+
+    Without both, a network is a baseline itself if it is known to compute in full precision, if others come from it, or
+    if there is no other network.
+    """
+    parents = {network.parent for network in outside.values()}
+    own = [name for name, network in outside.items() if network.full_precision or name in parents or len(compared) == 1]
+    baseline_of = {}
+    for name, network in outside.items():
+        counterpart = baseline or network.parent or (name if name in own else "")
+        if not counterpart:
+            raise SaqEvalError(
+                f"say which network {name!r} is compared with: name one baseline for all (--baseline), or its parent "
+                f"(saq_eval.Network(…, parent=…)); the networks: {', '.join(outside)}"
+            )
+        if counterpart not in compared:
+            raise unknown_name("network", counterpart, compared)
+        baseline_of[name] = counterpart
+    return baseline_of | {name: name for name in baseline_of.values() if name in outside}
+
+
+def _retrained_outside(network: Network, outside: Mapping[str, Network]) -> dict[str, Found]:
+    """Return networks outside the zoo that are known to differ from a baseline only in the seed."""
+    return {
+        name: other
+        for name, other in outside.items()
+        if other.kin == network.kin and None not in (other.seed, network.seed) and other.seed != network.seed
+    }
+
+
+def _retrained(card: Card, everything: Sequence[Entry], baselines: Collection[str]) -> dict[str, Found]:
     """Return models that differ from a baseline only in the seed.
 
     All such models that are baselines too are returned, so that every pair of baselines is compared. Other models of the
@@ -107,65 +173,84 @@ def _retrained(card: Card, everything: Sequence[Entry], baselines: dict[str, Non
     return {c.name: (c, folder) for c, folder in same[: max(RETRAINED, compared)]}
 
 
-def facts_of(card: Card, bits: BitWidths) -> Facts:
-    """Return a card's facts about its network; `bits` are the bit widths of the network's layers."""
-    unguided = None if card.recipe is None else replace(card, recipe=replace(card.recipe, saliency_guided=None))
-    return Facts(
-        name=card.name,
-        architecture=card.architecture.name,
-        scheme=card.scheme.name,
-        bits=bits,
-        training=card.training,
-        seed=card.seed,
-        full_precision=card.scheme.is_full_precision,
-        starts_from_parent=card.scheme.starts_from_parent,
-        kin=str(twin(card)),
-        kin_but_guidance=None if unguided is None else str(twin(unguided)),
-    )
-
-
 def identity_of(card: Card) -> str:
     """Return a network's identity: a hash of its weights, architecture, scheme and preprocessing."""
     parts = (card.weights_sha256, card.architecture, card.scheme, card.preprocessing)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def as_network(model: Model, image: Tensor) -> Network:
+def as_network(model: Model, image: Tensor, *, trust_code: bool = False) -> Network:
     """Return a loaded model as a network of a comparison.
 
     Args:
         image: float32 (1, c, h, w); its size decides the number of operations.
+        trust_code: see `saq_eval.zoo.load_model`; it counts when the network with random weights is built.
     """
-    layers = layer_costs(model.frozen, model.card.scheme, image)
-    return Network(
-        facts=facts_of(model.card, bit_widths(layers)),
+    card = model.card
+    layers = layer_costs(model.frozen, card.scheme, image)
+    return replace(
+        described(card, bit_widths(layers)),
         module=model.network,
-        identity=identity_of(model.card),
-        weights=model.card.weights_sha256,
+        identity=identity_of(card),
+        weights=card.weights_sha256,
         layers=tuple(layers),
         parameters=model.parameters,
         ideal_bytes=model.ideal_bytes,
         file_bytes=model.file_bytes,
+        untrained=functools.partial(_untrained, model, trust_code=trust_code),
     )
 
 
-def untrained(model: Model, seed: int, weights_seed: int, *, trust_code: bool = False) -> Network:
-    """Return a network with a model's architecture and random weights.
-
-    Args:
-        seed: the seed in the network's facts.
-        weights_seed: the seed that the weights are drawn from.
-    """
-    name = f"{model.card.name} ({RANDOM_WEIGHTS})"
-    facts = facts_of(model.card, BitWidths("32", "32", "32"))
+def described(card: Card, bits: BitWidths) -> Network:
+    """Return a network without its module, but with a card's facts; `bits` are the bit widths of its layers."""
+    unguided = replace(card, recipe=_unguided(card.recipe), parent_recipe=_unguided(card.parent_recipe))
     return Network(
-        facts=replace(facts, name=name, scheme="fp32", training="none", seed=seed, kin=name, kin_but_guidance=None),
+        _not_loaded,
+        name=card.name,
+        architecture=card.architecture.name,
+        scheme=card.scheme.name,
+        weight_bits=bits.weights,
+        activation_bits=bits.activations,
+        end_bits=bits.ends,
+        training=card.training,
+        seed=card.seed,
+        full_precision=card.scheme.is_full_precision,
+        further_trained=card.scheme.starts_from_parent and not card.only_quantized,
+        parent=card.parent or UNKNOWN,
+        geometry=card.geometry,
+        classes=card.classes,
+        kin=str(twin(card)),
+        kin_but_guidance=None if card.training == "external" else str(twin(unguided)),
+    )
+
+
+def _unguided(recipe: Recipe | None) -> Recipe | None:
+    return None if recipe is None else replace(recipe, saliency_guided=None)
+
+
+def _not_loaded(images: Tensor) -> Tensor:
+    raise RuntimeError("this network was described, but not loaded")
+
+
+def _untrained(model: Model, weights_seed: int, *, trust_code: bool = False) -> Network:
+    """Return a full-precision network with a model's architecture, with weights drawn from a seed."""
+    card = model.card
+    name = f"{card.name} ({RANDOM_WEIGHTS})"
+    return replace(
+        described(card, BitWidths("32", "32", "32")),
         module=random_weights(model, weights_seed, trust_code=trust_code),
-        identity=f"{identity_of(model.card)}, random weights of seed {weights_seed}",
+        name=name,
+        scheme="fp32",
+        training="none",
+        kin=name,
+        kin_but_guidance=None,
+        identity=f"{identity_of(card)}, random weights of seed {weights_seed}",
         weights=f"seed {weights_seed}",
     )
 
 
-def open_network(entry: Entry, image: Tensor, *, trust_code: bool = False) -> Network:
-    """Load a model of the zoo as a network of a comparison; raises as `open_model` does."""
-    return as_network(open_model(*entry, trust_code=trust_code), image)
+def open_network(entry: Found, image: Tensor, *, trust_code: bool = False) -> Network:
+    """Load a model of the zoo as a network of a comparison, or return a network outside it; raises as `open_model` does."""
+    if isinstance(entry, Network):
+        return entry
+    return as_network(open_model(*entry, trust_code=trust_code), image, trust_code=trust_code)

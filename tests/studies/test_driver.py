@@ -236,7 +236,7 @@ def test_a_study_says_what_differs_and_overwrites_only_that(zoo, quick, monkeypa
     lines = []
     train_study(study, "digits", overwrite=True, progress=False, report=lines.append)
     assert ["kept" in lines[0], "trained" in lines[1]] == [True, True]
-    (zoo / "digits" / "cnn-w2a2" / WEIGHTS).write_bytes(b"")
+    (zoo / "digits" / "cnn-w2a2" / WEIGHTS).write_bytes(b"spoilt")
     with pytest.raises(SaqEvalError, match="the weights were changed"):
         train_study(study, "digits", progress=False)
 

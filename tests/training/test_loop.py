@@ -125,3 +125,14 @@ def test_training_stops_at_a_clip_that_is_not_above_zero(train_set):
     clip = next(name for name, module in network.named_modules() if isinstance(module, PACTActivation))
     with pytest.raises(SaqEvalError, match=rf"the clip of {clip} became -[\d.e+]+ in epoch 1, and is to stay above 0"):
         fit(network, train_set, Recipe(2, 32, 0.5, 0.0, alpha_decay=5.0, precision="float32"), 0, CPU)
+
+
+def test_calibrated_clips_are_kept_at_the_start(cnn, digits):
+    network = quantize(cnn, "w4a4")
+    clips = [module.alpha for module in network.modules() if isinstance(module, PACTActivation)]
+    with torch.no_grad():
+        for place, alpha in enumerate(clips):
+            alpha.fill_(1.5 + place)
+    slow = Recipe(1, 16, 1e-9, 0.0, alpha_init="calibrated", precision="float32")
+    fit(network, digits, slow, seed=0, device=CPU)
+    assert [alpha.item() for alpha in clips] == pytest.approx([1.5 + place for place in range(len(clips))], abs=1e-4)

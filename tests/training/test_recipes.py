@@ -25,6 +25,7 @@ GOOD = {"epochs": 1, "batch_size": 32, "learning_rate": 0.1, "weight_decay": 0.0
         ({"learning_rate": 0}, "above 0"),
         ({"weight_decay": -1}, "weight_decay is at least 0"),
         ({"alpha_init": -2.0}, "above 0"),
+        ({"alpha_init": "median"}, "alpha_init"),
         ({"epochs": "many"}, "epochs: input should be a valid integer"),
         ({"momentum": 0.9}, "momentum: unexpected keyword argument"),
         ({"saliency_guided": {"masked_fraction": 7}}, "saliency_guided: masked_fraction lies between"),
@@ -48,3 +49,9 @@ def test_a_recipe_agrees_with_what_it_left_open():
         assert left_open.agrees_with(named) and named.agrees_with(named)
         assert not named.agrees_with(Recipe(2, 32, 0.1, 0.0, precision={"float32": "bfloat16"}.get(used, "float32")))
     assert not left_open.agrees_with(Recipe(3, 32, 0.1, 0.0, precision="float32"))
+
+
+def test_clips_start_at_a_number_or_by_a_known_name():
+    assert Recipe(**GOOD, alpha_init="calibrated").alpha_init == "calibrated"
+    with pytest.raises(SaqEvalError, match="alpha_init are above 0"):
+        Recipe(**GOOD, alpha_init="median")

@@ -12,6 +12,12 @@ from tests import BUILTIN
 
 DATASETS = ["digits", "mnist", "fashionmnist", "planted"]
 STUDY = load_study("paper")
+FEW = ("cnn-fp32", "cnn-w4a4", "cnn-w2a2")  # of each data set; that all others are verified as well is validation
+
+
+def each(names):
+    """Return parameters, one a name."""
+    return [name if name in FEW else pytest.param(name, marks=pytest.mark.validation) for name in names]
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
@@ -42,21 +48,24 @@ def test_the_whole_zoo_is_small():
     assert sum(file.stat().st_size for file in BUILTIN.rglob("*")) < 80 * 2**20
 
 
-@pytest.mark.parametrize("name", [model.name for model in STUDY.plan("digits")])
+@pytest.mark.parametrize("name", each(model.name for model in STUDY.plan("digits")))
 def test_digits_networks_are_verified_and_reach_98_percent(name, digits):
     assert verify_model(*find_model("digits", name), digits) >= 0.98
 
 
-@pytest.mark.parametrize("name", [model.name for model in STUDY.plan("planted")])
+@pytest.mark.parametrize("name", each(model.name for model in STUDY.plan("planted")))
 def test_planted_networks_are_verified_and_find_the_patch(name):
     assert verify_model(*find_model("planted", name), load_dataset("planted")) >= 0.99
 
 
-@pytest.mark.parametrize("dataset", ["mnist", "fashionmnist"])
-def test_networks_of_each_scheme_are_verified(data_root, dataset):
-    test_set = load_dataset(dataset, "test", data_root)
-    for scheme in STUDY.schemes:
-        verify_model(*find_model(dataset, f"cnn-{scheme}"), test_set)
+@pytest.fixture(scope="module", params=["mnist", "fashionmnist"])
+def test_set(request, data_root):
+    return load_dataset(request.param, "test", data_root)
+
+
+@pytest.mark.parametrize("name", each(f"cnn-{scheme}" for scheme in STUDY.schemes))
+def test_networks_of_each_scheme_are_verified(test_set, name):
+    verify_model(*find_model(test_set.name, name), test_set)
 
 
 def mean_accuracies(dataset, suffix=""):
