@@ -1,7 +1,7 @@
 """Attribution: saliency maps of a network's decision, by many methods (computed by Captum and Zennit)."""
 
 from saq_eval.attribution.base import METHODS, Batch, Explainer, Method, find_explainer, register_method
-from saq_eval.attribution.explaining import explain
+from saq_eval.attribution.explaining import explain, refusal
 from saq_eval.attribution.sets import find_explainers, method_sets
 
 from saq_eval.attribution import (  # noqa: F401  isort: skip  (register the methods, in the order of lists)
@@ -23,5 +23,6 @@ __all__ = [
     "find_explainer",
     "find_explainers",
     "method_sets",
+    "refusal",
     "register_method",
 ]

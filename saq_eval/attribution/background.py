@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
 from saq_eval.attribution.base import Explainer
 from saq_eval.core.randomness import derived_seed
-from saq_eval.data import load_dataset
+from saq_eval.data import Images
 
 
-def background_images(
-    explainers: Sequence[Explainer], dataset: str, seed: int, data_root: str | os.PathLike | None
-) -> Tensor | None:
-    """Return training images, stratified by class, for the methods that need background images.
+def background_images(explainers: Sequence[Explainer], source: Callable[[], Images], seed: int) -> Tensor | None:
+    """Return typical images, stratified by class, for the methods that need background images.
+
+    Args:
+        source: opens the images that they are drawn from; it is called only if a method needs some.
 
     Returns:
         float32 (k, c, h, w) in [0, 1], where k is the largest number that a method needs; `None` if no method needs any.
@@ -23,4 +23,5 @@ def background_images(
     wanted = [e.parameters.get("n_background", 10) for e in explainers if e.method.needs_background]
     if not wanted:
         return None
-    return load_dataset(dataset, "train", data_root).sample(max(wanted), derived_seed(seed, "background")).images
+    images = source()
+    return images.sample(min(max(wanted), len(images)), derived_seed(seed, "background")).images

@@ -6,6 +6,7 @@ package adds rules for quantized layers (`rules`), and the policies of `explaini
 
 from __future__ import annotations
 
+import functools
 import inspect
 import uuid
 import zlib
@@ -19,10 +20,12 @@ from torch import Tensor, nn
 from saq_eval.core.code import checksum_of_packages
 from saq_eval.core.errors import check_choice
 from saq_eval.core.registry import Registry
-from saq_eval.core.specs import fill_parameters, label, parse_spec
+from saq_eval.core.specs import fill_parameters, function_name, label, parse_spec, plain_function
 
 Family = Literal["gradient", "rules", "class activation", "perturbation", "control"]
 Sign = Literal["signed", "absolute"]
+Shape = tuple[int, int, int]
+Parameters = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Batch:
     """The input of a method: a network, some images, and the class to explain for each image.
 
     Attributes:
-        network: pixels (n, c, h, w) in [0, 1] -> logits (n, classes); a private copy in eval mode (see `subject`). A
+        network: pixels (n, c, h, w) in [0, 1] -> logits (n, classes); a private copy in eval mode (see `networks.private`). A
             method with rules gets the copy by `rules.explainable`, a class activation method that by `rules.by_layers`.
         images: (n, c, h, w), float32, or float64 if the network computes in float64; a leaf that requires a gradient.
         targets: int64 (n,), the classes to explain.
@@ -71,14 +74,18 @@ class Method:
         reference: the paper.
         sign: "signed" if positive values mean that a pixel speaks for the class; "absolute" if maps are magnitudes,
             because the sign says nothing about the class (as for a gradient). It is the same for every network.
-        passes: a function from its parameters to the number of passes (forward, or forward and backward) of the network
-            for one 28x28 image.
+        passes: (parameters, image shape (c, h, w)) -> the number of passes (forward, or forward and backward) of the
+            network for one image.
         attribute: (batch, **parameters) -> attributions (n, c, h, w), or (n, 1, h, w) if they are for whole pixels;
             its keyword-only parameters are the method's parameters, see `saq_eval.core.specs`.
         random: whether it draws noise.
         needs_background: whether it compares with typical images.
         layers: for a method with rules, the classes of layers that it has a rule for; else `None`.
         in_flight: the number of images that pass through the network at once for each explained image.
+        resolve: (parameters, image shape (c, h, w)) -> the parameters that are used for such an image: those whose default
+            is `None` get a value that depends on the image's size. It raises `SaqEvalError` for values that do not fit.
+        copies: a function from its parameters to the number of copies of an image that it makes before it passes any.
+        load: the memory that an image takes in its passes, over that in a pass of the network, forward and backward.
         code: identifies the version of the method's code: a checksum of the module that defines it and of the packages
             that all maps depend on.
     """
@@ -87,12 +94,15 @@ class Method:
     family: Family
     reference: str
     sign: Sign
-    passes: Callable[[dict[str, Any]], int]
+    passes: Callable[[Parameters, Shape], int]
     attribute: Attribute
     random: bool = False
     needs_background: bool = False
     layers: tuple[type[nn.Module], ...] | None = None
     in_flight: int = 1
+    resolve: Callable[[Parameters, Shape], Parameters] = lambda parameters, shape: parameters
+    copies: Callable[[Parameters], int] = lambda parameters: 1
+    load: float = 1.0
     code: str = ""
 
     @property
@@ -124,11 +134,14 @@ def register_method(
     family: Family,
     reference: str,
     sign: Sign = "signed",
-    passes: Callable[[dict[str, Any]], int] = lambda parameters: 1,
+    passes: Callable[[Parameters, Shape], int] = lambda parameters, shape: 1,
     random: bool = False,
     needs_background: bool = False,
     layers: tuple[type[nn.Module], ...] | None = None,
     in_flight: int = 1,
+    resolve: Callable[[Parameters, Shape], Parameters] = lambda parameters, shape: parameters,
+    copies: Callable[[Parameters], int] = lambda parameters: 1,
+    load: float = 1.0,
 ) -> Callable[[Attribute], Attribute]:
     """Register the decorated function as an attribution method; see `Method` for the arguments.
 
@@ -142,11 +155,23 @@ def register_method(
     check_choice("sign", sign, Sign)
 
     def register(attribute: Attribute) -> Attribute:
-        code = _checksum_of_code(attribute)
-        METHODS.add(
-            name,
-            Method(name, family, reference, sign, passes, attribute, random, needs_background, layers, in_flight, code),
+        method = Method(
+            name=name,
+            family=family,
+            reference=reference,
+            sign=sign,
+            passes=passes,
+            attribute=attribute,
+            random=random,
+            needs_background=needs_background,
+            layers=layers,
+            in_flight=in_flight,
+            resolve=resolve,
+            copies=copies,
+            load=load,
+            code=_checksum_of_code(attribute),
         )
+        METHODS.add(name, method)
         return attribute
 
     return register
@@ -168,34 +193,69 @@ class Explainer:
 
     Attributes:
         method: the method.
-        parameters: all of its parameters.
+        parameters: all of its parameters; `None` for a value that depends on the image's size.
     """
 
     method: Method
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: Parameters = field(default_factory=dict)
 
     @property
     def label(self) -> str:
         """The method's name with the parameters that differ from their defaults, such as `occlusion:window=5`."""
         return label(self.method.name, self.parameters, self.method.attribute)
 
-    @property
-    def passes(self) -> int:
-        """The number of passes of the network for one 28x28 image."""
-        return self.method.passes(self.parameters)
+    def passes(self, shape: Shape) -> int:
+        """Return the number of passes of the network for one image of shape (c, h, w)."""
+        return self.method.passes(self.settings(shape), shape)
 
-    @property
-    def settings(self) -> str:
-        """All parameters, in the form used on the command line."""
-        return ",".join(f"{key}={value}" for key, value in self.parameters.items())
+    def settings(self, shape: Shape) -> Parameters:
+        """Return all parameters as they are used for images of shape (c, h, w).
+
+        Raises:
+            SaqEvalError: a parameter that does not fit such an image.
+        """
+        return self.method.resolve(self.parameters, shape)
 
 
-def find_explainer(spec: str) -> Explainer:
-    """Return a method with parameters from a text such as `integrated_gradients:n_steps=64,fill=blur`.
+def find_explainer(spec: str | Attribute) -> Explainer:
+    """Return a method with parameters from a text such as `integrated_gradients:n_steps=64,fill=blur`, or from a function.
+
+    A function is a method without registration. It is called as `Method.attribute` is; a `functools.partial` of one sets
+    its parameters. Its name is the label. Its attributes `family`, `sign`, `reference`, `passes` (a number), `random` and
+    `needs_background` mean what those of `Method` mean. Without them it is a "perturbation", which needs logits only, and
+    "signed"; if it fails on a network through which no gradient reaches the image, this is taken for the reason.
 
     Raises:
-        SaqEvalError: an unknown method or parameter, or a value that the parameter does not take.
+        SaqEvalError: an unknown method or parameter, or a value that the parameter does not take; a function without a
+            valid name, or whose name is that of a registered method.
     """
-    name, given = parse_spec(spec)
+    if not isinstance(spec, str) and callable(spec):
+        method = _method_of(spec)
+        return Explainer(method, fill_parameters(method.name, method.attribute, getattr(spec, "keywords", {})))
+    name, given = parse_spec(spec) if isinstance(spec, str) else (spec, {})
     method = METHODS[name]
     return Explainer(method, fill_parameters(name, method.attribute, given))
+
+
+def _method_of(function: Attribute) -> Method:
+    name, function = function_name("method", function, METHODS), plain_function("method", function)
+    family: Any = getattr(function, "family", "perturbation")
+    sign: Any = getattr(function, "sign", "signed")
+    check_choice("family", family, Family)
+    check_choice("sign", sign, Sign)
+    passes = getattr(function, "passes", 1)
+    return Method(
+        name=name,
+        family=family,
+        reference=getattr(function, "reference", "a function of the user"),
+        sign=sign,
+        passes=functools.partial(_number_of_passes, passes),
+        attribute=function,
+        random=getattr(function, "random", False),
+        needs_background=getattr(function, "needs_background", False),
+        code=_checksum_of_code(function),
+    )
+
+
+def _number_of_passes(passes: int, parameters: Parameters, shape: Shape) -> int:
+    return passes

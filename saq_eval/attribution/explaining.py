@@ -6,8 +6,9 @@
   method that hides whole pixels gives one value per pixel, so nothing is summed.
 - **Noise.** Each image has its own generator, on the CPU, seeded by the seed, the method and the image's index. So a map
   does not depend on other images, on batches or on the order of calls, and two networks get the same noise.
-- **Memory.** A pass of the network has at most `batch_size` images. Methods that pass an image together with its fill
-  pass at least two.
+- **Memory.** A pass of the network has at most `batch_size` images, and at most as many as fit into
+  `saq_eval.networks.memory.BUDGET`; so do the copies of images that a method makes. Methods that pass an image together
+  with its fill pass at least two.
 """
 
 from __future__ import annotations
@@ -19,16 +20,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from saq_eval.attribution import rules, subject
-from saq_eval.attribution.base import METHODS, Batch, Explainer, Method, find_explainer
-from saq_eval.core.errors import SaqEvalError, in_short
+from saq_eval.attribution import rules
+from saq_eval.attribution.base import METHODS, Attribute, Batch, Explainer, Method, Shape, find_explainer
+from saq_eval.core.errors import SaqEvalError, Unsupported, first_line, in_short
 from saq_eval.core.randomness import derived_seed
+from saq_eval.networks.memory import at_once, bytes_per_image
+from saq_eval.networks.modules import as_module
+from saq_eval.networks.private import Facts, look_at, look_at_logits, precision, private
 from saq_eval.quantization.convert import freeze
 
 
 def explain(
-    method: str | Explainer,
-    network: nn.Module,
+    method: str | Explainer | Attribute,
+    network: nn.Module | Callable[[Tensor], Any],
     images: Tensor,
     targets: Tensor,
     *,
@@ -41,16 +45,20 @@ def explain(
 
     Signs, channels and noise are handled as the module's docstring says. A map may be constant, for example all zero if a
     quantized network clips everything; it is returned as it is. The network itself is not changed: a copy in eval mode
-    is explained (see `subject`). The function also works under `torch.no_grad()`.
+    is explained (see `saq_eval.networks.private`). The function also works under `torch.no_grad()`.
 
     Args:
-        method: a registered name, optionally with parameters: "integrated_gradients:n_steps=64".
-        network: (n, c, h, w) -> logits (n, classes); each row depends only on its own image.
-        images: floating point (n, c, h, w) in [0, 1], on the network's device.
+        method: a registered name, optionally with parameters: "integrated_gradients:n_steps=64"; or a function, see
+            `find_explainer`.
+        network: (n, c, h, w) -> logits (n, classes); each row depends only on its own image. A module or a function; see
+            `saq_eval.networks.modules.as_module`, and `read_logits` there for what it may return. A module is copied to
+            the images' device; a function has to read images on that device.
+        images: floating point (n, c, h, w) in [0, 1].
         targets: integers (n,), the class to explain in each image, counted from 0.
         indices: (n,), the images' identities, which seed the noise of random methods; by default 0 … n − 1.
         seed: the seed of random methods.
-        batch_size: the largest number of images that may pass through the network at once; at least 1.
+        batch_size: the largest number of images that may pass through the network at once; at least 1. Fewer pass if so
+            many would not fit into `saq_eval.networks.memory.BUDGET`.
         background: floating point (k, c, h, w), typical images, for the methods that compare with them
             (`deeplift_shap`).
 
@@ -58,45 +66,107 @@ def explain(
         float32 (n, h, w), on the CPU.
 
     Raises:
+        Unsupported: the network lacks what the method needs: a gradient that reaches the image, a rule for each layer, a
+            convolution.
         SaqEvalError: an unknown method or parameter; counts that differ; images, targets or background of a wrong shape
-            or type; pixels that are not finite; a network whose logits are not finite or that mixes the images of a
-            batch; or something missing that the method needs: a rule for each layer, a gradient that reaches the image,
-            or a background.
+            or type; pixels that are not finite; or a network that returns no finite logits, or logits that depend on the
+            other images of a batch or on chance.
     """
-    explainer = find_explainer(method) if isinstance(method, str) else method
+    explainer = method if isinstance(method, Explainer) else find_explainer(method)
     indices = range(len(images)) if indices is None else indices
     _check_call(explainer, images, targets, indices, batch_size, background)
     # These undo the caller's contexts: methods need gradients, and maps must depend only on the arguments.
     with torch.inference_mode(False), torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
-        private = subject.private(network)
-        images = images.detach().to(subject.precision(private), copy=True)  # tensors of inference mode have no gradient
+        own = private(network, images.device)
+        images = images.detach().to(precision(own), copy=True)  # tensors of inference mode have no gradient
         targets = _checked_targets(targets).to(images.device, copy=True)
         background = None if background is None else background.detach().to(images, copy=True)
         if len(images):
-            at_once = max(batch_size, explainer.method.in_flight)
-            private = _ready(explainer.method, network, private, images[:1], targets, at_once)
+            own = _ready(
+                explainer.method, network, own, images[:1], targets, max(batch_size, explainer.method.in_flight)
+            )
         seeds = [derived_seed(seed, explainer.method.name, int(index)) for index in indices]
-        return _in_chunks(explainer, Batch(private, images, targets, seeds, background, batch_size))
+        return _in_chunks(explainer, Batch(own, images, targets, seeds, background, batch_size))
+
+
+# Methods of at most so many passes are tried on an image to find out whether they can explain a network.
+_CHEAP = 2
+
+
+def refusal(
+    explainer: Explainer,
+    network: nn.Module | Callable[[Tensor], Any],
+    images: Tensor,
+    targets: Tensor,
+    background: Tensor | None = None,
+) -> str | None:
+    """Return why a method cannot explain a network, as text for a table; `None` if it can.
+
+    This takes a few passes of one image: a method of many passes is not run. It is only checked that a gradient reaches
+    the image, or that there is a rule for each layer.
+
+    Args:
+        explainer: the method.
+        network, images, targets, background: as for `explain`; the first image is enough.
+
+    Returns:
+        `Unsupported.reason`, such as "no gradient reaches the image".
+
+    Raises:
+        SaqEvalError: as `explain` does, for everything that is wrong with the arguments, or with the network for any method.
+    """
+    try:
+        if explainer.passes(_shape(images)) <= _CHEAP or explainer.method.family == "class activation":
+            explain(explainer, network, images[:1], targets[:1], background=background)
+        else:
+            _check_call(explainer, images, targets, range(len(images)), 2, background)
+            with torch.inference_mode(False), torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
+                own = private(network, images.device)
+                image = images[:1].detach().to(precision(own), copy=True)
+                _ready(explainer.method, network, own, image, _checked_targets(targets).to(image.device), 2)
+    except Unsupported as error:
+        return error.reason
+    return None
 
 
 def _in_chunks(explainer: Explainer, batch: Batch) -> Tensor:
     """Return the maps of all images, float32 (n, h, w); at most `batch_size` images pass through the network at once."""
     images = batch.images
     maps = torch.zeros(len(images), *images.shape[2:], dtype=torch.float32, device="cpu")
-    chunk = max(1, batch.batch_size // explainer.method.in_flight)
+    chunk, passed = _numbers_at_once(explainer, batch)
     for start in range(0, len(images), chunk):
         part = slice(start, start + chunk)
         leaf = images[part].clone().requires_grad_()  # a new leaf, so that its gradients are freed with the chunk
-        some = Batch(batch.network, leaf, batch.targets[part], batch.seeds[part], batch.background, batch.batch_size)
+        some = Batch(batch.network, leaf, batch.targets[part], batch.seeds[part], batch.background, passed)
         maps[part] = _maps(explainer, some)
     return maps
+
+
+# About so many tensors of all copies of an image exist at once in a method that makes copies: the noise, the noisy images,
+# their gradients one by one and together, and products of these.
+_PER_COPY = 6
+
+
+def _numbers_at_once(explainer: Explainer, batch: Batch) -> tuple[int, int]:
+    """Return how many images are explained together, and how many may pass through the network at once."""
+    method, images = explainer.method, batch.images
+    if method.family == "control" or len(images) * batch.batch_size <= 1:
+        return batch.batch_size, batch.batch_size
+    passing = bytes_per_image(batch.network, images[:1])
+    copied = _PER_COPY * method.copies(explainer.parameters) * images[0].numel() * images.element_size()
+    fitting = min(at_once(method.load * passing, batch.batch_size), at_once(copied, batch.batch_size))
+    return max(1, min(fitting, batch.batch_size // method.in_flight)), at_once(passing, batch.batch_size)
+
+
+def _shape(images: Tensor) -> Shape:
+    return images.shape[1], images.shape[2], images.shape[3]
 
 
 def _maps(explainer: Explainer, batch: Batch) -> Tensor:
     """Return the maps of a batch, float32 (n, h, w), on the CPU."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module="captum")  # Captum warns that it sets hooks
-        attributions = explainer.method.attribute(batch, **explainer.parameters).detach()
+        attributions = _attributions(explainer, batch)
     attributions = attributions.abs() if explainer.method.sign == "absolute" else attributions
     n, channels, *size = batch.images.shape
     if attributions.shape not in {(n, channels, *size), (n, 1, *size)}:
@@ -105,6 +175,25 @@ def _maps(explainer: Explainer, batch: Batch) -> Tensor:
     if not torch.isfinite(attributions).all():
         raise SaqEvalError(f"{explainer.label} returned attributions that are not finite")
     return attributions.sum(dim=1).float().cpu()
+
+
+def _attributions(explainer: Explainer, batch: Batch) -> Tensor:
+    """Call a method, which may meet layers that it or torch cannot deal with."""
+    try:
+        attributions = explainer.method.attribute(batch, **explainer.parameters)
+    except (SaqEvalError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        reason = f"it fails on this network: {first_line(error)}"
+        image, target = batch.images[:1].detach(), batch.targets[:1]
+        if explainer.method.name not in METHODS and look_at(batch.network, image, target, 1).gradient:
+            raise SaqEvalError(
+                f"{explainer.label}: {reason}"
+            ) from error  # more likely a mistake in the user's function
+        raise Unsupported(reason, who=explainer.label) from error
+    if not isinstance(attributions, Tensor):
+        raise SaqEvalError(f"{explainer.label} returned {in_short(attributions)}, not a tensor of attributions")
+    return attributions.detach()
 
 
 def _check_call(
@@ -153,9 +242,9 @@ def _checked_targets(targets: Any) -> Tensor:
 
 
 def _ready(
-    method: Method, given: nn.Module, network: nn.Module, image: Tensor, targets: Tensor, at_once: int
+    method: Method, given: object, network: nn.Module, image: Tensor, targets: Tensor, at_once: int
 ) -> nn.Module:
-    """Return the copy of a private network that a method works on; raises `SaqEvalError` if the method cannot explain it.
+    """Return the copy of a private network that a method works on; raises `Unsupported` if the method cannot explain it.
 
     Args:
         given: the user's network.
@@ -164,47 +253,54 @@ def _ready(
         targets: int64 (n,).
         at_once: the largest number of images that may pass through the network at once.
     """
-    facts = subject.look_at(network, image, targets[:1], at_once)
+    facts = look_at(network, image, targets[:1], at_once)
     if targets.max() >= facts.classes:
         raise SaqEvalError(f"targets lie between 0 and {facts.classes - 1} for this network, not {int(targets.max())}")
-    hiding = [name for name, other in METHODS.items() if other.family == "perturbation"]
     if method.family == "gradient" and not facts.gradient:
-        raise SaqEvalError(
-            f"{method.name} needs a gradient, and none reaches the image through this network (as through rounding "
-            f"without a straight-through gradient); methods that hide pixels need none: {', '.join(hiding)}"
+        hiding = [name for name, other in METHODS.items() if other.family == "perturbation"]
+        raise Unsupported(
+            "no gradient reaches the image",
+            "as through rounding without a straight-through gradient; "
+            f"methods that hide pixels need none: {', '.join(hiding)}",
+            method.name,
         )
     if method.layers is not None:
         try:
-            return subject.look_at_logits(rules.explainable(network, method.layers, method.name))
-        except SaqEvalError as error:
-            advice = _what_works_instead(method, given, network, image, targets[:1], at_once, facts)
-            raise SaqEvalError(f"{error}; {advice}") from error
-    return rules.by_layers(network) if method.family == "class activation" else network
+            copied = look_at_logits(rules.explainable(network, method.layers, method.name))
+            rules.check_the_same(copied, network, image)
+            if not facts.gradient:
+                raise Unsupported("no gradient reaches the image", who=method.name)
+        except Unsupported as error:
+            works = _what_works_instead(method, given, network, image, targets[:1], at_once, facts)
+            advice = "; ".join(filter(None, (error.advice, works)))
+            raise Unsupported(error.reason, advice, method.name) from error
+        return copied
+    return rules.by_layers(network, image) if method.family == "class activation" else network
 
 
 def _what_works_instead(
     method: Method,
-    given: nn.Module,
+    given: object,
     network: nn.Module,
     image: Tensor,
     target: Tensor,
     at_once: int,
-    facts: subject.Facts,
+    facts: Facts,
 ) -> str:
     """Return advice for a network with layers that a method has no rules for; everything it names has been tried."""
 
     def succeeds(attempt: Callable[[], object]) -> bool:
         try:
             attempt()
-        except SaqEvalError:
+        except Exception:  # an attempt with a user's network may raise anything
             return False
         return True
 
     def by_freezing() -> None:
         assert method.layers is not None
-        frozen = freeze(given)
+        frozen = freeze(as_module(given))
         rules.explainable(frozen, method.layers, method.name)
-        subject.look_at(frozen, image, target, at_once)
+        look_at(frozen, image, target, at_once)
 
     def works(name: str, other: Method) -> bool:
         if other.family == "class activation":

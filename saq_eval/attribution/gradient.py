@@ -42,7 +42,7 @@ def input_x_gradient(batch: Batch) -> Tensor:
     "integrated_gradients",
     family="gradient",
     reference="Sundararajan et al. 2017, arXiv 1703.01365",
-    passes=lambda parameters: parameters["n_steps"],
+    passes=lambda parameters, shape: parameters["n_steps"],
 )
 def integrated_gradients(
     batch: Batch, *, n_steps: Annotated[int, Field(ge=1, le=1_000)] = 32, fill: Fill = "black"
@@ -62,7 +62,8 @@ def integrated_gradients(
     family="gradient",
     reference="Smilkov et al. 2017, arXiv 1706.03825",
     sign="absolute",
-    passes=lambda parameters: parameters["n_samples"],
+    passes=lambda parameters, shape: parameters["n_samples"],
+    copies=lambda parameters: parameters["n_samples"],
     random=True,
 )
 def smoothgrad(batch: Batch, *, n_samples: Count = 25, stdev: Positive = 0.15) -> Tensor:
@@ -75,7 +76,8 @@ def smoothgrad(batch: Batch, *, n_samples: Count = 25, stdev: Positive = 0.15) -
     family="gradient",
     reference="Adebayo et al. 2018, arXiv 1810.03307",
     sign="absolute",
-    passes=lambda parameters: parameters["n_samples"],
+    passes=lambda parameters, shape: parameters["n_samples"],
+    copies=lambda parameters: parameters["n_samples"],
     random=True,
 )
 def vargrad(batch: Batch, *, n_samples: Annotated[int, Field(ge=2)] = 25, stdev: Positive = 0.15) -> Tensor:
@@ -93,7 +95,8 @@ def _noisy(batch: Batch, n_samples: int, stdev: float) -> Tensor:
     "gradient_shap",
     family="gradient",
     reference="Erion et al. 2021, arXiv 1906.10670",
-    passes=lambda parameters: parameters["n_samples"],
+    passes=lambda parameters, shape: parameters["n_samples"],
+    copies=lambda parameters: parameters["n_samples"],
     random=True,
 )
 def gradient_shap(batch: Batch, *, n_samples: Count = 25, stdev: NotNegative = 0.09, fill: Fill = "black") -> Tensor:

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from saq_eval.attribution import rules
 from saq_eval.attribution.base import Batch, register_method
-from saq_eval.attribution.subject import precision
 from saq_eval.core.specs import Count, NotNegative, Positive
 from saq_eval.data.fills import Fill, fill_images
+from saq_eval.networks.private import precision
 
 
 @register_method(
@@ -42,7 +42,8 @@ def deconvolution(batch: Batch) -> Tensor:
     reference="Shrikumar et al. 2017, arXiv 1704.02685",
     layers=rules.DEEPLIFT_LAYERS,
     in_flight=2,
-    passes=lambda parameters: 2,
+    load=5.0,  # two images, in double precision, and what Captum's hooks keep
+    passes=lambda parameters, shape: 2,
 )
 def deeplift(batch: Batch, *, fill: Fill = "black") -> Tensor:
     """DeepLIFT's Rescale rule: the part of the logit's difference from the fill's that each pixel contributes."""
@@ -56,7 +57,8 @@ def deeplift(batch: Batch, *, fill: Fill = "black") -> Tensor:
     layers=rules.DEEPLIFT_LAYERS,
     needs_background=True,
     in_flight=2,
-    passes=lambda parameters: 2 * parameters["n_background"],
+    load=5.0,
+    passes=lambda parameters, shape: 2 * parameters["n_background"],
 )
 def deeplift_shap(batch: Batch, *, n_background: Count = 10) -> Tensor:
     """DeepLIFT, averaged over typical images as references."""
@@ -99,6 +101,7 @@ def _in_double(network: nn.Module) -> Iterator[nn.Module]:
     family="rules",
     reference="Bach et al. 2015, doi 10.1371/journal.pone.0130140; Kohlbrenner et al. 2020, arXiv 1910.09840",
     layers=rules.LRP_LAYERS,
+    load=2.5,  # in double precision, and what Zennit's rules compute in a layer
 )
 def lrp(
     batch: Batch,
@@ -116,6 +119,7 @@ def lrp(
     family="rules",
     reference="Bach et al. 2015, doi 10.1371/journal.pone.0130140",
     layers=rules.LRP_LAYERS,
+    load=2.5,  # in double precision, and what Zennit's rules compute in a layer
 )
 def lrp_epsilon(batch: Batch, *, epsilon: Positive = 1e-6) -> Tensor:
     """Layer-wise relevance propagation with the ε rule in all layers; on ReLU networks close to input × gradient."""

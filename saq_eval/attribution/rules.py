@@ -35,6 +35,8 @@ import copy
 import functools
 import itertools
 import operator
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from captum.attr._core import deep_lift
@@ -44,9 +46,10 @@ from zennit.composites import LayerMapComposite
 from zennit.layer import Sum as SumOfStack
 from zennit.rules import Epsilon, Gamma, Norm, Pass, ZPlus
 
-from saq_eval.attribution.subject import guarded, shortened, without_in_place
-from saq_eval.core.errors import SaqEvalError
+from saq_eval.core.errors import SaqEvalError, Unsupported, first_line, shortened
+from saq_eval.networks.modules import CallableNetwork
 from saq_eval.networks.preprocessing import Normalize
+from saq_eval.networks.private import guarded, without_in_place
 from saq_eval.quantization.graph import SUMS, modular
 from saq_eval.quantization.pact import PACTActivation, SignedPACT
 
@@ -61,6 +64,8 @@ class ClippedReLU(nn.ReLU):
     def forward(self, x: Tensor) -> Tensor:
         return F.hardtanh(x, 0.0, self.clip)
 
+
+_SAME = 1e-3  # logits of a network and of its graph may differ by this share of the largest
 
 # Layers are looked up by their exact type, because a subclass may compute something else.
 RECTIFIERS = (nn.ReLU, nn.ReLU6, ClippedReLU, PACTActivation)
@@ -108,33 +113,76 @@ class LayerGraph(fx.GraphModule):
     named after its node, such as `relu_1`, as in the frozen form.
     """
 
+    def behind(self, node: fx.Node) -> nn.Module:
+        """Put a module that does nothing behind a node, in place, and return it."""
+        name = _add(self, f"{node.name}_output", Apart())
+        with self.graph.inserting_after(node):
+            apart = self.graph.call_module(name, (node,))
+        node.replace_all_uses_with(apart, delete_user_cb=lambda user: user is not apart)
+        self.recompile()
+        return self.get_submodule(name)
+
 
 def layer_graph(network: nn.Module) -> LayerGraph:
     """Return a private copy of a network as a `LayerGraph` without in-place operations.
 
     Raises:
-        SaqEvalError: if the network's forward pass depends on the values or the shape of its input.
+        SaqEvalError: if the network is a function, or its forward pass depends on the values or the shape of its input.
     """
-    graph = modular(network, leaves=(Normalize, ClippedReLU)).eval()
+    if any(isinstance(module, CallableNetwork) for module in network.modules()):
+        raise SaqEvalError("the network is a function, not a torch.nn.Module")
+    graph = modular(network, leaves=(Normalize, ClippedReLU, nn.LayerNorm)).eval()
     used = set()
     for node in graph.graph.nodes:
+        if node.op == "output":
+            node.args = (_logits_of(node.args[0]),)
         if node.op == "call_module":
             if node.target in used:
                 node.target = _add(graph, node.name, copy.deepcopy(graph.get_submodule(node.target)))
             used.add(node.target)
         elif node.target is operator.iadd:
             node.target = operator.add
+    graph.graph.eliminate_dead_code()  # such as auxiliary outputs
     graph.delete_all_unused_submodules()
     graph.recompile()
     return without_in_place(LayerGraph(graph, graph.graph)).requires_grad_(False).eval()
 
 
-def by_layers(network: nn.Module) -> nn.Module:
-    """Return a network's `layer_graph`, or the network itself if it cannot be converted to a graph."""
+def _logits_of(outputs: Any) -> Any:
+    """Return the logits' node in the outputs of a graph; it has been checked that `read_logits` reads them."""
+    if isinstance(outputs, Mapping):
+        return outputs["logits"] if "logits" in outputs else next(iter(outputs.values()))
+    return outputs[0] if isinstance(outputs, (list, tuple)) else outputs
+
+
+def by_layers(network: nn.Module, image: Tensor) -> nn.Module:
+    """Return a network's `layer_graph`, or the network itself if it cannot be converted to a graph.
+
+    Args:
+        network: a private network.
+        image: (1, c, h, w), for `check_the_same`.
+    """
     try:
-        return guarded(layer_graph(network))
+        graph = guarded(layer_graph(network))
+        check_the_same(graph, network, image)
     except SaqEvalError:
         return network
+    return graph
+
+
+def check_the_same(graph: nn.Module, network: nn.Module, image: Tensor) -> None:
+    """Raise `Unsupported` unless a graph of a private network returns the network's logits for an image (1, c, h, w).
+
+    It does not if the network has hooks that change its output, or its forward pass depends on what a graph does not show.
+    """
+    try:
+        with torch.no_grad():
+            ours, theirs = graph(image), network(image)
+    except Exception as error:  # the graph's code comes from the user's
+        raise Unsupported("no graph of its layers can be computed", first_line(error)) from error
+    if (ours - theirs).abs().max() > _SAME * theirs.abs().max():
+        advice = "look for hooks, or for a forward pass that depends on the image"
+        raise Unsupported("the graph of its layers computes something else", advice)
 
 
 HELPERS = (Apart, SumOfStack)  # modules of a copy that do not correspond to a layer of the network
@@ -149,13 +197,14 @@ def explainable(network: nn.Module, layers: tuple[type[nn.Module], ...], method:
         method: the method's name, for messages.
 
     Raises:
-        SaqEvalError: if there is no rule for some layers; the message names the first few layers of each class.
+        Unsupported: if there is no rule for some layers; the reason names the first few layers and classes.
     """
     try:
         copied = layer_graph(network)
     except SaqEvalError as error:
-        raise SaqEvalError(f"{method} needs to know the network's layers, but {error}") from error
+        raise Unsupported("its layers are not known", str(error), method) from error
     unknown: dict[str, list[str]] = {}
+    functions: dict[str, list[str]] = {}
     for node in list(copied.graph.nodes):
         if node.op == "call_module":
             module = copied.get_submodule(node.target)
@@ -172,10 +221,14 @@ def explainable(network: nn.Module, layers: tuple[type[nn.Module], ...], method:
         elif node.target in SUMS and not node.kwargs and all(isinstance(operand, fx.Node) for operand in node.args):
             node.op, node.target = "call_module", _add(copied, node.name, Sum())
         elif node.op in ("call_function", "call_method", "get_attr"):
-            unknown.setdefault(getattr(node.target, "__name__", node.target), []).append(node.name)
+            kind = "tensor" if node.op == "get_attr" else getattr(node.target, "__name__", node.target)
+            functions.setdefault(kind, []).append(node.name)
+    for kind, names in functions.items():  # after the layers, which say more
+        unknown.setdefault(kind, []).extend(names)
     if unknown:
-        listed = ", ".join(f"{shortened(names)} ({kind})" for kind, names in unknown.items())
-        raise SaqEvalError(f"{method} has no rule for {listed}")
+        each = 3 if len(unknown) == 1 else 1
+        listed = [f"{kind} ({shortened(names, each)})" for kind, names in unknown.items()]
+        raise Unsupported(f"no rule for {shortened(listed, 2)}", who=method)
     copied.recompile()
     return copied.requires_grad_(False).eval()
 

@@ -6,7 +6,7 @@ All files in this folder are imported, so a new file of metrics needs no other e
 import importlib
 import pkgutil
 
-from saq_eval.metrics.base import METRICS, Metric, Scorer, Task, find_scorer, register_metric
+from saq_eval.metrics.base import METRICS, Metric, Scorer, Task, find_scorer, refusal, register_metric
 from saq_eval.metrics.maps import is_degenerate
 from saq_eval.metrics.sets import find_scorers, metric_sets
 
@@ -22,5 +22,6 @@ __all__ = [
     "find_scorers",
     "is_degenerate",
     "metric_sets",
+    "refusal",
     "register_metric",
 ]

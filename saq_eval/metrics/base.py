@@ -22,6 +22,7 @@ A metric gives one score per image. These policies hold for all metrics:
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -29,10 +30,11 @@ from typing import Any, Literal
 import numpy as np
 from torch import nn
 
-from saq_eval.core.errors import check_choice
+from saq_eval.core.errors import SaqEvalError, Unsupported, check_choice, first_line
 from saq_eval.core.registry import Registry
-from saq_eval.core.specs import fill_parameters, label, parse_spec
+from saq_eval.core.specs import fill_parameters, function_name, label, parse_spec, plain_function
 from saq_eval.metrics.maps import is_degenerate
+from saq_eval.networks.modules import as_module
 
 Shape = tuple[int, int, int]
 Category = Literal[
@@ -96,6 +98,7 @@ class Metric:
             that is removed at each point.
         random: whether it uses random draws.
         chance: (task, **parameters) -> float64 (n,), the score of unrelated maps; `None` if it is not known.
+        check: raises `Unsupported` for a network that lacks what the metric needs, such as weights to randomise.
     """
 
     name: str
@@ -111,6 +114,7 @@ class Metric:
     positions: Callable[[dict[str, Any], int], np.ndarray] = lambda settings, count: np.arange(1, count + 1) / count
     random: bool = False
     chance: Callable[..., np.ndarray] | None = None
+    check: Callable[[nn.Module], None] = lambda network: None
 
     @property
     def description(self) -> str:
@@ -137,6 +141,7 @@ def register_metric(
     curve: bool = False,
     random: bool = False,
     chance: Callable[..., np.ndarray] | None = None,
+    resolve: Callable[[dict[str, Any], Shape], dict[str, Any]] = lambda parameters, shape: parameters,
 ) -> Callable[[Callable[..., np.ndarray]], Callable[..., np.ndarray]]:
     """Register the decorated function, (task, **parameters) -> scores, as a metric; see `Metric` for the arguments.
 
@@ -159,6 +164,7 @@ def register_metric(
             reference=reference,
             score=score,
             declares=score,
+            resolve=resolve,
             needs=needs,
             curve=curve,
             random=random,
@@ -192,25 +198,97 @@ class Scorer:
         return self.metric.resolve(self.parameters, shape)
 
     def score(self, task: Task) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the images' scores, float64 (n,), and their curves, float64 (n, steps), if the metric has any."""
-        scored = np.array(self.metric.score(task, **self.parameters), dtype=np.float64)
+        """Return the images' scores, float64 (n,), and their curves, float64 (n, steps), if the metric has any.
+
+        Raises:
+            Unsupported: the network lacks what the metric needs; see also `refusal`.
+            SaqEvalError: a function of the user fails or returns no such array.
+        """
+        self.metric.check(task.network)
+        scored = self._scored(task) if self.metric.name in METRICS else self._checked(task)
         scored[is_degenerate(task.maps)] = np.nan
         return (area(scored), scored) if self.metric.curve else (scored, None)
+
+    def _scored(self, task: Task) -> np.ndarray:
+        return np.array(self.metric.score(task, **self.parameters), dtype=np.float64)
+
+    def _checked(self, task: Task) -> np.ndarray:
+        """Return what a function of the user scores, after its shape has been checked."""
+        try:
+            scored = self._scored(task)
+        except (SaqEvalError, MemoryError):
+            raise
+        except Exception as error:
+            raise SaqEvalError(f"{self.label} fails: {first_line(error)}") from error
+        if len(scored.shape) != 1 + self.metric.curve or len(scored) != len(task.maps):
+            wanted = "(n, steps)" if self.metric.curve else "(n,)"
+            raise SaqEvalError(f"{self.label} returned scores {scored.shape} for {len(task.maps)} maps, not {wanted}")
+        return scored
 
     def chance(self, task: Task) -> np.ndarray | None:
         """Return the scores of unrelated maps, float64 (n,); `None` if they are not known."""
         return None if self.metric.chance is None else self.metric.chance(task, **self.parameters)
 
 
-def find_scorer(spec: str) -> Scorer:
-    """Return a metric with parameters from a text such as `FaithfulnessCorrelation:nr_runs=100,subset_size=64`.
+def find_scorer(spec: str | Callable[..., np.ndarray]) -> Scorer:
+    """Return a metric with parameters from a text such as `FaithfulnessCorrelation:subset_size=64`, or from a function.
+
+    A function is a metric without registration. It is called as `Metric.score` is; a `functools.partial` of one sets its
+    parameters. Its name is the label. Its attributes `category`, `range`, `higher_is_better`, `reference`, `needs`,
+    `curve`, `random` and `chance` mean what those of `Metric` mean. Without them it is "axiomatic", which no composite
+    score reads, higher is better, and its range is not bounded.
 
     Raises:
-        SaqEvalError: an unknown metric or parameter, or a value that the parameter does not take.
+        SaqEvalError: an unknown metric or parameter, or a value that the parameter does not take; a function without a
+            valid name, or whose name is that of a registered metric.
     """
-    name, given = parse_spec(spec)
+    if not isinstance(spec, str) and callable(spec):
+        metric = _metric_of(spec)
+        return Scorer(metric, fill_parameters(metric.name, metric.declares, getattr(spec, "keywords", {})))
+    name, given = parse_spec(spec) if isinstance(spec, str) else (spec, {})
     metric = METRICS[name]
     return Scorer(metric, fill_parameters(name, metric.declares, given))
+
+
+def _metric_of(function: Callable[..., np.ndarray]) -> Metric:
+    name, function = function_name("metric", function, METRICS), plain_function("metric", function)
+    category: Any = getattr(function, "category", "axiomatic")
+    needs: Any = getattr(function, "needs", ())
+    check_choice("category", category, Category)
+    for need in needs:
+        check_choice("need", need, Need)
+    return Metric(
+        name=name,
+        category=category,
+        higher_is_better=getattr(function, "higher_is_better", True),
+        range=getattr(function, "range", (-math.inf, math.inf)),
+        reference=getattr(function, "reference", "a function of the user"),
+        score=function,
+        declares=function,
+        needs=tuple(needs),
+        curve=getattr(function, "curve", False),
+        random=getattr(function, "random", False),
+        chance=getattr(function, "chance", None),
+    )
+
+
+def refusal(scorer: Scorer, network: nn.Module | Callable[..., Any]) -> str | None:
+    """Return why a metric cannot score maps of a network, as text for a table; `None` if it can.
+
+    This looks at the network's layers and weights, and passes no image. Whether a method can explain the network is
+    another question, `saq_eval.attribution.refusal`; a metric that needs "explanations" asks for further maps of it.
+
+    Args:
+        network: a module or a function; see `saq_eval.networks.modules.as_module`. It is not changed.
+
+    Returns:
+        `Unsupported.reason`, such as "no weights to randomise".
+    """
+    try:
+        scorer.metric.check(as_module(network))
+    except Unsupported as error:
+        return error.reason
+    return None
 
 
 def area(curves: np.ndarray) -> np.ndarray:

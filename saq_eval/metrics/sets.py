@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from saq_eval.core.specs import find_several
 from saq_eval.metrics.base import METRICS, Scorer, find_scorer
@@ -29,10 +31,12 @@ def metric_sets() -> dict[str, list[str]]:
     return {"quick": list(_QUICK), "standard": list(_STANDARD), "full": full}
 
 
-def find_scorers(specs: Sequence[str]) -> list[Scorer]:
+def find_scorers(specs: Sequence[str | Callable[..., np.ndarray]]) -> list[Scorer]:
     """Return metrics with parameters; a set's name stands for all of its metrics, and repetitions are dropped.
 
+    A function is a metric too; see `find_scorer`.
+
     Raises:
-        SaqEvalError: as `find_scorer` does, or if there is no metric.
+        SaqEvalError: as `find_scorer` does, if two functions have one name, or if there is no metric.
     """
     return find_several("metric", specs, metric_sets(), METRICS, find_scorer)

@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from saq_eval import SaqEvalError, explain, freeze, quantize
-from saq_eval.attribution.class_activation import _spatial_layer
+from saq_eval.attribution.feature_maps import find_layer
 from saq_eval.attribution.rules import RECTIFIERS, layer_graph
 from tests.conftest import settle
 
@@ -29,7 +29,7 @@ def test_gradcam_of_a_named_layer(precise, precise_batch):
 
 def test_the_last_layer_is_the_last_rectifier_with_an_image(network, digits):
     graph = layer_graph(network)
-    layer = _spatial_layer(graph, digits.images[:1], "last")
+    layer = find_layer(graph, digits.images[:1], "last", "gradcam")
     assert isinstance(layer, RECTIFIERS)
     names = {id(module): name for name, module in graph.named_modules()}
     assert names[id(layer)] in ("act5", "stage3_block3.act2", "relu_1")
@@ -53,10 +53,12 @@ def test_networks_without_modules_for_rectifiers_or_without_images():
             return self.fc(torch.flatten(torch.tanh(self.conv(x)), 1))
 
     images, targets = torch.rand(2, 1, 8, 8), torch.tensor([0, 1])
-    functional = layer_graph(Functional().eval())
-    assert _spatial_layer(functional, images[:1], "last") is functional.conv
+    torch.manual_seed(4)
+    functional = Functional().eval()
+    expected = by_hand(nn.Sequential(functional.conv, nn.Tanh(), nn.Flatten(), functional.fc), "1", images, targets)
+    torch.testing.assert_close(explain("gradcam", functional, images, targets), expected)
     flat = nn.Sequential(nn.Flatten(), nn.Linear(64, 5), nn.ReLU(), nn.Linear(5, 3)).eval()
-    with pytest.raises(SaqEvalError, match="needs a rectifier or convolution with spatial extent"):
+    with pytest.raises(SaqEvalError, match="gradcam: no convolution or rectifier with spatial extent"):
         explain("gradcam", flat, images, targets)
 
 
@@ -162,7 +164,7 @@ def test_where_a_network_cannot_be_taken_apart_the_layer_is_named():
     network, images, targets = Branching().eval(), torch.rand(2, 1, 8, 8), torch.tensor([0, 1])
     ours = explain("gradcam:layer=conv", network, images, targets)
     torch.testing.assert_close(ours, by_hand(layer_graph_of(network), "0", images, targets))
-    with pytest.raises(SaqEvalError, match="cannot tell which rectifier is the last, .*; name a layer, layer=…; valid: conv, act$"):  # fmt: skip  # noqa: E501
+    with pytest.raises(SaqEvalError, match="it is not clear which feature map is the last; .*; name a layer, layer=…; valid: conv, act$"):  # fmt: skip  # noqa: E501
         explain("gradcam", network, images, targets)
 
 
@@ -174,9 +176,8 @@ def test_no_gradient_reaches_the_layer():
     cut = type("Cut", (nn.Module,), {"forward": lambda self, x: torch.floor(x)})()
     images, targets = torch.rand(2, 1, 8, 8), torch.tensor([0, 1])
     behind = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), cut, nn.Flatten(), nn.Linear(108, 3)).eval()
-    with pytest.raises(
-        SaqEvalError, match="gradcam needs a gradient, and none reaches the layer 'last' from the logits"
-    ):
-        explain("gradcam", behind, images, targets)
+    with pytest.raises(SaqEvalError, match="gradcam: no gradient reaches the layer '1' from the logits"):
+        explain("gradcam:layer=1", behind, images, targets)
+    assert explain("gradcam", behind, images, targets).shape == (2, 8, 8)  # at the layer that rounds
     before = nn.Sequential(cut, nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(108, 3)).eval()
     assert explain("gradcam", before, images, targets).shape == (2, 8, 8)

@@ -11,9 +11,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from saq_eval import SaqEvalError, explain, freeze, load_model, quantize
+from saq_eval import SaqEvalError, explain, freeze, quantize
 from saq_eval.attribution import METHODS, Explainer, Method
 from saq_eval.attribution.rules import ClippedReLU
+from saq_eval.networks.private import private
 from saq_eval.quantization import Bits, PACTActivation, Scheme
 from saq_eval.training.loop import start_clips_at_quantile
 from saq_eval.zoo import load_training_form
@@ -50,18 +51,18 @@ def test_maps_depend_on_no_batch_and_no_order(method, small, digits, background)
     torch.testing.assert_close(maps(backwards, batch_size=3).flip(0), whole, **tolerance)
 
 
-def test_no_more_images_pass_the_network_than_the_batch_size(method, digits, background):
+def test_no_more_images_pass_the_network_than_the_batch_size(method, built, digits, background):
     sizes = []
-    network = load_model("digits", "cnn-w2a2").network
+    network = copy.deepcopy(built("cnn", "w2a2"))
     network.conv1.register_forward_hook(lambda module, inputs, output: sizes.append(len(output)))
     for batch_size in (1, 4, 8):
         sizes.clear()
         explain(
             cheap(method), network, digits.images[:9], digits.labels[:9], batch_size=batch_size, background=background
         )
-        assert (sum(sizes) > 2) == (
+        assert (sum(sizes) > 4) == (
             METHODS[method].family != "control"
-        )  # of which the network is looked at, but not asked
+        )  # for which the network is looked at twice, but not asked
         assert max(sizes) <= max(batch_size, METHODS[method].in_flight)
 
 
@@ -150,6 +151,25 @@ def test_quantized_code_paths_add_nothing_of_their_own(method, sixteen_bits, dig
     images, targets = digits.images[:12], digits.labels[:12]
     one, other = (explain(cheap(method), net, images, targets, background=background) for net in (wide, clipped))
     assert (one - other).norm() <= 1e-2 * other.norm()
+
+
+@pytest.mark.parametrize("name", ["saliency", "integrated_gradients", "smoothgrad", "lrp", "deeplift", "rise"])
+def test_a_pass_has_as_many_images_as_fit_into_memory(name, precise, precise_batch, monkeypatch):
+    from saq_eval.networks import memory
+
+    images, targets = precise_batch
+    whole = explain(cheap(name), precise, images, targets)
+    monkeypatch.setattr(memory, "BUDGET", 2.5 * memory.bytes_per_image(private(precise), images[:1]))
+    passed = []
+    handle = torch.nn.modules.module.register_module_forward_hook(
+        lambda module, inputs, output: passed.append(len(output)) if isinstance(module, nn.Linear) else None
+    )
+    try:
+        parts = explain(cheap(name), precise, images, targets)
+    finally:
+        handle.remove()
+    assert len(images) > 2 and max(passed) == 2
+    torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["integrated_gradients", "gradient_shap", "deeplift", "occlusion", "feature_ablation", "kernel_shap", "lime", "rise"])  # fmt: skip  # noqa: E501

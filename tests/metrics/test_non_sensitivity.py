@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from saq_eval import SaqEvalError
 from saq_eval.metrics import METRICS, find_scorer
 
 
@@ -58,4 +59,28 @@ def test_a_network_that_ignores_the_image_is_moved_by_no_pixel(task):
 def test_what_it_declares():
     metric = METRICS["NonSensitivity"]
     assert not metric.higher_is_better and metric.category == "axiomatic" and not metric.needs
-    assert find_scorer("NonSensitivity").settings((1, 28, 28)) == {"eps": 0.01, "fill": "black"}
+    assert find_scorer("NonSensitivity").settings((1, 28, 28)) == {"eps": 0.01, "patch_size": 1, "fill": "black"}
+    assert find_scorer("NonSensitivity").settings((3, 224, 300))["patch_size"] == 8
+    with pytest.raises(SaqEvalError, match="patch_size=9 does not fit into an image of 8x28"):
+        find_scorer("NonSensitivity:patch_size=9").settings((1, 8, 28))
+
+
+def test_patches_are_hidden_together_and_those_at_the_border_may_be_smaller(make_task):
+    class OnePatch(torch.nn.Module):  # the logit sees the rows 3 to 5 and the columns 3 and 4
+        def forward(self, images):
+            return images[:, :, 3:6, 3:5].sum(dim=(1, 2, 3))[:, None]
+
+    passed = []
+    network = OnePatch().eval()
+    network.register_forward_hook(lambda module, inputs, output: passed.append(len(output)))
+    maps = np.zeros((2, 7, 5), dtype=np.float32)
+    maps[0, 4, 4] = 1.0  # in the patch that the logit sees, of 3x2 pixels
+    maps[1, 6, 0] = -1.0  # in another, of 1x3 pixels
+    fields = {
+        "images": np.ones((2, 1, 7, 5), dtype=np.float32),
+        "labels": np.zeros(2, int),
+        "targets": np.zeros(2, int),
+    }
+    task = make_task(network, maps, batch_size=4, **fields)
+    np.testing.assert_allclose(find_scorer("NonSensitivity:patch_size=3").score(task)[0], [0, (6 + 3) / 35])
+    assert passed == [4, 3] * 2  # 6 patches and the whole image, for each of two images

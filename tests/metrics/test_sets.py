@@ -1,3 +1,7 @@
+import functools
+
+import cloudpickle
+import numpy as np
 import pytest
 
 from saq_eval import SaqEvalError
@@ -26,3 +30,32 @@ def test_what_hides_has_two_fills():
     for spec in (*sets["quick"], *sets["standard"]):
         if spec.partition(":")[0] in METRICS:
             assert find_scorer(spec).label == spec
+
+
+def _spread(task, *, power: float = 2.0):
+    """How unequal the pixels are."""
+    return (task.maps**power).mean(axis=(1, 2))
+
+
+def shapeless(task):
+    return task.maps
+
+
+def test_functions_are_metrics_without_registration(make_task):
+    _spread.higher_is_better = False
+    scorers = find_scorers([_spread, "SSIM", functools.partial(_spread, power=1)])
+    assert [scorer.label for scorer in scorers] == ["spread", "SSIM", "spread:power=1.0"] and "spread" not in METRICS
+    metric = scorers[0].metric
+    assert (metric.category, metric.higher_is_better, metric.description) == (
+        "axiomatic",
+        False,
+        "How unequal the pixels are.",
+    )
+    maps = np.random.default_rng(0).random((3, 28, 28)).astype(np.float32)
+    scores, curve = cloudpickle.loads(cloudpickle.dumps(scorers))[0].score(make_task(None, maps))
+    assert curve is None
+    np.testing.assert_allclose(scores, (maps**2).mean(axis=(1, 2)))
+    with pytest.raises(SaqEvalError, match=r"shapeless returned scores \(3, 28, 28\) for 3 maps, not \(n,\)"):
+        find_scorers([shapeless])[0].score(make_task(None, maps))
+    with pytest.raises(SaqEvalError, match="a metric given as a function goes by its name, and <lambda> is none"):
+        find_scorers([lambda task: task.maps])

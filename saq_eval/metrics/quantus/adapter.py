@@ -14,12 +14,14 @@ from typing import Any, Literal
 
 import numpy as np
 import quantus
+import torch
 from quantus.helpers import asserts, utils
 from quantus.helpers.enums import EvaluationCategory, ScoreDirection
 from quantus.helpers.model.pytorch_model import PyTorchModel
 from scipy.stats import rankdata
 from torch import nn
 
+from saq_eval.core.errors import Unsupported, first_line
 from saq_eval.core.randomness import derived_seed
 from saq_eval.metrics.base import METRICS, Metric, Need, Shape, Task
 from saq_eval.metrics.hiding import MaskedNetwork, changeable, mean_of_both_orders, order_matters
@@ -33,6 +35,10 @@ _NEEDS: dict[EvaluationCategory, tuple[Need, ...]] = {
     EvaluationCategory.ROBUSTNESS: ("explanations",),
     EvaluationCategory.RANDOMISATION: ("explanations", "known layers"),
 }
+
+
+def _any_network(network: nn.Module) -> None:
+    """Accept every network."""
 
 
 def _as_answered(scores: Any, task: Task, positions: np.ndarray, arguments: Arguments) -> Any:
@@ -69,7 +75,7 @@ class register_quantus:
             (arguments, task, positions (m,), their maps (m, h, w) as given to Quantus) -> arguments.
         finish: (Quantus' result, task, positions, arguments that the function returned) -> scores (m,) or curves
             (m, steps). It divides areas and counts by the number of segments or pixels.
-        chance: see `Metric`.
+        chance, check: see `Metric`.
     """
 
     reference: str
@@ -88,6 +94,12 @@ class register_quantus:
     complete: Callable[[Arguments, Task, np.ndarray, np.ndarray], Arguments] | None = None
     finish: Callable[[Any, Task, np.ndarray, Arguments], Any] = _as_answered
     chance: Callable[..., np.ndarray] | None = None
+    check: Callable[[nn.Module], None] = _any_network
+
+    @property
+    def looks_inside(self) -> bool:
+        """Whether the metric depends on the network's layers, and not only on its logits."""
+        return self.check is not _any_network
 
     def __call__(self, declare: Declaration) -> Declaration:
         name = declare.__name__
@@ -113,6 +125,7 @@ class register_quantus:
                 **({"positions": self.positions} if self.positions else {}),
                 random=self.random,
                 chance=self.chance,
+                check=self.check,
             ),
         )
         return declare
@@ -162,17 +175,22 @@ def _ask(
     softmax = about.reads == "probabilities"
     with _quiet(), _on_our_terms(name, task, positions, about.maps) as explain:
         metric = getattr(quantus, name)(abs=absolute, **_ALWAYS, **(about.fixed or {}), **completed)
-        answer = metric(
-            model=_Probabilities(network) if softmax else network,
-            x_batch=pictures,
-            y_batch=task.targets[positions],
-            a_batch=None if about.explains_itself else _with_channels(maps, pictures.shape[1:], about.maps),
-            explain_func=explain,
-            softmax=softmax,
-            channel_first=True,
-            device=task.device,
-            batch_size=len(positions),
-        )
+        try:
+            answer = metric(
+                model=_Probabilities(network) if softmax else network,
+                x_batch=pictures,
+                y_batch=task.targets[positions],
+                a_batch=None if about.explains_itself else _with_channels(maps, pictures.shape[1:], about.maps),
+                explain_func=explain,
+                softmax=softmax,
+                channel_first=True,
+                device=task.device,
+                batch_size=len(positions),
+            )
+        except (AttributeError, TypeError, RuntimeError, NotImplementedError) as error:
+            if not about.looks_inside or isinstance(error, torch.OutOfMemoryError):
+                raise
+            raise Unsupported(f"it fails on the network's layers: {first_line(error)}", who=name) from error
         return np.asarray(about.finish(answer, task, positions, arguments), dtype=np.float64)
 
 

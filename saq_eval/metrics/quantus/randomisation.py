@@ -17,6 +17,7 @@ from saq_eval.core.randomness import derived_seed
 from saq_eval.core.specs import Count, Positive
 from saq_eval.metrics.base import Shape, Task
 from saq_eval.metrics.quantus.adapter import Arguments, register_quantus, spearman
+from saq_eval.metrics.quantus.draws import check_weights
 
 LayerOrder = Literal["top_down", "bottom_up", "independent"]
 
@@ -36,6 +37,7 @@ def _mean_of_layers(scores: dict[str, list[float]], task: Task, positions: np.nd
     random=True,
     fixed={"similarity_func": spearman},
     complete=_same_weights("MPRT"),
+    check=check_weights,
     finish=_mean_of_layers,
 )
 def MPRT(shape: Shape, *, layer_order: LayerOrder = "top_down") -> Arguments:
@@ -51,6 +53,7 @@ def MPRT(shape: Shape, *, layer_order: LayerOrder = "top_down") -> Arguments:
     explains_itself=True,
     fixed={"similarity_func": spearman},
     complete=_same_weights("SmoothMPRT"),
+    check=check_weights,
     finish=_mean_of_layers,
 )
 def SmoothMPRT(
@@ -69,6 +72,7 @@ def SmoothMPRT(
     reads="probabilities",
     random=True,
     complete=_same_weights("EfficientMPRT"),
+    check=check_weights,
 )
 def EfficientMPRT(shape: Shape) -> Arguments:
     """Relative rise of the map's entropy (histogram of 100 bins) after all layers have been randomised."""

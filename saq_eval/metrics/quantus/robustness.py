@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from torch import nn
 
-from saq_eval.core.errors import SaqEvalError
+from saq_eval.core.errors import SaqEvalError, Unsupported
 from saq_eval.core.specs import Count, Positive
 from saq_eval.metrics.base import Shape, Task
 from saq_eval.metrics.quantus.adapter import Arguments, register_quantus, without
@@ -93,10 +94,17 @@ def RelativeOutputStability(
     return {"nr_samples": nr_samples, "lower_bound": lower_bound, "eps_min": eps_min}
 
 
+def _check_layers(network: nn.Module) -> None:
+    """Raise `Unsupported` if Quantus finds no layers inside a network: it counts neither its own class nor sequences."""
+    if all(isinstance(module, (type(network), nn.Sequential)) for module in network.modules()):
+        raise Unsupported("no layers inside the network whose outputs can be compared")
+
+
 @register_quantus(
     reference="Agarwal et al. 2022, arXiv 2203.06877",
     range=(0.0, math.inf),
     random=True,
+    check=_check_layers,
     singly=True,  # it divides by outputs near zero, which are rounded differently in a batch
     complete=_both_ways,
 )

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import torch
 from quantus.helpers.model.pytorch_model import PyTorchModel
+from torch import nn
+from torch.nn.utils import parametrizations, parametrize
 
-from saq_eval.metrics.quantus.draws import draws_of_each_image, random_layers, replaced
+from saq_eval.core.errors import Unsupported
+from saq_eval.metrics.quantus.draws import check_weights, draws_of_each_image, random_layers, replaced
 
 SEEDS = (3, 4, 5)
 
@@ -64,3 +67,25 @@ def test_layers_are_randomised_as_by_quantus_on_a_processor(order, cnn):
     for (_, one), (_, other) in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
     torch.testing.assert_close(before, dict(cnn.state_dict()), rtol=0, atol=0)
+
+
+def test_weights_that_are_computed_are_drawn_too():
+    network = nn.Sequential(nn.Flatten(), parametrizations.weight_norm(nn.Linear(4, 3)), nn.ReLU()).eval()
+    images = torch.rand(2, 1, 2, 2)
+    ((_, drawn),) = random_layers(PyTorchModel(network, device="cpu"), "top_down", 1)
+    assert not torch.allclose(drawn(images), network(images)) and parametrize.is_parametrized(network[1])
+    check_weights(network)
+
+
+def test_weights_that_cannot_be_drawn_are_refused():
+    class Fixed(nn.Linear):
+        def reset_parameters(self):
+            if hasattr(self, "fixed"):
+                raise NotImplementedError("no random numbers of this type")
+
+    with pytest.raises(Unsupported, match=r"no weights to randomise; drawing those of 0 anew changes none"):
+        check_weights(nn.Sequential(Fixed(2, 2)))
+    network = nn.Sequential(Fixed(2, 2))
+    network[0].fixed = True
+    with pytest.raises(Unsupported, match=r"the weights of Fixed \(0\) cannot be randomised; NotImplementedError"):
+        check_weights(network)

@@ -9,7 +9,7 @@ from torch.nn.utils import parametrizations, prune
 
 from saq_eval import SaqEvalError, explain, load_model
 from saq_eval.attribution import METHODS
-from saq_eval.attribution.subject import gradient_reaches
+from saq_eval.networks.private import gradient_reaches
 from tests.attribution.conftest import cheap
 from tests.conftest import settle
 
@@ -109,10 +109,14 @@ class Outputs(nn.Module):
 @pytest.mark.parametrize(
     ("wrap", "message"),
     [
-        (lambda y: (y, y), "returns a tuple of 2, not a tensor of logits .*: wrap it in a module whose forward picks"),
-        (lambda y: [y], "returns a list of 1, not a tensor"),
-        (lambda y: {"logits": y, "aux": y}, "returns a dict with 'logits', 'aux', not a tensor"),
-        (lambda y: type("Output", (), {"logits": y})(), "returns a Output, not a tensor"),
+        (
+            lambda y: (y, y[:, :3]),
+            r"a tuple of 2: \(2, 5\), \(2, 3\), not a tensor of logits .*: wrap it in a module whose",
+        ),
+        (lambda y: (y[:, :, None, None], y), r"returns a tuple of 2: \(2, 5, 1, 1\), \(2, 5\), not a tensor"),
+        (lambda y: {"scores": y, "aux": y}, "returns a dict with 'scores', 'aux', not a tensor"),
+        (lambda y: type("Output", (), {"scores": y})(), "returns a Output, not a tensor"),
+        (lambda y: [], "returns a list of 0, not a tensor"),
         (lambda y: y[:, :, None], r"returns torch.float32 \(2, 5, 1\), not floating-point logits"),
         (lambda y: y.argmax(dim=1), r"returns torch.int64 \(2,\), not floating-point logits"),
         (lambda y: y.sum(dim=0, keepdim=True), r"returns \(1, 5\) for 2 images, not logits"),
@@ -211,7 +215,7 @@ def test_gradients_that_do_not_reach_the_image(cut, name):
     with pytest.raises(SaqEvalError) as error:
         maps(name, network)
     message = str(error.value)
-    assert message.startswith(f"{name} needs a gradient, and none reaches the image through this network")
+    assert message.startswith(f"{name}: no gradient reaches the image; ")
     assert message.endswith(f"need none: {', '.join(HIDING)}")
     for advised in HIDING:
         assert maps(advised, network).any()
@@ -269,13 +273,16 @@ def test_scripted_networks_and_kernels_of_integers():
     for name in (*HIDING, "random", "edges"):
         assert maps(name, integers).any()
     for name in (*BY_GRADIENTS, "gradcam"):
-        with pytest.raises(SaqEvalError, match="needs a gradient, and none reaches"):
+        with pytest.raises(SaqEvalError, match="no gradient reaches"):
             maps(name, integers)
 
 
 def test_what_is_no_network():
     model = load_model("digits", "cnn-fp32")
-    with pytest.raises(SaqEvalError, match="a torch.nn.Module is explained, not a .*: give its `network`"):
+    with pytest.raises(
+        SaqEvalError, match="a network is a torch.nn.Module or a function .*, not .*: give its `network`"
+    ):
         explain("saliency", model, IMAGES, TARGETS)
-    with pytest.raises(SaqEvalError, match="a torch.nn.Module is explained, not a function$"):
-        explain("saliency", lambda x: x, IMAGES, TARGETS)
+    for thing, shown in ((3, "3"), (nn.Linear, "the type Linear"), (None, "None")):
+        with pytest.raises(SaqEvalError, match=f"a function of images that returns logits, not {shown}$"):
+            explain("saliency", thing, IMAGES, TARGETS)
