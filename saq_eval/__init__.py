@@ -16,10 +16,15 @@ if TYPE_CHECKING:
     from saq_eval.comparison import Comparison as Comparison
     from saq_eval.comparison import compare as compare
     from saq_eval.core.errors import SaqEvalError as SaqEvalError
+    from saq_eval.data import Geometry as Geometry
+    from saq_eval.data import Images as Images
     from saq_eval.data import load_dataset as load_dataset
+    from saq_eval.data import open_images as open_images
     from saq_eval.data import register_dataset as register_dataset
     from saq_eval.metrics import register_metric as register_metric
     from saq_eval.networks.architectures import register_architecture as register_architecture
+    from saq_eval.networks.network import Network as Network
+    from saq_eval.networks.sources import register_source as register_source
     from saq_eval.quantization import Bits as Bits
     from saq_eval.quantization import Scheme as Scheme
     from saq_eval.quantization import freeze as freeze
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
     from saq_eval.quantization import register_scheme as register_scheme
     from saq_eval.studies.driver import train_model as train_model
     from saq_eval.studies.driver import train_study as train_study
+    from saq_eval.studies.post_training import quantize_model as quantize_model
     from saq_eval.training.recipes import Recipe as Recipe
     from saq_eval.training.saliency_guided import SaliencyGuided as SaliencyGuided
     from saq_eval.zoo import add_model as add_model
@@ -42,6 +48,9 @@ declare_when_imported()
 _HOME = {
     "Bits": "quantization",
     "Comparison": "comparison",
+    "Geometry": "data",
+    "Images": "data",
+    "Network": "networks.network",
     "Recipe": "training.recipes",
     "SaliencyGuided": "training.saliency_guided",
     "SaqEvalError": "core.errors",
@@ -53,13 +62,16 @@ _HOME = {
     "freeze": "quantization",
     "load_dataset": "data",
     "load_model": "zoo",
+    "open_images": "data",
     "quantize": "quantization",
+    "quantize_model": "studies.post_training",
     "register_architecture": "networks.architectures",
     "register_dataset": "data",
     "register_method": "attribution",
     "register_metric": "metrics",
     "register_quantizer": "quantization",
     "register_scheme": "quantization",
+    "register_source": "networks.sources",
     "register_zoo": "zoo",
     "train_model": "studies.driver",
     "train_study": "studies.driver",

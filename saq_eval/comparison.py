@@ -26,9 +26,9 @@ from saq_eval.analysis.wording import in_a_word
 from saq_eval.core.paths import user_path
 from saq_eval.evaluation.clock import Clock
 from saq_eval.evaluation.plan import Plan
-from saq_eval.evaluation.planning import Job, plan_jobs
-from saq_eval.evaluation.running import run
-from saq_eval.evaluation.setup import set_up
+from saq_eval.evaluation.planning import Jobs, plan_jobs
+from saq_eval.evaluation.running import prediction_passes, run
+from saq_eval.evaluation.setup import Setup, set_up
 from saq_eval.evaluation.shared import Shared
 from saq_eval.reporting import Gallery, read_run, write_report
 from saq_eval.reporting.formats import check_formats
@@ -91,10 +91,12 @@ class Comparison:
                 "model": self.models["model"],
                 "accuracy %": [f"{100 * value:.2f}" for value in self.models["accuracy"]],
                 "flips %": [f"{100 * value:.2f}" for value in self.models["flips"]],
-                "KiB": [f"{value:.0f}" for value in self.models["size_kib"]],
+                "KiB": ["" if pd.isna(value) else f"{value:.0f}" for value in self.models["size_kib"]],
             }
         )
-        asked = self.findings[self.findings["claim"].str.contains("lower precision|further training", regex=True)]
+        asked = self.findings[
+            self.findings["claim"].str.contains("lower precision|further training|the change", regex=True)
+        ]
         for quantity in dict.fromkeys(asked["quantity"]):
             rows = asked[asked["quantity"] == quantity]
             said = {
@@ -109,7 +111,8 @@ class Comparison:
         for metric in list(dict.fromkeys(similar["metric"]))[:2]:
             means = similar[similar["metric"] == metric].groupby("model")[["mean", "floor"]].mean()
             table[metric] = [f"{means['mean'][model]:.3f}" for model in table["model"]]
-            table[f"{metric} retrained"] = [f"{means['floor'][model]:.3f}" for model in table["model"]]
+            if means["floor"].notna().any():
+                table[f"{metric} retrained"] = [f"{means['floor'][model]:.3f}" for model in table["model"]]
         return table
 
     def write(self, output: str | os.PathLike, formats: Sequence[str] = ("csv",)) -> list[Path]:
@@ -167,17 +170,20 @@ def _asked_by(plan: Callable[P, Plan]) -> Callable[[Callable[[Plan], R]], Callab
 
 @_asked_by(Plan)
 def compare(plan: Plan) -> Comparison:
-    """Compare the saliency maps of the zoo's models on one dataset.
+    """Compare the saliency maps of networks on the same images: of the zoo's models, and of networks of your own.
 
     Every model explains the same test images, stratified by class. Controls are scored too: two methods that do not use
     the network (noise and the image's edges), and networks with random weights, one for each baseline.
 
     Args: see `saq_eval.evaluation.plan.Plan`.
 
+    Where a network lacks what a method or a metric needs, such as a gradient or a known layer, the table `holes` says so,
+    and the rest is computed. The networks and images are not changed.
+
     Raises:
-        SaqEvalError: an unknown name, a parameter or count out of range, a network with a layer that a method has no rule
-            for, a file that cannot be read, or an output folder that cannot be written. These are found before anything
-            is computed or written.
+        SaqEvalError: an unknown name, a parameter or count out of range, networks that no method can explain, a file that
+            cannot be read, or an output folder that cannot be written. These are found before anything is computed or
+            written.
     """
     clock, start = Clock(), time.perf_counter()
     output = None if plan.output is None else user_path(plan.output)
@@ -187,11 +193,18 @@ def compare(plan: Plan) -> Comparison:
             check_formats(plan.formats)
             if output is not None:
                 check_writable(output)
-            jobs = plan_jobs(setup.subjects, setup.settings, plan.target)
-            shared = Shared(setup.settings, setup.modules, setup.test_set.images.numpy(), setup.test_set.labels.numpy())
-        with _bar(jobs, shown=plan.progress) as on_job:
+            jobs = plan_jobs(setup.subjects, setup.settings, plan.target, setup.refusals)
+            shared = Shared(setup.settings, setup.modules, setup.test_set)
+        with _bar(jobs, setup, shown=plan.progress) as on_step:
             grid = run(
-                setup.subjects, shared, jobs, policy=plan.target, workers=plan.workers, clock=clock, on_job=on_job
+                setup.subjects,
+                shared,
+                jobs,
+                measured=setup.measured,
+                policy=plan.target,
+                workers=setup.plan.workers,
+                clock=clock,
+                on_step=on_step,
             )
         with clock("statistics"):
             results = Results(grid, setup.networks, Composite.of(grid), plan.margin)
@@ -215,16 +228,17 @@ def _maps_folder(plan: Plan) -> Iterator[Path]:
 
 
 @contextmanager
-def _bar(jobs: Sequence[Sequence[Job]], *, shown: bool) -> Iterator[Callable[[Job], object]]:
-    """Show a progress bar, and yield a function to call when a job is done.
+def _bar(jobs: Jobs, setup: Setup, *, shown: bool) -> Iterator[Callable[[str, float], object]]:
+    """Show a progress bar, and yield a function to call when a part of the work is done.
 
-    The bar counts passes of the networks, so that its remaining time is a good estimate for all jobs.
+    The bar counts passes of the networks, so that its remaining time is a good estimate for all parts.
     """
-    total = sum(job.passes for wave in jobs for job in wave)
+    predictions = len(setup.modules) * prediction_passes(len(setup.measured), len(setup.settings.sample))
+    total = predictions + sum(job.passes for wave in jobs.waves for job in wave)
     with tqdm(total=total, unit="pass", bar_format=_BAR, disable=None if shown else True) as bar:
 
-        def on_job(job: Job) -> None:
-            bar.set_description(f"{job.subject.name} {job.method}")
-            bar.update(job.passes)
+        def on_step(description: str, passes: float) -> None:
+            bar.set_description(description)
+            bar.update(passes)
 
-        yield on_job
+        yield on_step

@@ -71,9 +71,9 @@ def draw_panel(
     explainers = find_explainers(methods)
     torch_device = pick_device(device)
     entries = find_models(dataset, list(models), zoo)
-    test_set = load_dataset(dataset, "test", data_root)
+    test_set = load_dataset(dataset, "test", data_root).in_memory()
     _check_place(test_set, index, target)
-    background = background_images(explainers, dataset, seed, data_root)
+    background = background_images(explainers, lambda: load_dataset(dataset, "train", data_root), seed)
 
     item = test_set.subset(np.array([index]))
     targets = (item.labels if target is None else torch.tensor([target])).to(torch_device)

@@ -12,7 +12,7 @@ from saq_eval.analysis import statistics
 from saq_eval.analysis.steps import StepName
 from saq_eval.evaluation.grid import Grid
 from saq_eval.evaluation.settings import Subject
-from saq_eval.networks.network import Facts
+from saq_eval.networks.network import Network
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Step:
     """
 
     name: StepName
-    pairs: dict[int, tuple[Subject, Subject]]
+    pairs: dict[int | None, tuple[Subject, Subject]]
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,17 @@ class Group:
     Attributes:
         name: the scheme's name. The architecture's name is put before it if there are several architectures. The first
             network's name is added if another group of the same training would have the same name.
-        architecture, scheme, training: see `saq_eval.networks.network.Facts`.
-        members: the networks, by seed.
+        architecture, scheme, training: see `saq_eval.networks.network.Network`.
+        from_baseline: the step from its baselines to its networks.
+        members: the networks, by seed; a network whose seed is not known is alone, with the key `None`.
     """
 
     name: str
     architecture: str
     scheme: str
     training: str
-    members: dict[int, Subject]
+    from_baseline: StepName
+    members: dict[int | None, Subject]
 
     @property
     def first(self) -> str:
@@ -54,29 +56,43 @@ class Group:
         """Return the steps in which its networks are compared; none if all of them are baselines."""
         compared = {seed: subject for seed, subject in self.members.items() if not subject.is_baseline}
         tuned = {seed: s for seed, s in compared.items() if s.fine_tuned and not s.is_fine_tuned}
-        whole: StepName = "further training" if all(s.is_fine_tuned for s in compared.values()) else "whole"
         steps = [
             Step("bits", {seed: (s, grid.by_name[s.fine_tuned]) for seed, s in tuned.items()}),
-            Step(whole, {seed: (s, grid.by_name[s.baseline]) for seed, s in compared.items()}),
+            Step(self.from_baseline, {seed: (s, grid.by_name[s.baseline]) for seed, s in compared.items()}),
         ]
         return [step for step in steps if step.pairs]
 
 
-def group_over_seeds(grid: Grid, facts: Mapping[str, Facts]) -> list[Group]:
+def group_over_seeds(grid: Grid, networks: Mapping[str, Network]) -> list[Group]:
     """Return the models in groups, in order. A network trained elsewhere, or whose seed is taken, has its own group."""
     groups: dict[tuple, Group] = {}
-    for name, known in facts.items():
-        key: tuple = (known.kin, grid.by_name[name].baseline == name)
-        if key in groups and known.seed in groups[key].members:
+    for name, known in networks.items():
+        subject = grid.by_name[name]
+        step = _step_from_baseline(subject, known, networks[subject.baseline])
+        key: tuple = (known.kin, subject.is_baseline, step)
+        if key in groups and (known.seed is None or known.seed in groups[key].members):
             key = (*key, name)
-        empty = Group("", known.architecture, known.scheme, known.training, {})
-        groups.setdefault(key, empty).members[known.seed] = grid.by_name[name]
+        empty = Group("", known.architecture, known.scheme, known.training, step, {})
+        groups.setdefault(key, empty).members[known.seed] = subject
     return _named(list(groups.values()))
+
+
+def _step_from_baseline(subject: Subject, network: Network, baseline: Network) -> StepName:
+    """Return the step from a network's baseline to the network, as far as it is known how the network was made."""
+    if subject.is_fine_tuned:
+        return "further training"
+    if None in (network.full_precision, network.further_trained, baseline.full_precision):
+        return "change"
+    only_quantized = not network.further_trained and not network.full_precision and network.parent == baseline.name
+    return "bits" if only_quantized and baseline.full_precision else "whole"
 
 
 def _named(groups: list[Group]) -> list[Group]:
     several = len({group.architecture for group in groups}) > 1
-    named = [replace(g, name=f"{g.architecture} {g.scheme}" if several else g.scheme) for g in groups]
+    named = [
+        replace(g, name=(f"{g.architecture} {g.scheme}" if several else g.scheme) if g.scheme else g.first)
+        for g in groups
+    ]
     counts = Counter((group.name, group.training) for group in named)
     return [
         replace(group, name=f"{group.name} ({group.first})") if counts[group.name, group.training] > 1 else group
@@ -87,10 +103,9 @@ def _named(groups: list[Group]) -> list[Group]:
 def step_scores(grid: Grid, step: StepName, subject: Subject, method: str, metric: str, similar: bool) -> np.ndarray:
     """Return a network's scores in a step, float64 (n,); similarities are to the maps of the step's other network."""
     cell = grid.cell(subject, method, metric)
-    if not similar or step != "bits":
+    if not similar or step != "bits" or not subject.fine_tuned:
         return cell.scores
-    assert cell.to_fine_tuned is not None, "in this step a network has a fine-tuned partner, and its maps are compared"
-    return cell.to_fine_tuned
+    return np.full(len(cell.scores), np.nan) if cell.to_fine_tuned is None else cell.to_fine_tuned
 
 
 def beside_retraining(

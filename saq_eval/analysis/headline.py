@@ -20,7 +20,7 @@ def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
             "So nothing is said about quantization.",
             "The scores of their maps are below.",
         ]
-    asked = found[found["claim"].str.contains("lower precision")]
+    asked = found[found["claim"].str.contains("lower precision|the change from the baseline", regex=True)]
     if asked.empty:
         deltas = compared.groupby(["networks", "training"], sort=False)["accuracy_delta"].mean()
         said = ", ".join(f"{name}, {training}, {signed(100 * delta, 2)}" for (name, training), delta in deltas.items())
@@ -33,8 +33,9 @@ def headline(tables: dict[str, pd.DataFrame]) -> list[str]:
     first = asked.assign(place=asked["step"].map(order.index)).sort_values("place", kind="stable")
     rows = first.drop_duplicates(["quantity", "group", "training"]).sort_index()
     lines = []
+    cause = "the change from the baseline" if (rows["step"] == "change").all() else "lower precision"
     for quantity, what in (
-        ("accuracy", "What lower precision does to accuracy"),
+        ("accuracy", f"What {cause} does to accuracy"),
         ("interpretability", "To interpretability"),
         ("similarity", "To the likeness of maps, beside that of retrained networks"),
     ):
@@ -58,7 +59,7 @@ def _listed(rows: pd.DataFrame) -> str:
     parts = []
     for row in rows.itertuples():
         said = row.words.removeprefix(OPPOSITE).partition("; about")[0] or "nothing can be said"
-        notes = [] if row.step == "bits" else ["further training included"]
+        notes = [] if row.step in ("bits", "change") else ["further training included"]
         if row.scope == "network" and row.retraining and row.quantity != "similarity":
             notes.append(beside(row.retraining))
         parts.append(f"{row.networks}: {said}" + (f" ({', '.join(notes)})" if notes else ""))

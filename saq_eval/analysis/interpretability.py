@@ -138,4 +138,7 @@ def leave_one_out(by_method: np.ndarray) -> tuple[float, float]:
 def _control_scores(grid: Grid, subject: Subject, method: str, metric: str, control: str) -> np.ndarray:
     if control == "noise":
         return grid.scores(subject, "random", metric)
-    return grid.scores(grid.control_of(subject.baseline), method, metric)
+    untrained = grid.control_of(subject.baseline)
+    if untrained is None:
+        return np.full(len(grid.settings.sample), np.nan)
+    return grid.scores(untrained, method, metric)

@@ -31,6 +31,7 @@ _WHAT: dict[StepName, str] = {
     "bits": "lower precision",
     "further training": "further training in full precision",
     "whole": "lower precision with its further training",
+    "change": "the change from the baseline",
 }
 _SAYS: dict[Quantity, str] = {
     "accuracy": "lowers accuracy",
@@ -71,7 +72,7 @@ class Question:
 
     @property
     def networks(self) -> str:
-        return f"{self.group}, {self.training}"
+        return f"{self.group}, {self.training}" if self.training else self.group
 
     @property
     def margin_in_spreads(self) -> float:
@@ -86,13 +87,14 @@ def questions_of(results: Results) -> list[Question]:
     """Return the questions, sorted so that those of one claim follow each other.
 
     The claims are that lower precision lowers accuracy, lowers interpretability, and changes maps more than retraining
-    does; the same three for further training in full precision, and for both together; that saliency-guided training
+    does; the same three for further training in full precision, for both together, and for a change from the baseline of
+    which it is not known what it was; that saliency-guided training
     improves interpretability, at each bit width; and that it lowers accuracy.
     """
     steps = [
         (group, step)
         for group in results.groups
-        if all(_counts(results, subject) for subject in group.members.values())
+        if all(_counts(results, subject, group.from_baseline) for subject in group.members.values())
         for step in group.steps(results.grid)
     ]
     questions = _accuracy_questions(results, steps)
@@ -110,11 +112,17 @@ def questions_of(results: Results) -> list[Question]:
     return sorted(questions, key=lambda question: order.index(question.claim))
 
 
-def _counts(results: Results, subject: Subject) -> bool:
-    """Tell whether a network can test claims on lower precision: it has a full-precision baseline of the same training."""
-    ours, baseline = (results.networks[name].facts for name in (subject.name, subject.baseline))
-    fair = baseline.full_precision and ours.training in (baseline.training, "external")
-    return not subject.is_baseline and ours.starts_from_parent and fair
+def _counts(results: Results, subject: Subject, step: StepName) -> bool:
+    """Tell whether a network can test the claims about the step from its baseline.
+
+    Claims about lower precision and further training need a full-precision baseline of the same training.
+    """
+    ours, baseline = (results.networks[name] for name in (subject.name, subject.baseline))
+    if step == "change":
+        return not subject.is_baseline
+    fair = bool(baseline.full_precision) and ours.training in (baseline.training, "external")
+    made_from_it = bool(ours.further_trained) or step == "bits"
+    return not subject.is_baseline and made_from_it and fair
 
 
 def _asks_interpretability(results: Results) -> bool:
@@ -125,7 +133,7 @@ def _accuracy_questions(results: Results, steps: Sequence[tuple[Group, Step]]) -
     """Return the questions on accuracy, each over standard and saliency-guided training together."""
     pooled: dict[tuple[str, StepName], list[tuple[Group, Step]]] = {}
     for group, step in steps:
-        alike = results.networks[group.first].facts.kin_but_guidance or group.name
+        alike = results.networks[group.first].kin_but_guidance or group.name
         pooled.setdefault((alike, step.name), []).append((group, step))
     return [_accuracy_question(results.grid, step, parts) for (_, step), parts in pooled.items()]
 
@@ -163,7 +171,7 @@ def _questions_of_guidance(results: Results) -> list[Question]:
     standard = [group for group in results.groups if group.training == "standard"]
 
     def alike(group: Group) -> str | None:
-        return results.networks[group.first].facts.kin_but_guidance
+        return results.networks[group.first].kin_but_guidance
 
     for group in (group for group in results.groups if group.training == "saliency-guided"):
         same = [other for other in standard if alike(other) == alike(group)]

@@ -15,7 +15,9 @@ from saq_eval.analysis.results import Results
 from saq_eval.attribution import Explainer
 from saq_eval.core.errors import SaqEvalError, in_short
 from saq_eval.core.records import parse
+from saq_eval.core.specs import stated
 from saq_eval.data.masks import MaskRecord
+from saq_eval.evaluation.saying import command, said
 from saq_eval.evaluation.setup import Setup
 from saq_eval.metrics import Scorer
 
@@ -23,7 +25,7 @@ SCHEMA = 2  # the record's version; raised when a field is renamed or removed
 
 
 class RecordedMethod(TypedDict):
-    """An attribution method, its parameters and its cost, which is the number of passes of the network per image."""
+    """An attribution method, its parameters as used for the images' size, and its passes of the network per image."""
 
     name: str
     parameters: dict[str, Any]
@@ -64,10 +66,20 @@ class RecordedMaps(TypedDict):
     read: int
 
 
-class Record(TypedDict):
+class _Added(TypedDict, total=False):
+    """Fields that records of earlier versions lack."""
+
+    accuracy_on: int
+    image_files: list[str]
+
+
+class Record(_Added):
     """The fields of `run.json`.
 
     - `command` and `plan` are the request; `dataset` to `metrics` are the settings that followed from it.
+    - `test_images` is the size of the test set, `accuracy_on` the number of its images that accuracy is
+      measured on, by default all; `image_files` names the sample's files, if it is in files.
+    - `batch_size` is the number of images that passed at once: that of the plan, or fewer if these did not fit into memory.
     - `headline` has the first sentences of the report.
     - `interpretability` has, by method, the metrics that separate trained networks from untrained ones. `statistics` has
       the constants of the tests.
@@ -129,22 +141,24 @@ def record_of(setup: Setup, results: Results, headline: list[str], seconds: dict
     shape = setup.settings.sample.image_shape
     return {
         "schema": SCHEMA,
-        "command": plan.command(),
-        "plan": plan.said(),
+        "command": command(plan),
+        "plan": said(plan),
         "headline": headline,
-        "dataset": plan.dataset,
+        "dataset": setup.test_set.name,
         "study": setup.study,
         "missing": setup.missing,
         "samples": len(setup.settings.sample),
         "test_images": len(setup.test_set),
+        "accuracy_on": len(setup.measured),
         "image_indices": setup.settings.sample.indices.tolist(),
+        "image_files": list(setup.settings.sample.files),
         "masks": setup.masks,
         "target": plan.target,
         "seed": plan.seed,
-        "batch_size": plan.batch_size,
+        "batch_size": setup.settings.batch_size,
         "workers": plan.workers,
         "device": setup.settings.device,
-        "methods": {e.label: _method(e) for e in setup.settings.methods_of("model")},
+        "methods": {e.label: _method(e, shape) for e in setup.settings.methods_of("model")},
         "metrics": {scorer.label: _metric(scorer, shape) for scorer in setup.settings.scorers},
         "interpretability": {
             method: [scorer.label for scorer in results.composite.pairs.get(method, ())] for method in results.methods
@@ -178,16 +192,16 @@ def record_of(setup: Setup, results: Results, headline: list[str], seconds: dict
     }
 
 
-def _method(explainer: Explainer) -> RecordedMethod:
-    method = explainer.method
+def _method(explainer: Explainer, shape: tuple[int, int, int]) -> RecordedMethod:
+    method, used = explainer.method, explainer.settings(shape)
     return {
         "name": method.name,
-        "parameters": explainer.parameters,
+        "parameters": used,
         "sign": method.sign,
         "family": method.family,
-        "passes": explainer.passes,
+        "passes": explainer.passes(shape),
         "description": method.description,
-        "settings": explainer.settings,
+        "settings": stated(used),
         "reference": method.reference,
     }
 

@@ -43,7 +43,7 @@ class Results:
     @cached_property
     def groups(self) -> list[Group]:
         """The models in groups; the networks of a group differ only in the seed."""
-        return group_over_seeds(self.grid, {name: network.facts for name, network in self.models.items()})
+        return group_over_seeds(self.grid, self.models)
 
     @property
     def dataset(self) -> str:
@@ -81,15 +81,15 @@ class Results:
 
     def about(self, subject: Subject) -> dict[str, Any]:
         """Return the columns that identify a row's network."""
-        facts = self.networks[subject.name].facts
+        network = self.networks[subject.name]
         return {
             "dataset": self.dataset,
-            "model": facts.name,
-            "scheme": facts.scheme,
-            "weight_bits": facts.bits.weights,
-            "activation_bits": facts.bits.activations,
-            "training": facts.training,
-            "seed": facts.seed,
+            "model": network.name,
+            "scheme": network.scheme,
+            "weight_bits": network.weight_bits,
+            "activation_bits": network.activation_bits,
+            "training": network.training,
+            "seed": np.nan if network.seed is None else network.seed,
             "role": subject.role,
         }
 

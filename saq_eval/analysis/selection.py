@@ -61,7 +61,7 @@ def gallery_of(results: Results, groups: dict[str, list[int]]) -> dict[str, Any]
     """
     grid = results.grid
     sample = grid.settings.sample
-    seeds = {name: network.facts.seed for name, network in results.models.items()}
+    seeds = {name: network.seed for name, network in results.models.items()}
     first = next(s for s in grid.subjects if s.is_baseline)
     shown = {name: s for name, s in grid.by_name.items() if seeds[s.baseline] == seeds[first.name]}
     positions = np.array(sorted({place for places in groups.values() for place in places}))
@@ -70,12 +70,15 @@ def gallery_of(results: Results, groups: dict[str, list[int]]) -> dict[str, Any]
     for name, subject in shown.items():
         for explainer in grid.settings.methods_of(subject.role):
             key = (name, explainer.label)
+            if grid.degenerate(subject, explainer.label) is None:
+                continue
             maps[key] = np.array(grid.maps(name, explainer.label)[positions])
             if Cell(subject, explainer.label, "SSIM") in grid.cells:
                 ssim[key] = grid.scores(subject, explainer.label, "SSIM")[positions]
     return dict(
         images=sample.images.numpy()[positions],
         indices=sample.indices.numpy()[positions],
+        files=sample.file_names(positions),
         labels=sample.labels.numpy()[positions],
         class_names=sample.class_names,
         predictions={name: grid.predictions[name][positions] for name in shown},

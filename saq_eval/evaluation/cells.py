@@ -25,6 +25,9 @@ class Cell:
 class Scored:
     """The value of a cell: arrays float64 (n,), one value per image, NaN where it is undefined.
 
+    A hole is a cell that cannot be computed, because the network lacks what the method or the metric needs. All of its
+    scores are NaN.
+
     Attributes:
         scores: the scores. Maps of a network with random weights are scored as explanations of its baseline.
         curve: (n, steps), for a metric that gives curves.
@@ -33,6 +36,7 @@ class Scored:
             trained further in full precision.
         noise: for a similarity, the similarity of the network's maps with and without tiny input noise.
         controls: for a baseline and a similarity, the similarity of each control's maps to the method's, by control.
+        hole: why the cell is a hole; "" if it is none.
     """
 
     scores: np.ndarray
@@ -41,6 +45,12 @@ class Scored:
     to_fine_tuned: np.ndarray | None = None
     noise: np.ndarray | None = None
     controls: dict[str, np.ndarray] = field(default_factory=dict)
+    hole: str = ""
+
+    @classmethod
+    def nothing(cls, images: int, reason: str) -> Scored:
+        """Return a hole, with its reason, in a comparison of so many images."""
+        return cls(np.full(images, np.nan), hole=reason)
 
 
 @dataclass(frozen=True, eq=False)

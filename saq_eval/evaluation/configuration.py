@@ -20,8 +20,9 @@ _UNWRITTEN = ("progress", "trust_code")  # a file must not allow code to run or 
 def _configuration() -> type:
     """Return the type of a file's content: the fields of a plan, all of them optional."""
     hints = typing.get_type_hints(Plan)
-    written = {"names": list[str], "specs": list[Named], "path": Path}
+    written = {"names": list[str], "specs": list[Named], "numbers": list[float], "path": Path}
     types = {name: written.get(kind, hints[name]) for name, kind in kinds().items() if name not in _UNWRITTEN}
+    types["dataset"] = str
     Configuration = TypedDict("Configuration", types, total=False)  # type: ignore[misc]  # made from the plan's fields
     Configuration.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[attr-defined]  # where Pydantic looks
     return Configuration
@@ -57,10 +58,20 @@ def read_configuration(path: Path) -> dict[str, Any]:
             raise SaqEvalError(f"{path} was written by an earlier version: it does not say what was asked for")
         data = data["plan"]
     said: dict[str, Any] = dict(parse(Configuration, data, path))
+    objects = [
+        text for part in said.values() for text in (part if isinstance(part, list) else [part]) if _is_object(text)
+    ]
+    if objects:
+        raise SaqEvalError(f"{path}: {objects[0]} was given as an object in Python; no file can name it")
     for name in ("methods", "metrics"):
         if name in said:
             said[name] = [_spec(name.removesuffix("s"), named) for named in said[name]]
     return said
+
+
+def _is_object(text: Any) -> bool:
+    """Tell whether a text stands for an object that was given in Python; see `Plan.said`."""
+    return isinstance(text, str) and text.endswith(">") and (text.startswith("<") or "=<" in text)
 
 
 def _spec(kind: str, named: Named) -> str:

@@ -23,12 +23,15 @@ class Grid:
         subjects: the networks, in order: models, controls, retrained networks.
         settings: the settings that hold for every network.
         cells: the cells' values.
-        explained: facts about the maps, by network and method's label.
-        logits: for models and controls by name, the logits of the whole test set, float32 (test images, classes).
+        explained: facts about the maps, by network and method's label; nothing for a network that the method cannot
+            explain.
+        logits: for models and controls by name, the logits of the images that accuracy is measured on, float32 (measured
+            images, classes).
+        predictions: for models and controls by name, the predicted classes of the sample, int64 (n,).
         targets: by network, int64 (n,), the explained classes.
-        accuracies: for models and retrained networks, the share of the test set that they classify correctly.
+        accuracies: for models and retrained networks, the share of the measured images that they classify correctly.
         surrogate_gaps: by model; see `saq_eval.evaluation.scoring.surrogate_gap`.
-        test_labels: int64 (test images,), the labels of the whole test set.
+        test_labels: int64 (measured images,), the labels of these images.
     """
 
     subjects: list[Subject]
@@ -36,6 +39,7 @@ class Grid:
     cells: Mapping[Cell, Scored]
     explained: Mapping[tuple[Subject, str], Explained]
     logits: Mapping[str, np.ndarray]
+    predictions: Mapping[str, np.ndarray]
     targets: Mapping[Subject, np.ndarray]
     accuracies: Mapping[Subject, float]
     surrogate_gaps: Mapping[str, float]
@@ -45,11 +49,6 @@ class Grid:
     def by_name(self) -> dict[str, Subject]:
         """Models and controls by name."""
         return {subject.name: subject for subject in self.subjects if subject.role != "retrained"}
-
-    @cached_property
-    def predictions(self) -> dict[str, np.ndarray]:
-        """For models and controls by name, the predicted classes of the sample, int64 (n,)."""
-        return predicted(self.logits, self.settings)
 
     def cell(self, subject: Subject, method: str, metric: str) -> Scored:
         """Return a cell's value.
@@ -79,16 +78,15 @@ class Grid:
                     if cell in self.cells:
                         yield cell, self.cells[cell]
 
-    def control_of(self, baseline: str) -> Subject:
-        """Return a baseline's control, the network with random weights."""
-        return next(s for s in self.subjects if s.role == "control" and s.baseline == baseline)
+    def control_of(self, baseline: str) -> Subject | None:
+        """Return a baseline's control, the network with random weights; `None` if it cannot be built."""
+        return next((s for s in self.subjects if s.role == "control" and s.baseline == baseline), None)
+
+    def degenerate(self, subject: Subject, method: str) -> np.ndarray | None:
+        """Return which of a network's maps are degenerate, bool (n,); `None` if the method cannot explain it."""
+        found = self.explained.get((subject, method))
+        return None if found is None else found.degenerate
 
     def retrained_of(self, baseline: str) -> list[Subject]:
         """Return the networks that differ from a baseline only in the seed; there may be none."""
         return [s for s in self.subjects if s.role == "retrained" and s.baseline == baseline]
-
-
-def predicted(logits: Mapping[str, np.ndarray], settings: Settings) -> dict[str, np.ndarray]:
-    """Return the predicted classes of the sample, int64 (n,), from logits of the whole test set."""
-    sample = settings.sample.indices.numpy()
-    return {name: every[sample].argmax(axis=1) for name, every in logits.items()}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, Field, dataclass, field, fields
 from functools import cache
@@ -22,13 +21,14 @@ Group = Literal["what", "how measured", "how run", "where from", "where to"]
 MARGIN = 0.2  # in standard deviations: a small effect, by Cohen's convention
 
 
-def _of(group: Group, says: str, kind: Literal["names", "specs", ""] = "") -> dict[str, Any]:
+def _of(group: Group, says: str, kind: Literal["names", "specs", "numbers", ""] = "") -> dict[str, Any]:
     """Return a field's metadata.
 
     Args:
         group: the group of options that the field belongs to.
         says: the help text on the command line.
-        kind: "names" for a list of names, "specs" for a list of names with parameters; otherwise the field's type says it.
+        kind: "names" for a list of names, "specs" for a list of names with parameters, "numbers" for a list of numbers;
+            otherwise the field's type says it.
     """
     return {"group": group, "says": says, "kind": kind}
 
@@ -41,24 +41,42 @@ class Plan:
     """The options of a comparison: what to compare, how to measure and run it, and where to read and write.
 
     Attributes:
-        dataset: a registered name.
+        dataset: the images: a registered name, "folder:PATH", or in Python a `torch.utils.data.Dataset` of (image, label),
+            a pair of arrays (images, labels), a Hugging Face data set, or `saq_eval.Images`; see
+            `saq_eval.data.open_images`.
         study: "paper" or a file. It gives the models (over all seeds that the zoo holds), methods, metrics and samples.
             Each of these can still be given here.
-        models: names or shell patterns; by default every model with seed 0.
+        models: names or shell patterns of zoo models, and "NAME=SOURCE" for networks outside the zoo (see
+            `saq_eval.networks.sources`). In Python, it may be a mapping from names to modules, functions of images,
+            `saq_eval.Network`s or texts. By default every zoo model with seed 0.
         baseline: the model that all models are compared with; by default each model's full-precision
             parent, which has the same architecture, training and seed. Baselines are always part of the comparison. If
             the zoo has it, the fine-tuned parent is too: the parent, trained further in full precision by the quantized
             model's recipe. Changes from the parent to the fine-tuned parent are not caused by fewer bits.
+        mean: of the normalisation (pixel − mean) / std that networks outside the zoo expect of pixels in [0, 1], one number
+            per channel, if they do not bring their own.
+        std: see `mean`.
+        size: images are resized so that the shorter side has so many pixels; by default as the networks' own preprocessing
+            does it.
+        crop: a centre square of so many pixels is then cut; by default of `size` pixels.
+        classes: a file with the names of the networks' outputs, one per line; the images' classes are matched by name.
+        masks: where the evidence is in each image: a folder of PNG files with the pictures' names, "otsu" for the
+            foreground, or "none".
+        boxes: the same as boxes: a COCO JSON file, or a folder of Pascal VOC files.
         methods: registered names, optionally with parameters ("integrated_gradients:n_steps=64"), or the
-            names of sets: "quick", "standard" (default) or "full".
-        metrics: registered names, optionally with parameters ("PixelFlipping:fill=blur"), or the same names of sets.
+            names of sets: "quick", "standard" (default) or "full". In Python also functions; see
+            `saq_eval.register_method`.
+        metrics: registered names, optionally with parameters ("PixelFlipping:fill=blur"), or the same names of sets, or
+            functions; see `saq_eval.register_metric`.
         target: the explained class: the image's "label", the class "predicted" by each model itself, or the
             class predicted by each model's "baseline". Similarity always compares maps of the same class: if a model
             predicts another class than its baseline, the baseline's map of the model's class is used.
         samples: the number of test images; by default the study's, or 64.
+        accuracy_on: the number of test images, stratified by class, that accuracy is measured on; by default all of them.
         seed: the seed of the choice of images, of random methods and metrics, of random weights, and of the statistics.
         margin: differences within this many standard deviations of the baseline's scores count as negligible.
-        batch_size: the largest number of images that may pass through a network at once.
+        batch_size: the largest number of images that may pass through a network at once. Fewer do if they are so large that
+            many take too much memory.
         workers: the number of processes that share the work; results are the same for any number.
         device: "cpu", "cuda" or "auto".
         progress: show a progress bar if the output is a terminal.
@@ -72,13 +90,15 @@ class Plan:
         formats: formats to write in addition to CSV: "parquet", "json", "markdown", "latex".
     """
 
-    dataset: str = field(metadata=_of("what", "digits, mnist, fashionmnist or planted."))
+    dataset: Any = field(
+        metadata=_of("what", "A name (see `saq-eval datasets`), or folder:PATH for your own pictures.")
+    )
     _: KW_ONLY
     study: str | Path | None = field(
         default=None,
         metadata=_of("what", "`paper` or a .yaml file: which models, over all seeds, methods and metrics."),
     )
-    models: Sequence[str] | None = field(
+    models: Sequence[str] | Mapping[str, Any] | None = field(
         default=None,
         metadata=_of("what", "Names or patterns, comma-separated; may be repeated; by default all of seed 0.", "names"),
     )
@@ -86,11 +106,39 @@ class Plan:
         default=None,
         metadata=_of("what", "Compare all with this model instead of each one's fp32 counterpart."),
     )
-    methods: Sequence[str] | None = field(
+    mean: Sequence[float] | None = field(
+        default=None,
+        metadata=_of("what", "Normalisation of networks outside the zoo: means, comma-separated.", "numbers"),
+    )
+    std: Sequence[float] | None = field(
+        default=None,
+        metadata=_of("what", "Normalisation of networks outside the zoo: standard deviations.", "numbers"),
+    )
+    size: int | None = field(
+        default=None,
+        metadata=_of("what", "Resize a folder's pictures: the shorter side, in pixels."),
+    )
+    crop: int | None = field(
+        default=None,
+        metadata=_of("what", "Then cut a centre square of so many pixels; by default of --size."),
+    )
+    classes: str | os.PathLike | None = field(
+        default=None,
+        metadata=_of("what", "A file that names the networks' outputs, one per line; folders are matched by name."),
+    )
+    masks: str | os.PathLike | None = field(
+        default=None,
+        metadata=_of("what", "A folder of PNG masks of the evidence, otsu or none."),
+    )
+    boxes: str | os.PathLike | None = field(
+        default=None,
+        metadata=_of("what", "Boxes around the evidence: a COCO .json file or a folder of Pascal VOC files."),
+    )
+    methods: Sequence[Any] | None = field(
         default=None,
         metadata=_of("how measured", _SPECS.format("integrated_gradients:n_steps=64,fill=blur"), "specs"),
     )
-    metrics: Sequence[str] | None = field(
+    metrics: Sequence[Any] | None = field(
         default=None,
         metadata=_of("how measured", _SPECS.format("FaithfulnessCorrelation:nr_runs=100,subset_size=64"), "specs"),
     )
@@ -101,6 +149,10 @@ class Plan:
     samples: int | None = field(
         default=None,
         metadata=_of("how measured", "Test images, stratified by class; 64 by default."),
+    )
+    accuracy_on: int | None = field(
+        default=None,
+        metadata=_of("how measured", "Test images that accuracy is measured on; by default all."),
     )
     seed: int = field(
         default=0,
@@ -114,7 +166,7 @@ class Plan:
     )
     batch_size: int = field(
         default=64,
-        metadata=_of("how run", "Images that may pass a network at once; 64 by default."),
+        metadata=_of("how run", "Images that may pass a network at once, if memory allows; 64 by default."),
     )
     workers: int = field(
         default=1,
@@ -158,12 +210,19 @@ class Plan:
         from saq_eval.core.randomness import check_seed
 
         for each in fields(self):
-            if each.metadata["kind"] in ("names", "specs"):
-                given = _listed(each.name.removesuffix("s"), getattr(self, each.name))
+            value = getattr(self, each.name)
+            if isinstance(value, Mapping) and each.name == "models":
+                object.__setattr__(self, each.name, _named(value))
+            elif each.metadata["kind"] in ("names", "specs"):
+                functions = each.metadata["kind"] == "specs"
+                given = _listed(each.name.removesuffix("s"), value, functions=functions)
                 object.__setattr__(self, each.name, given)
-        for name, most in (("samples", None), ("batch_size", 100_000), ("workers", max(16, processor_cores()))):
+            elif each.metadata["kind"] == "numbers":
+                object.__setattr__(self, each.name, _numbers(each.name, value))
+        whole = (("samples", None), ("accuracy_on", None), ("size", 4096), ("crop", 4096), ("batch_size", 100_000))
+        for name, most in (*whole, ("workers", max(16, processor_cores()))):
             value = getattr(self, name)
-            if name == "samples" and value is None:
+            if value is None and name not in ("batch_size", "workers"):
                 continue
             if type(value) is not int:
                 raise SaqEvalError(f"{name} is a whole number, not {in_short(value)}")
@@ -174,33 +233,40 @@ class Plan:
         if not isinstance(self.target, str) or self.target not in get_args(Target):
             raise unknown_name("target", self.target, get_args(Target))
         check_seed(self.seed)
+        if (self.mean is None) != (self.std is None):
+            raise SaqEvalError("mean and std are given together, with one number per channel each")
         if self.save_maps and self.output is None:
             raise SaqEvalError("maps are kept in the output folder: name one, or save none")
 
-    def said(self) -> dict[str, Any]:
-        """Return the plan as plain data, by field, in the form that `--config` reads.
+    @property
+    def outside(self) -> dict[str, Any]:
+        """The networks outside the zoo, by name: modules, functions, `Network`s, or texts of sources."""
+        if isinstance(self.models, Mapping):
+            return {name: given for name, given in self.models.items() if not is_zoo_name(name, given)}
+        split = [model.partition("=") for model in self.models or () if "=" in model]
+        return {name: source for name, _, source in split}
 
-        Fields that are `None` or false are left out, and so are `data_root`, `zoo`, `output` and `progress`, which depend
-        on the machine.
-        """
-        given = {name: getattr(self, name) for name in options() if name not in _UNSAID}
-        given["formats"] = None if list(self.formats) == ["csv"] else self.formats
-        plain = {name: str(value) if isinstance(value, os.PathLike) else value for name, value in given.items()}
-        return {name: value for name, value in plain.items() if value is not None and value is not False}
+    @property
+    def zoo_models(self) -> list[str] | None:
+        """The names and patterns of zoo models; `None` for all with seed 0, if no network is given."""
+        if isinstance(self.models, Mapping):
+            return [name for name, given in self.models.items() if is_zoo_name(name, given)]
+        return None if self.models is None else [model for model in self.models if "=" not in model]
 
-    def command(self) -> str:
-        """Return the command line that repeats the run; see `said`."""
-        parts = ["saq-eval", "compare"]
-        for name, value in self.said().items():
-            parts.append(f"--{name.replace('_', '-')}")
-            if value is not True:
-                parts.append(",".join(value) if isinstance(value, list) else str(value))
-        return shlex.join(parts)
+    @property
+    def is_of_objects(self) -> bool:
+        """Whether images, networks, methods or metrics were given as objects in Python, which no text can name."""
+        given = [*self.outside.values(), *(self.methods or ()), *(self.metrics or ()), self.dataset]
+        return not all(isinstance(each, str) for each in given)
+
+
+def is_zoo_name(name: str, given: Any) -> bool:
+    """Tell whether a network of a mapping is a zoo model under its own name."""
+    return isinstance(given, str) and given == name
 
 
 # Defaults for fields that neither a plan nor its study sets.
 USUAL: dict[str, Any] = {"methods": ["standard"], "metrics": ["standard"], "samples": 64}
-_UNSAID = ("data_root", "zoo", "output", "progress")
 
 
 def options() -> dict[str, Field]:
@@ -208,7 +274,7 @@ def options() -> dict[str, Field]:
     return {each.name: each for each in fields(Plan)}
 
 
-Kind = Literal["names", "specs", "switch", "path", "whole number", "number", "text"]
+Kind = Literal["names", "specs", "numbers", "switch", "path", "whole number", "number", "text"]
 
 
 @cache
@@ -225,8 +291,31 @@ def kinds() -> dict[str, Kind]:
     return {name: kind(name, option) for name, option in options().items()}
 
 
-def _listed(kind: str, given: Collection[str] | Iterator[str] | str | None) -> list[str] | None:
+def _named(models: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return networks by name; raises `SaqEvalError` for a name that is no text."""
+    for name in models:
+        if not isinstance(name, str):
+            raise SaqEvalError(f"a network's name is a text, not {in_short(name)}")
+    if not models:
+        raise SaqEvalError("at least one model is needed")
+    return dict(models)
+
+
+def _numbers(name: str, given: Any) -> list[float] | None:
+    """Return numbers as a list; one number may be given without a list, and `None` stays `None`."""
+    if given is None:
+        return None
+    numbers = list(given) if isinstance(given, (Collection, Iterator)) and not isinstance(given, str) else [given]
+    if not numbers or not all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers):
+        raise SaqEvalError(f"{name} is one finite number per channel, not {in_short(given)}")
+    return [float(number) for number in numbers]
+
+
+def _listed(kind: str, given: Any, *, functions: bool) -> list[Any] | None:
     """Return names as a list; a single name may be given without a list, and `None` stays `None`.
+
+    Args:
+        functions: whether functions are allowed too.
 
     Raises:
         SaqEvalError: if one of them is no string.
@@ -236,7 +325,7 @@ def _listed(kind: str, given: Collection[str] | Iterator[str] | str | None) -> l
     several = isinstance(given, (Collection, Iterator)) and not isinstance(given, str)
     names: list[Any] = list(given) if several else [given]
     for name in names:
-        if not isinstance(name, str):
+        if not isinstance(name, str) and not (functions and callable(name)):
             raise SaqEvalError(f"a {kind} is asked for by its name, not by {in_short(name)}")
     return names
 

@@ -5,8 +5,8 @@ All of this is known before anything is computed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from saq_eval.attribution import CONTROLS, Explainer
 from saq_eval.evaluation.cells import Cell
@@ -39,22 +39,69 @@ class Job:
         return [Cell(self.subject, self.method, metric) for metric in self.metrics]
 
 
-def plan_jobs(subjects: Sequence[Subject], settings: Settings, policy: Target) -> list[list[Job]]:
-    """Return the jobs in three waves: baselines, fine-tuned controls, all others. A wave uses the maps of earlier waves.
+@dataclass(frozen=True)
+class Refusals:
+    """The reasons why networks cannot be explained by methods, or their maps cannot be scored by metrics.
+
+    Attributes:
+        methods: by network identity and method's label.
+        metrics: by network identity and metric's label.
+    """
+
+    methods: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    metrics: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """The work of a comparison.
+
+    Attributes:
+        waves: the jobs in three waves: baselines, fine-tuned controls, all others. A wave uses the maps of earlier waves.
+        holes: the cells that cannot be computed, with the reasons.
+    """
+
+    waves: list[list[Job]]
+    holes: dict[Cell, str]
+
+
+def plan_jobs(
+    subjects: Sequence[Subject], settings: Settings, policy: Target, refusals: Refusals | None = None
+) -> Jobs:
+    """Return the jobs and the holes of a comparison.
 
     Args:
         subjects: the networks, in order: models, controls, retrained networks.
         policy: which classes the maps explain; see `target` in `saq_eval.compare`.
     """
-    jobs = [
-        _job(subject, explainer, subjects, settings, policy)
-        for subject in subjects
-        for explainer in settings.methods_of(subject.role)
-    ]
+    jobs: list[Job] = []
+    holes: dict[Cell, str] = {}
+    for subject in subjects:
+        for explainer in settings.methods_of(subject.role):
+            job = _job(subject, explainer, subjects, settings, policy)
+            reasons = {metric: _reason(job, settings, metric, refusals or Refusals()) for metric in job.metrics}
+            holes |= {Cell(subject, job.method, metric): reason for metric, reason in reasons.items() if reason}
+            left = tuple(metric for metric, reason in reasons.items() if not reason)
+            if left or not job.metrics:
+                jobs.append(replace(job, metrics=left))
     # Controls come first, because a baseline's maps are compared with them.
     first = sorted((job for job in jobs if job.subject.is_baseline), key=lambda job: job.method not in CONTROLS)
     second = [job for job in jobs if job.subject.is_fine_tuned]
-    return [first, second, [job for job in jobs if not job.subject.is_baseline and not job.subject.is_fine_tuned]]
+    rest = [job for job in jobs if not job.subject.is_baseline and not job.subject.is_fine_tuned]
+    return Jobs([first, second, rest], holes)
+
+
+def _reason(job: Job, settings: Settings, metric: str, refusals: Refusals) -> str:
+    """Return why a cell of a job cannot be computed; "" if it can."""
+    subject, baseline = job.subject, job.others[0]
+    own = refusals.methods.get((subject.identity, job.method), "")
+    if own:
+        return own
+    theirs = refusals.methods.get((baseline.identity, job.method), "")
+    if settings.scorer[metric].metric.category == "similarity" and theirs:
+        return f"{baseline.name} has no maps to compare with: {theirs}"
+    judged = baseline if subject.role == "control" else subject  # see `saq_eval.evaluation.scoring.score`
+    return refusals.metrics.get((judged.identity, metric), "")
 
 
 def _job(
@@ -65,6 +112,7 @@ def _job(
     # A retrained network may also be a model. If it explains the same classes, that model has its other scores.
     again = subject.role == "retrained" and policy == "label" and model_of(subject, subjects) is not None
     models = {s.name: s for s in subjects if s.role == "model"}
+    passes = explainer.passes(settings.sample.image_shape)
     names = [subject.baseline]
     if subject.role == "model" and subject.fine_tuned and not subject.is_fine_tuned:
         names.append(subject.fine_tuned)
@@ -74,7 +122,7 @@ def _job(
         metrics=(*([] if again else rest), *([] if explainer.label in CONTROLS else similar)),
         others=tuple(models[name] for name in names),
         # Models' images are explained a second time, with noise. A metric takes about ten passes.
-        passes=explainer.passes * (2 if subject.role == "model" else 1) + (1 if again else 10 * len(settings.scorers)),
+        passes=passes * (2 if subject.role == "model" else 1) + (1 if again else 10 * len(settings.scorers)),
     )
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from saq_eval.attribution import CONTROLS, Explainer, explain, find_explainer
+from saq_eval.core.errors import Unsupported
 from saq_eval.core.randomness import derived_seed
 from saq_eval.evaluation.cells import Explained, Scored
 from saq_eval.evaluation.clock import Clock
@@ -25,22 +26,23 @@ from saq_eval.metrics import Scorer, Task, is_degenerate
 INPUT_NOISE = 0.01  # standard deviation for pixels in [0, 1]; invisible, about 2.5 of 255 steps
 
 
-def logits_of(shared: str, identity: str) -> np.ndarray:
-    """Return a network's logits of the whole test set, float32 (test images, classes).
+def logits_of(shared: str, identity: str, positions: np.ndarray) -> np.ndarray:
+    """Return a network's logits for images of the test set, float32 (images, classes), read batch by batch.
 
     Args:
         shared: the folder that `share` yields, here and in the functions below.
         identity: the network's identity.
+        positions: int64 (images,), positions in the test set.
     """
     work = shared_at(shared)
-    return work.logits(identity, work.test_images)
+    return work.logits(identity, work.test_set.batches(work.settings.batch_size, positions))
 
 
 @dataclass(frozen=True, eq=False)
 class Done:
-    """A job's results: facts about the maps, the cells' values by metric, and the seconds of each stage."""
+    """A job's results: facts about the maps, if there are maps, the cells' values by metric, and the seconds of each stage."""
 
-    explained: Explained
+    explained: Explained | None
     scored: dict[str, Scored]
     seconds: dict[str, float]
 
@@ -56,11 +58,16 @@ def score(shared: str, job: Job, targets: Sequence[np.ndarray]) -> Done:
     scorers = [work.settings.scorer[label] for label in job.metrics]
     similarities = [scorer.label for scorer in scorers if scorer.metric.category == "similarity"]
     maps = _Maps(work, job, targets)
+    try:
+        with clock("attribution"):
+            own = maps.of(job.subject, targets[0])
+    except Unsupported as error:
+        nothing = Scored.nothing(len(work.settings.sample), error.reason)
+        return Done(None, dict.fromkeys(job.metrics, nothing), clock.seconds)
+    computed = maps.store.computed > 0
     with clock("attribution"):
-        own = maps.of(job.subject, targets[0])
-        computed = maps.store.computed > 0
-        # The reference maps explain the same classes as `own`. Only similarities use those of a second network.
-        others = [maps.reference(place) for place in range(len(job.others) if similarities else 1)]
+        # The reference maps explain the same classes as `own`. Only similarities use them.
+        others = [maps.reference(place) for place in range(len(job.others))] if similarities else [own]
     baseline = job.others[0]
     task = maps.task(job.subject, own, others[0])
     # An untrained network's maps may be faithful to that network itself. So a control's maps are scored as if they explained
@@ -69,10 +76,13 @@ def score(shared: str, job: Job, targets: Sequence[np.ndarray]) -> Done:
     scored = {}
     for scorer in scorers:
         given = task if "explanations" in scorer.metric.needs else judged
-        with clock(scorer.metric.category):
-            scores, curve = scorer.score(given)
-            chance = scorer.chance(given) if job.subject.role != "retrained" else None
-        scored[scorer.label] = Scored(scores, curve, chance)
+        try:
+            with clock(scorer.metric.category):
+                scores, curve = scorer.score(given)
+                chance = scorer.chance(given) if job.subject.role != "retrained" else None
+            scored[scorer.label] = Scored(scores, curve, chance)
+        except Unsupported as error:
+            scored[scorer.label] = Scored.nothing(len(own), error.reason)
     if similarities:
         beside = _beside(maps, clock, task, others[1:], [work.settings.scorer[label] for label in similarities])
         scored |= {label: replace(scored[label], **more) for label, more in beside.items()}
@@ -183,7 +193,7 @@ def maps_of(
         subject.name,
         subject.identity,
         f"{explainer.label} under noise" if noisy else explainer.label,
-        explainer.parameters,
+        explainer.settings(settings.sample.image_shape),
         settings.seed,
         images,
         version=f"{_versions()} {explainer.method.code}",
@@ -230,16 +240,20 @@ def surrogate_gap(shared: str, subject: Subject, targets: np.ndarray) -> float:
 
     The map is by integrated gradients from black, and Δ is the logit's change from black. If the value is 0, gradients
     account for the decision. Rounding has no useful gradient, so a quantized network uses a surrogate gradient. The value
-    is the surrogate's relative error.
+    is the surrogate's relative error. It is NaN if no gradient reaches the image.
 
     Args:
         targets: int64 (n,), the explained classes.
     """
     work = shared_at(shared)
     settings = work.settings
-    maps = maps_of(work, subject, find_explainer("integrated_gradients"), targets, MapStore(settings.maps))
-    images = settings.sample.images.numpy()
-    logits = work.logits(subject.identity, np.concatenate([images, np.zeros_like(images[:1])]))
+    try:
+        maps = maps_of(work, subject, find_explainer("integrated_gradients"), targets, MapStore(settings.maps))
+    except Unsupported:
+        return np.nan
+    images = settings.sample.images
+    every = torch.cat([images, torch.zeros_like(images[:1])])
+    logits = work.logits(subject.identity, every.split(settings.batch_size))
     rise = (logits[:-1] - logits[-1:]).astype(np.float64)[np.arange(len(targets)), targets]
     missed = np.abs(np.asarray(maps, dtype=np.float64).sum(axis=(1, 2)) - rise).sum()
     return float(missed / np.abs(rise).sum()) if np.abs(rise).sum() > 0 else np.nan

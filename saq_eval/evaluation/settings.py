@@ -56,7 +56,8 @@ class Settings:
         explainers: the attribution methods with their parameters, without controls; see `methods_of`.
         scorers: the metrics with their parameters.
         seed: the seed of random methods and metrics.
-        batch_size: the largest number of images that may pass through a network at once.
+        batch_size: the largest number of images that may pass through a network at once: the plan's, or as many as fit
+            into `saq_eval.networks.memory.BUDGET` if these are fewer. It is the same for all networks.
         device: the device that networks compute on, "cpu" or "cuda".
         background: float32 (k, c, h, w), typical images; `None` if no method needs them.
         maps: the folder of the maps.

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-import itertools
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import torch
+import numpy as np
 from torch import nn
 
-from saq_eval.attribution import CONTROLS, Explainer, explain, find_explainers
+from saq_eval.attribution import CONTROLS, METHODS, Explainer, find_explainers
 from saq_eval.attribution.background import background_images
 from saq_eval.core.devices import pick_device
 from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
 from saq_eval.core.randomness import derived_seed
-from saq_eval.data import Dataset, load_dataset
+from saq_eval.data import Dataset, Images, check_readable, dataset_name, open_images
+from saq_eval.data.images import stratified
 from saq_eval.data.masks import MaskRecord
 from saq_eval.evaluation.plan import USUAL, Plan, merge
+from saq_eval.evaluation.planning import Refusals
+from saq_eval.evaluation.refusals import check_some_work, find_refusals
 from saq_eval.evaluation.settings import Settings, Subject
-from saq_eval.metrics import Scorer, find_scorers
+from saq_eval.evaluation.shared import why_not_stored
+from saq_eval.evaluation.subjects import check_network, expectations, open_images_for, outside_networks, typical_images
+from saq_eval.metrics import METRICS, Scorer, find_scorers
 from saq_eval.networks.inference import predict
-from saq_eval.networks.network import Network
+from saq_eval.networks.memory import images_at_once
+from saq_eval.networks.network import RANDOM_WEIGHTS, Network
 from saq_eval.studies.study import load_study
-from saq_eval.zoo import check_reads, find_models, open_model
-from saq_eval.zoo.networks import RANDOM_WEIGHTS, Choice, as_network, choose, open_network, untrained
+from saq_eval.zoo import check_reads, find_models
+from saq_eval.zoo.networks import Choice, choose, open_network
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +47,10 @@ class Setup:
         subjects: the networks in their roles: models, controls, retrained networks.
         retrained: by baseline and name, the SHA-256 of the weights of the networks that differ from it only in the seed.
         test_set: the whole test set.
+        measured: int64, the positions of the test images that accuracy is measured on.
         settings: the settings that hold for every network.
-        masks: the kind and number of the sample's masks; see `Dataset.mask_record`.
+        masks: the kind and number of the sample's masks; see `Images.mask_record`.
+        refusals: which networks cannot be explained by which methods, or scored by which metrics.
     """
 
     plan: Plan
@@ -53,9 +60,11 @@ class Setup:
     modules: dict[str, nn.Module]
     subjects: list[Subject]
     retrained: dict[str, dict[str, str]]
-    test_set: Dataset
+    test_set: Images
+    measured: np.ndarray
     settings: Settings
     masks: MaskRecord
+    refusals: Refusals
 
 
 def set_up(plan: Plan, maps: Path) -> Setup:
@@ -65,53 +74,82 @@ def set_up(plan: Plan, maps: Path) -> Setup:
         maps: the folder of the maps.
 
     Raises:
-        SaqEvalError: an unknown name, a count out of range, a network with a layer that a method has no rule for, or a
-            file that cannot be read.
+        SaqEvalError: an unknown name, a count out of range, a network that no method can explain, or a file that cannot be
+            read.
     """
-    plan, names, study, missing = _with_study(plan)
+    outside = outside_networks(plan)
+    # Images that have a name are opened as the networks expect them, so networks are chosen by that name first.
+    dataset = dataset_name(plan.dataset) if isinstance(plan.dataset, str) else open_images(plan.dataset).name
+    plan, names, study, missing = _with_study(plan, dataset)
+    choice = choose(dataset, names, plan.baseline, plan.zoo, outside)
+    expected = expectations(choice.entries)
+    test_set = open_images_for(plan, expected)
     explainers = [e for e in find_explainers(plan.methods or ()) if e.label not in CONTROLS]
     if not explainers:
         raise SaqEvalError(f"{' and '.join(CONTROLS)} are part of every comparison: name a method to compare with them")
     scorers = find_scorers(plan.metrics or ())
     device = _device(plan)
-    choice = choose(plan.dataset, names, plan.baseline, plan.zoo)
-    test_set = load_dataset(plan.dataset, "test", plan.data_root)
     assert plan.samples is not None  # _with_study has filled it in
     sample = test_set.sample(plan.samples, plan.seed)
+    measured = (
+        np.arange(len(test_set)) if plan.accuracy_on is None else _measured(test_set, plan.accuracy_on, plan.seed)
+    )
+    check_readable(test_set, measured)
     masks = _masks(sample, scorers)
+    for explainer in explainers:
+        explainer.settings(sample.image_shape)  # it raises if a parameter does not fit the images
     for scorer in scorers:
-        scorer.settings(sample.image_shape)  # it raises if a parameter does not fit the images
-    background = background_images(explainers, plan.dataset, plan.seed, plan.data_root)
+        scorer.settings(sample.image_shape)
+    background = background_images(explainers, lambda: typical_images(plan, expected, test_set, sample), plan.seed)
     networks, subjects = _networks(choice, plan, sample)
     _check_outputs(networks, choice.baseline_of, sample)
-    _check_explains(plan.dataset, explainers, [networks[name] for name in choice.entries], sample, background)
     again, retrained = _retrained(choice, networks, plan, sample)
     weights = {network.identity: network.weights for network in again.values()}
+    modules = {n.identity: cast(nn.Module, n.module) for n in (*again.values(), *networks.values())}
+    fitting = min(images_at_once(module, sample.images[:1], plan.batch_size) for module in modules.values())
+    settings = Settings(sample, explainers, scorers, plan.seed, fitting, device, background, maps)
+    subjects += retrained
+    refusals = find_refusals(subjects, modules, settings)
+    check_some_work(subjects, settings, refusals)
+    workers = _workers(
+        plan, [n for name, n in networks.items() if name not in choice.entries or name in outside], sample
+    )
     return Setup(
-        plan=replace(plan, methods=[e.label for e in explainers], metrics=[s.label for s in scorers]),
+        plan=replace(_as_used(plan, explainers, scorers), workers=workers),
         study=study,
         missing=missing,
         networks=networks,
-        modules={network.identity: network.module for network in (*again.values(), *networks.values())},
-        subjects=subjects + retrained,
+        modules=modules,
+        subjects=subjects,
         retrained={
             baseline: {s.name: weights[s.identity] for s in retrained if s.baseline == baseline}
             for baseline in choice.retrained_of
         },
         test_set=test_set,
-        settings=Settings(sample, explainers, scorers, plan.seed, plan.batch_size, device, background, maps),
+        measured=measured,
+        settings=settings,
         masks=masks,
+        refusals=refusals,
     )
 
 
-def _with_study(plan: Plan) -> tuple[Plan, Sequence[str] | None, str | None, list[str]]:
-    """Fill in a plan from its study; return the plan, the models' names, the study's name and its missing models."""
-    names, missing = plan.models, []
+def _as_used(plan: Plan, explainers: Sequence[Explainer], scorers: Sequence[Scorer]) -> Plan:
+    """Return a plan with the labels of its methods and metrics; functions stay as they were given, since no text names them."""
+    return replace(
+        plan,
+        methods=[*(e.label for e in explainers if e.method.name in METHODS), *filter(callable, plan.methods or ())],
+        metrics=[*(s.label for s in scorers if s.metric.name in METRICS), *filter(callable, plan.metrics or ())],
+    )
+
+
+def _with_study(plan: Plan, dataset: str) -> tuple[Plan, Sequence[str] | None, str | None, list[str]]:
+    """Fill in a plan from its study; return the plan, the zoo models' names, the study's name and its missing models."""
+    names, missing = plan.zoo_models, []
     study = None if plan.study is None else load_study(plan.study)
     if study is not None and names is None:
-        held = [card.name for card, _ in find_models(plan.dataset, ["*"], plan.zoo)]
-        names = study.compared(plan.dataset, held)
-        missing = [name for name in study.wanted(plan.dataset) if name not in held]
+        held = [card.name for card, _ in find_models(dataset, ["*"], plan.zoo)]
+        names = study.compared(dataset, held)
+        missing = [name for name in study.wanted(dataset) if name not in held]
     said = [vars(study.comparison)] if study is not None else []
     given = merge(USUAL, *said, vars(plan))
     filled = replace(plan, **{name: given[name] for name in USUAL})
@@ -125,6 +163,29 @@ def _device(plan: Plan) -> str:
     return device
 
 
+def _workers(plan: Plan, outside: Sequence[Network], sample: Dataset) -> int:
+    """Return the number of processes: one if a network cannot be sent to others, since results are the same for any."""
+    for network in outside if plan.workers > 1 else ():
+        reason = why_not_stored(cast(nn.Module, network.module), sample.images[:1])
+        if reason:
+            warnings.warn(
+                f"one process does all the work: {network.name} cannot be sent to another ({reason})",
+                SaqEvalWarning,
+                stacklevel=4,
+            )
+            return 1
+    return plan.workers
+
+
+def _measured(test_set: Images, count: int, seed: int) -> np.ndarray:
+    """Return the positions of images to measure accuracy on, stratified by class."""
+    if not 1 <= count <= len(test_set):
+        raise SaqEvalError(
+            f"accuracy_on lies between 1 and {len(test_set)}, the size of the {test_set.name} test set, not {count}"
+        )
+    return stratified(test_set.labels, count, derived_seed(seed, "accuracy")).numpy()
+
+
 def _masks(sample: Dataset, scorers: Sequence[Scorer]) -> MaskRecord:
     masks = sample.mask_record()
     if not masks["images"] and any("masks" in scorer.metric.needs for scorer in scorers):
@@ -134,17 +195,28 @@ def _masks(sample: Dataset, scorers: Sequence[Scorer]) -> MaskRecord:
 
 def _networks(choice: Choice, plan: Plan, sample: Dataset) -> tuple[dict[str, Network], list[Subject]]:
     """Load the models, in order, and then make a network with random weights of each baseline's architecture."""
-    models = {name: open_model(*entry, trust_code=plan.trust_code) for name, entry in choice.entries.items()}
     networks, subjects = {}, []
-    for name, model in models.items():
-        check_reads(name, model.network, sample)
-        networks[name] = as_network(model, sample.images[:1])
+    for name, entry in choice.entries.items():
+        networks[name] = open_network(entry, sample.images[:1], trust_code=plan.trust_code)
+        if isinstance(entry, Network):
+            check_network(entry, sample)
+        else:
+            check_reads(name, cast(nn.Module, networks[name].module), sample)
         tuned = choice.fine_tuned_of.get(name, "")
         subjects.append(_subject(networks[name], choice.baseline_of[name], fine_tuned=tuned))
     for name in choice.retrained_of:
-        weights_seed = derived_seed(plan.seed, RANDOM_WEIGHTS, name)
-        control = untrained(models[name], plan.seed, weights_seed, trust_code=plan.trust_code)
-        networks[control.name] = control
+        untrained = networks[name].untrained
+        control = untrained(derived_seed(plan.seed, RANDOM_WEIGHTS, name)) if untrained is not None else None
+        if control is None:
+            warnings.warn(
+                f"{name} cannot be given random weights, so nothing tells which scores depend on what it has learned",
+                SaqEvalWarning,
+                stacklevel=4,
+            )
+            continue
+        if isinstance(choice.entries[name], Network):
+            check_network(control, sample)
+        networks[control.name] = replace(control, seed=plan.seed)
         subjects.append(_subject(control, name, role="control"))
     return networks, subjects
 
@@ -172,30 +244,12 @@ def _retrained(
 
 def _check_outputs(networks: dict[str, Network], baseline_of: dict[str, str], sample: Dataset) -> None:
     """Raise `SaqEvalError` unless every network has the same number of outputs as its baseline."""
-    outputs = {name: predict(networks[name].module, sample.images[:1]).shape[1] for name in baseline_of}
+    outputs = {
+        name: predict(cast(nn.Module, networks[name].module), sample.images[:1]).shape[1] for name in baseline_of
+    }
     for name, count in outputs.items():
         if count != outputs[baseline_of[name]]:
             raise SaqEvalError(
                 f"{name} has {count} outputs and its baseline {baseline_of[name]} {outputs[baseline_of[name]]}: "
                 "their predictions cannot be compared"
             )
-
-
-def _check_explains(
-    dataset: str,
-    explainers: Sequence[Explainer],
-    networks: Sequence[Network],
-    sample: Dataset,
-    background: torch.Tensor | None,
-) -> None:
-    """Raise `SaqEvalError` unless every method can explain the first network.
-
-    Methods by rules and by class activation, which depend on the layers, are checked on all networks.
-    """
-    few = None if background is None else background[:1]
-    for explainer, (place, network) in itertools.product(explainers, enumerate(networks)):
-        if place == 0 or explainer.method.family in ("rules", "class activation"):
-            try:
-                explain(explainer, network.module, sample.images[:2], sample.labels[:2], background=few)
-            except SaqEvalError as error:
-                raise SaqEvalError(f"{dataset}/{network.name}: {error}") from error

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -16,8 +16,10 @@ from typing import Any
 import cloudpickle
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from saq_eval.core.errors import SaqEvalError, first_line
+from saq_eval.data import Images
 from saq_eval.evaluation.settings import Settings
 from saq_eval.networks.inference import predict
 
@@ -30,15 +32,11 @@ class Shared:
     Attributes:
         settings: the settings that hold for every network.
         networks: by identity, networks in eval mode: float32 pixels (n, c, h, w) in [0, 1] -> logits (n, classes).
-        test_images: float32 (test images, c, h, w), the whole test set.
-        test_labels: int64 (test images,).
+        test_set: the whole test set, read batch by batch.
     """
 
-    def __init__(
-        self, settings: Settings, networks: Mapping[str, nn.Module], test_images: np.ndarray, test_labels: np.ndarray
-    ) -> None:
-        self.settings, self.networks = settings, networks
-        self.test_images, self.test_labels = test_images, test_labels
+    def __init__(self, settings: Settings, networks: Mapping[str, nn.Module], test_set: Images) -> None:
+        self.settings, self.networks, self.test_set = settings, networks, test_set
         self._placed = lru_cache(maxsize=8)(self._place)
 
     def network(self, identity: str) -> nn.Module:
@@ -49,11 +47,14 @@ class Shared:
         network = self.networks[identity]
         return network if self.settings.device == "cpu" else copy.deepcopy(network).to(self.settings.device)
 
-    def logits(self, identity: str, images: np.ndarray) -> np.ndarray:
-        """Return a network's logits for images: float32 (n, c, h, w) -> float32 (n, classes)."""
-        size = self.settings.batch_size
-        parts = [np.array(images[start : start + size]) for start in range(0, len(images), size)]
-        return np.concatenate([predict(self.network(identity), torch.from_numpy(part), size).numpy() for part in parts])
+    def logits(self, identity: str, batches: Iterable[Tensor]) -> np.ndarray:
+        """Return a network's logits for batches of images, each float32 (m, c, h, w): float32 (n, classes)."""
+        try:
+            return np.concatenate([predict(self.network(identity), part, len(part)).numpy() for part in batches])
+        except SaqEvalError:
+            raise
+        except Exception as error:  # a user's network may raise anything
+            raise SaqEvalError(f"it fails on some of the images: {first_line(error)}") from error
 
 
 class _Kept(Mapping[str, nn.Module]):
@@ -82,13 +83,26 @@ def share(shared: Shared, workers: int) -> Iterator[str]:
             _write(Path(folder) / "identities", list(shared.networks))
             for place, network in enumerate(shared.networks.values()):
                 _write(Path(folder) / f"network-{place}", network)
-            np.save(Path(folder) / "test_images.npy", shared.test_images)
-            np.save(Path(folder) / "test_labels.npy", shared.test_labels)
+            _write(Path(folder) / "test_set", shared.test_set)
         _OPEN[folder] = shared
         try:
             yield folder
         finally:
             del _OPEN[folder]
+
+
+def why_not_stored(network: nn.Module, image: Tensor) -> str:
+    """Return why a network cannot be sent to another process; "" if it can, and computes the same there.
+
+    Args:
+        image: float32 (1, c, h, w).
+    """
+    try:
+        there = cloudpickle.loads(cloudpickle.dumps(network))  # safe: it has just been written
+        same = torch.equal(predict(there, image), predict(network, image))
+    except Exception as error:  # the parts of a user's network may raise anything
+        return first_line(error)
+    return "" if same else "it returns other logits there"
 
 
 def shared_at(folder: str) -> Shared:
@@ -99,8 +113,7 @@ def shared_at(folder: str) -> Shared:
         _OPEN[folder] = Shared(
             _read(place / "settings"),
             _Kept(place, _read(place / "identities")),
-            np.load(place / "test_images.npy", mmap_mode="r"),
-            np.load(place / "test_labels.npy"),
+            _read(place / "test_set"),
         )
     return _OPEN[folder]
 

@@ -16,9 +16,9 @@ from saq_eval.evaluation.cells import Cell, Explained, Scored
 from saq_eval.evaluation.grid import Grid
 from saq_eval.evaluation.settings import Settings, Subject
 from saq_eval.metrics import find_scorers
-from saq_eval.networks.network import LayerCost, Network
+from saq_eval.networks.network import LayerCost
 from saq_eval.zoo.finding import find_models
-from saq_eval.zoo.networks import facts_of
+from saq_eval.zoo.networks import described
 
 N = 60
 METRICS = ["FaithfulnessCorrelation", "PixelFlipping", "PointingGame"]  # of the second, lower is better
@@ -38,18 +38,20 @@ def _zoo():
     return find_models("digits", ["*"])
 
 
-def facts(cards):
-    return {name: facts_of(card, card.bit_widths) for name, card in cards.items()}
+def described_networks(cards):
+    """Return networks with made-up layers and sizes, of which none computes."""
+    sizes = {"layers": LAYERS, "parameters": 1000, "ideal_bytes": 512, "file_bytes": 1024}
+    return {name: replace(described(card, card.bit_widths), identity=name, **sizes) for name, card in cards.items()}
 
 
 def results_of(grid, cards):
-    """Return a grid's results; networks have made-up layers and sizes, and none computes."""
-    known = facts(cards)
-    known |= {
-        s.name: replace(known[s.baseline], name=s.name, training="none") for s in grid.subjects if s.role == "control"
+    """Return a grid's results; see `described_networks`."""
+    networks = described_networks(cards)
+    networks |= {
+        s.name: replace(networks[s.baseline], name=s.name, training="none")
+        for s in grid.subjects
+        if s.role == "control"
     }
-    sizes = {"layers": LAYERS, "parameters": 1000, "ideal_bytes": 512, "file_bytes": 1024}
-    networks = {name: Network(each, None, name, "", **sizes) for name, each in known.items()}
     return Results(grid, networks, Composite.of(grid), margin=0.2)
 
 
@@ -134,7 +136,8 @@ def make_grid(
     accuracies = {subject: right[subject.name] for subject in subjects if subject.role != "control"}
     targets = dict.fromkeys(subjects, labels[:images])
     gaps = {subject.name: 0.25 for subject in subjects if subject.role == "model"}
-    grid = Grid(subjects, settings, cells, explained, logits, targets, accuracies, gaps, labels)
+    sample = {name: each[:images].argmax(axis=1) for name, each in logits.items()}
+    grid = Grid(subjects, settings, cells, explained, logits, sample, targets, accuracies, gaps, labels)
     return grid, {name: cards[name] for name in names}
 
 

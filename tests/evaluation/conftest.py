@@ -7,8 +7,7 @@ import torch
 
 from saq_eval.evaluation.clock import Clock
 from saq_eval.evaluation.planning import plan_jobs
-from saq_eval.evaluation.running import run
-from tests.evaluation.made import SUBJECTS, make_settings, make_shared
+from tests.evaluation.made import SUBJECTS, make_settings, make_shared, run_jobs
 
 
 @pytest.fixture(scope="package")
@@ -28,8 +27,10 @@ def networks(small_cnn):
 def done(networks, digits, tmp_path_factory):
     settings = make_settings(digits, tmp_path_factory.mktemp("maps"))
     jobs = plan_jobs(SUBJECTS, settings, "label")
-    shared, clock, finished = make_shared(digits, settings, networks), Clock(), []
-    grid = run(SUBJECTS, shared, jobs, policy="label", workers=1, clock=clock, on_job=finished.append)
-    assert finished == [job for wave in jobs for job in wave]
+    clock, finished = Clock(), []
+    grid = run_jobs(make_shared(digits, settings, networks), jobs, clock, lambda *step: finished.append(step))
+    done = [(f"{job.subject.name} {job.method}", job.passes) for wave in jobs.waves for job in wave]
+    assert [passes for _, passes in finished[: len(networks)]] == [20 / 6] * len(networks)  # predictions of 20 images
+    assert finished[len(networks) :] == done
     assert {"prediction", "attribution", "localisation", "similarity"} <= clock.seconds.keys()
     return grid

@@ -1,6 +1,13 @@
 """Small networks as the subjects of a comparison."""
 
+from dataclasses import replace
+
+import numpy as np
+import torch
+
 from saq_eval.attribution import find_explainers
+from saq_eval.evaluation.clock import Clock
+from saq_eval.evaluation.running import run
 from saq_eval.evaluation.settings import Settings, Subject
 from saq_eval.evaluation.shared import Shared
 from saq_eval.metrics import find_scorers
@@ -22,9 +29,23 @@ METHODS = ("saliency", "occlusion")
 
 def make_settings(digits, maps, methods=METHODS, metrics=("PointingGame", "SSIM"), **changes):
     fields = {"seed": 0, "batch_size": 8, "device": "cpu", "background": None}
-    sample = digits.subset(range(6))
+    sample = replace(digits.subset(range(6)), positions=torch.arange(6))
     return Settings(sample, find_explainers(methods), find_scorers(metrics), **(fields | changes), maps=maps)
 
 
+def run_jobs(shared, jobs, clock=None, on_step=lambda description, passes: None, workers=1, measured=range(20)):
+    """Compute all cells; accuracy is measured on the first 20 images of the test set."""
+    return run(
+        SUBJECTS,
+        shared,
+        jobs,
+        measured=np.array(measured),
+        policy="label",
+        workers=workers,
+        clock=clock or Clock(),
+        on_step=on_step,
+    )
+
+
 def make_shared(digits, settings, networks):
-    return Shared(settings, networks, digits.images[:20].numpy(), digits.labels[:20].numpy())
+    return Shared(settings, networks, digits.subset(range(20)))

@@ -1,5 +1,4 @@
 import inspect
-import shlex
 from dataclasses import fields
 from typing import get_args
 
@@ -14,8 +13,8 @@ from saq_eval.evaluation.plan import Group, Plan, kinds, merge, options
 def test_every_field_belongs_to_a_group_and_has_words_for_its_documentation():
     for name, option in options().items():
         assert option.metadata["group"] in get_args(Group)
-        said = f"\n        {name}: " in inspect.cleandoc(Plan.__doc__).replace("\n    ", "\n        ")
-        assert said, f"the docstring of Plan says nothing of {name}"
+        words = f"\n        {name}: " in inspect.cleandoc(Plan.__doc__).replace("\n    ", "\n        ")
+        assert words, f"the docstring of Plan says nothing of {name}"
         assert option.metadata["says"] or name == "progress"
     groups = [option.metadata["group"] for option in options().values()]
     assert groups == sorted(groups, key=get_args(Group).index)
@@ -30,7 +29,9 @@ def test_arguments_and_configuration_derive_from_the_fields():
 def test_how_a_value_is_given_follows_from_its_type():
     known = kinds()
     assert list(known) == [each.name for each in fields(Plan)]
-    assert {name for name, kind in known.items() if kind == "path"} == {"data_root", "zoo", "output"}
+    assert {name for name, kind in known.items() if kind == "path"} == {
+        *("classes", "masks", "boxes", "data_root", "zoo", "output")
+    }
     assert {name for name, kind in known.items() if kind == "switch"} == {"progress", "trust_code", "save_maps"}
     expected = {"samples": "whole number", "margin": "number", "target": "text", "models": "names", "metrics": "specs"}
     assert expected.items() <= known.items()
@@ -39,17 +40,6 @@ def test_how_a_value_is_given_follows_from_its_type():
 def test_one_name_stands_for_a_list():
     plan = Plan("digits", models="cnn-*", methods=("lrp",), formats="json")
     assert (plan.models, plan.methods, plan.metrics, plan.formats) == (["cnn-*"], ["lrp"], None, ["json"])
-
-
-def test_a_plan_says_what_repeats_it_but_not_where_things_lie():
-    plan = Plan("digits", models=["a b", "c"], samples=5, save_maps=True, output="here", zoo="there", formats=["json"])
-    usual = {name: option.default for name, option in options().items() if type(option.default) in (str, int, float)}
-    assert {"target": "label", "seed": 0, "margin": 0.2, "batch_size": 64}.items() <= usual.items()
-    given = {"dataset": "digits", "models": ["a b", "c"], "samples": 5, "save_maps": True, "formats": ["json"]}
-    assert plan.said() == usual | given
-    command = shlex.split(plan.command())
-    assert command[:6] == ["saq-eval", "compare", "--dataset", "digits", "--models", "a b,c"]
-    assert "--save-maps" in command and "--output" not in command and command[-2:] == ["--formats", "json"]
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 """From jobs to results, by a comparison of small untrained networks."""
 
 import numpy as np
+from torch import nn
 
-from saq_eval.evaluation.clock import Clock
-from saq_eval.evaluation.planning import plan_jobs
-from saq_eval.evaluation.running import choose_targets, run
+from saq_eval.evaluation.planning import Jobs, Refusals, plan_jobs
+from saq_eval.evaluation.running import choose_targets
 from tests.evaluation.made import (
     AGAIN,
     FP32,
@@ -12,15 +12,17 @@ from tests.evaluation.made import (
     OTHER,
     RETRAINED,
     SUBJECTS,
+    TUNED,
     UNTRAINED,
     W2A2,
     make_settings,
     make_shared,
+    run_jobs,
 )
 
 
 def test_all_that_was_planned_is_there(done, digits):
-    jobs = [job for wave in plan_jobs(SUBJECTS, done.settings, "label") for job in wave]
+    jobs = [job for wave in plan_jobs(SUBJECTS, done.settings, "label").waves for job in wave]
     assert set(done.cells) == {cell for job in jobs for cell in job.cells}
     assert set(done.explained) == {(job.subject, job.method) for job in jobs}
     assert [key for key, maps in done.explained.items() if not maps.computed] == [(AGAIN, m) for m in METHODS]
@@ -37,7 +39,7 @@ def test_all_that_was_planned_is_there(done, digits):
 def test_two_workers_give_the_same(done, networks, digits, tmp_path):
     settings = make_settings(digits, tmp_path)
     shared, jobs = make_shared(digits, settings, networks), plan_jobs(SUBJECTS, settings, "label")
-    other = run(SUBJECTS, shared, jobs, policy="label", workers=2, clock=Clock(), on_job=lambda job: None)
+    other = run_jobs(shared, jobs, workers=2)
     assert other.cells.keys() == done.cells.keys()
     for cell, value in done.cells.items():
         np.testing.assert_array_equal(other.cells[cell].scores, value.scores)
@@ -56,3 +58,36 @@ def test_which_classes_maps_explain():
     assert {chosen(s, "label") for s in SUBJECTS} == {1}
     assert [chosen(s, "predicted") for s in (FP32, W2A2, UNTRAINED, RETRAINED)] == [2, 3, 2, 2]
     assert [chosen(s, "baseline") for s in (FP32, W2A2, UNTRAINED, RETRAINED)] == [2, 2, 2, 2]
+
+
+def test_accuracy_on_some_images_leaves_the_samples_predictions_as_they_are(done, networks, digits, tmp_path):
+    settings = make_settings(digits, tmp_path)
+    jobs = Jobs([], {})
+    some = run_jobs(make_shared(digits, settings, networks), jobs, measured=range(10, 14))
+    assert some.logits["fp32"].shape == (4, 10) and len(some.test_labels) == 4
+    np.testing.assert_array_equal(some.test_labels, digits.labels[10:14])
+    for name, predictions in done.predictions.items():
+        np.testing.assert_array_equal(some.predictions[name], predictions)
+        np.testing.assert_allclose(some.logits[name], done.logits[name][10:14], atol=1e-5)
+
+
+def test_a_hole_is_a_cell_without_scores_that_says_why(networks, digits, tmp_path):
+    """Whether it was known before, or found when the network was explained."""
+    settings = make_settings(digits, tmp_path, methods=("saliency",))
+    refusals = Refusals({(TUNED.identity, "saliency"): "no gradient"})
+    stopped = {**networks, W2A2.identity: nn.Sequential(networks[W2A2.identity], Rounds())}
+    jobs = plan_jobs(SUBJECTS, settings, "label", refusals)
+    grid = run_jobs(make_shared(digits, settings, stopped), jobs)
+    for subject, reason in ((TUNED, "no gradient"), (W2A2, "no gradient reaches the image")):
+        for metric in ("PointingGame", "SSIM"):
+            cell = grid.cell(subject, "saliency", metric)
+            assert cell.hole == reason and np.isnan(cell.scores).all()
+        assert grid.degenerate(subject, "saliency") is None
+        assert not np.isnan(grid.scores(subject, "edges", "PointingGame")).all()
+    assert not grid.cell(FP32, "saliency", "SSIM").hole and grid.degenerate(FP32, "saliency") is not None
+    assert np.isnan(grid.surrogate_gaps["w2a2"]) and not np.isnan(grid.surrogate_gaps["fp32"])
+
+
+class Rounds(nn.Module):
+    def forward(self, logits):
+        return logits.round(decimals=3)

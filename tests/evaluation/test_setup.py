@@ -26,6 +26,18 @@ def test_every_network_has_its_part(setup):
     assert list(setup.retrained) == ["cnn-fp32"] and len(set(setup.retrained["cnn-fp32"].values())) == 4
 
 
+def test_as_many_images_pass_at_once_as_the_network_that_needs_most_memory_allows(setup, tmp_path, monkeypatch):
+    from saq_eval.networks import memory
+
+    assert setup.settings.batch_size == setup.plan.batch_size == 64
+    image = setup.settings.sample.images[:1]
+    most = max(memory.bytes_per_image(module, image) for module in setup.modules.values())
+    monkeypatch.setattr(memory, "BUDGET", 5 * most)
+    for asked, expected in ((64, 5), (3, 3)):
+        made = set_up(Plan("digits", models=["cnn-w4a4", "cnn-w2a2"], batch_size=asked, **CHEAP), tmp_path)
+        assert (made.settings.batch_size, made.plan.batch_size) == (expected, asked)
+
+
 def test_a_network_that_is_retrained_for_several_baselines_is_loaded_once(tmp_path, monkeypatch):
     from saq_eval.evaluation import setup as module
 
@@ -38,7 +50,7 @@ def test_a_network_that_is_retrained_for_several_baselines_is_loaded_once(tmp_pa
     module_open = module.open_network
     monkeypatch.setattr(module, "open_network", counted)
     made = set_up(Plan("digits", models=["cnn-fp32", "cnn-fp32-s1"], target="predicted", **CHEAP), tmp_path)
-    assert len(opened) == 3  # seeds 2, 3 and 4; the others are models
+    assert len(opened) == 5  # the two models, and seeds 2, 3 and 4
     names = [s.name for s in made.subjects if s.role == "retrained"]
     assert len(names) == len(set(names)) == 8 and "cnn-fp32-s2 (as cnn-fp32)" in names
 

@@ -38,14 +38,12 @@ def test_other_processes_read_the_same(networks, digits, tmp_path, monkeypatch):
         read = shared_at(place)
         assert shared_at(place) is read is not shared
         assert list(read.networks) == ["a", "b"] and read.network("b") is read.network("b")
-        assert isinstance(read.test_images, np.memmap) and not read.test_images.flags.writeable
-        np.testing.assert_array_equal(read.test_images, shared.test_images)
-        np.testing.assert_array_equal(read.test_labels, shared.test_labels)
+        assert torch.equal(read.test_set.read(range(20)), shared.test_set.read(range(20)))
+        assert torch.equal(read.test_set.labels, shared.test_set.labels)
         assert torch.equal(read.settings.sample.images, shared.settings.sample.images)
         for identity in networks:
-            np.testing.assert_array_equal(
-                read.logits(identity, read.test_images), shared.logits(identity, shared.test_images)
-            )
+            ours, theirs = (each.logits(identity, each.test_set.batches(8)) for each in (shared, read))
+            np.testing.assert_array_equal(ours, theirs)
         module._OPEN[place] = shared  # what leaves the block takes it away again
 
 
@@ -59,13 +57,13 @@ class Local(nn.Module):
 def test_workers_compute_with_networks_of_any_class(digits, tmp_path):
     shared = make_shared(digits, make_settings(digits, tmp_path), {"local": Local().eval()})
     with share(shared, workers=2) as place:
-        ((logits),) = run_all([(logits_of, (place, "local"))], workers=2)
-    np.testing.assert_allclose(logits, shared.test_images.reshape(20, -1)[:, 300:310] * 2)
+        ((logits),) = run_all([(logits_of, (place, "local", np.array([3, 7])))], workers=2)
+    np.testing.assert_allclose(logits, digits.images[[3, 7]].flatten(1)[:, 300:310] * 2)
 
 
 def test_logits_are_those_of_the_whole_set_whatever_the_batch(networks, digits, tmp_path):
     for batch_size in (3, 64):
         shared = make_shared(digits, make_settings(digits, tmp_path, batch_size=batch_size), networks)
-        logits = shared.logits("a", shared.test_images)
+        logits = shared.logits("a", shared.test_set.batches(batch_size))
         np.testing.assert_allclose(logits, predict(networks["a"], digits.images[:20]), atol=1e-5)
         assert logits.dtype == np.float32 and logits.shape == (20, 10)

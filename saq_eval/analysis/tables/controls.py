@@ -12,7 +12,7 @@ from saq_eval.analysis.results import Results
 from saq_eval.analysis.schema import CELL, MODEL, TABLES, result_table
 from saq_eval.attribution import CONTROLS
 from saq_eval.evaluation.settings import Subject
-from saq_eval.zoo.networks import RANDOM_WEIGHTS
+from saq_eval.networks.network import RANDOM_WEIGHTS
 
 
 @result_table(
@@ -73,6 +73,7 @@ def _controls_of(results: Results, subject: Subject, method: str, metric: str) -
         others = dict(grid.cell(results.baseline(subject), method, metric).controls)
     else:
         others = {control: grid.scores(subject, control, metric) for control in CONTROLS}
-    if similar or subject.is_baseline:
-        others[RANDOM_WEIGHTS] = grid.scores(grid.control_of(subject.baseline), method, metric)
+    untrained = grid.control_of(subject.baseline)
+    if untrained is not None and (similar or subject.is_baseline):
+        others[RANDOM_WEIGHTS] = grid.scores(untrained, method, metric)
     return others

@@ -68,11 +68,12 @@ def _predictions(results: Results, subject: Subject) -> dict[str, float]:
 
 def _size(results: Results, subject: Subject) -> dict[str, Any]:
     network = results.models[subject.name]
+    ideal, file = network.ideal_bytes, network.file_bytes
     return {
-        "first_last_bits": network.facts.bits.ends,
-        "parameters": network.parameters,
-        "size_kib": network.ideal_bytes / 1024,
-        "file_kib": network.file_bytes / 1024,
-        "compression_ratio": 4 * network.parameters / network.ideal_bytes,
-        "bops": sum(layer.bops for layer in network.layers),
+        "first_last_bits": network.end_bits,
+        "parameters": np.nan if network.parameters is None else network.parameters,
+        "size_kib": np.nan if ideal is None else ideal / 1024,
+        "file_kib": np.nan if file is None else file / 1024,
+        "compression_ratio": np.nan if ideal is None or network.parameters is None else 4 * network.parameters / ideal,
+        "bops": sum(layer.bops for layer in network.layers) if network.layers else np.nan,
     }

@@ -42,13 +42,19 @@ def robustness(results: Results) -> pd.DataFrame:
             "ci_low": low[place],
             "ci_high": high[place],
             "floor": floors[place],
-            "degenerate": np.mean([results.grid.explained[s, method].degenerate.mean() for s in quantized]),
+            "degenerate": _share_of_degenerate(results, method, quantized),
             "n": int((~np.isnan(kept[place])).sum()),
         }
         for place, method in enumerate(results.methods)
     ]
     ranked = pd.DataFrame(rows).sort_values("corrected", ascending=False, kind="stable", ignore_index=True)
     return TABLES["robustness"].frame(ranked.to_dict("records"), {"rank": np.arange(1, len(ranked) + 1)})
+
+
+def _share_of_degenerate(results: Results, method: str, subjects: Sequence[Subject]) -> float:
+    """Return the share of degenerate maps among the maps that there are; NaN if there are none."""
+    found = [results.grid.degenerate(subject, method) for subject in subjects]
+    return statistics.defined_mean(np.array([np.nan if each is None else each.mean() for each in found]))
 
 
 def _kept(

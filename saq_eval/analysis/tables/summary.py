@@ -68,10 +68,11 @@ def _beside(results: Results, subject: Subject, method: str, metric: str, scores
         return np.nan if values is None else statistics.defined_mean(values)
 
     similar = results.is_similarity(metric)
+    degenerate = results.grid.degenerate(subject, method)
     return {
         "mask": results.mask_of(metric),
         "higher_is_better": results.metric(metric).higher_is_better,
-        "degenerate": int(results.grid.explained[subject, method].degenerate.sum()),
+        "degenerate": np.nan if degenerate is None else int(degenerate.sum()),
         "baseline": subject.baseline,
         "chance": mean(cell.chance),
         "corrected": mean(results.corrected(subject, method, metric, scores) if similar else None),

@@ -1,0 +1,139 @@
+"""The networks outside the zoo, and the images that suit them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from saq_eval.core.errors import SaqEvalError
+from saq_eval.data import DATASETS, Dataset, Images, Split, open_images
+from saq_eval.data.geometry import Geometry
+from saq_eval.evaluation.plan import Plan
+from saq_eval.networks.given import given_networks
+from saq_eval.networks.network import Network
+from saq_eval.networks.preprocessing import Preprocessing
+from saq_eval.networks.private import look_at
+from saq_eval.zoo import find_model
+from saq_eval.zoo.networks import Found, open_network
+
+T = TypeVar("T")
+
+
+def outside_networks(plan: Plan) -> dict[str, Network]:
+    """Return a plan's networks outside the zoo, by name; raises as `given_networks` does."""
+    preprocessing = None
+    if plan.mean is not None and plan.std is not None:
+        preprocessing = Preprocessing(tuple(plan.mean), tuple(plan.std))
+    models = {name: _zoo_model(given, plan) or given for name, given in plan.outside.items()}
+    return given_networks(models, preprocessing, trust_code=plan.trust_code)
+
+
+def _zoo_model(given: Any, plan: Plan) -> Network | None:
+    """Return the zoo model that a text names, "cnn-fp32" or "digits/cnn-fp32"; `None` for a source or an object."""
+    if not isinstance(given, str) or ":" in given:
+        return None
+    dataset, slash, name = given.rpartition("/")
+    if not slash and not isinstance(plan.dataset, str):
+        raise SaqEvalError(
+            f"{given!r}: write a zoo model as DATASET/NAME, since the images are no data set with a name"
+        )
+    entry = find_model(dataset if slash else plan.dataset, name, plan.zoo)
+    return open_network(entry, torch.zeros(1, *entry[0].image_shape), trust_code=plan.trust_code)
+
+
+def check_network(network: Network, sample: Dataset) -> None:
+    """Pass an image through a network outside the zoo, which is changed in place so that it reads it, if it can.
+
+    Raises:
+        SaqEvalError: a network that cannot read the images, whose logits are not finite or depend on other images or on
+            chance, or whose outputs are not the images' classes.
+    """
+    try:
+        facts = look_at(cast(nn.Module, network.module), sample.images[:1], sample.labels[:1], min(2, len(sample) + 1))
+    except SaqEvalError as error:
+        raise SaqEvalError(f"the network {network.name!r}: {error}") from error
+    classes = len(sample.class_names)
+    numbered = sample.class_names == tuple(map(str, range(classes)))  # the labels are the outputs' places
+    if facts.classes < classes or (facts.classes > classes and not numbered):
+        raise SaqEvalError(
+            f"the network {network.name!r} has {facts.classes} outputs and {sample.name} {classes} classes: name its outputs "
+            "in a file, one per line (--classes), and the images' classes are matched by name"
+        )
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The images that networks expect.
+
+    Attributes:
+        geometry: by network that brings one, the size of pictures.
+        classes: by network that brings them, the names of its outputs.
+    """
+
+    geometry: dict[str, Geometry]
+    classes: dict[str, tuple[str, ...]]
+
+
+def expectations(entries: Mapping[str, Found]) -> Expected:
+    """Return what the networks of a comparison expect of its images."""
+    known = {name: found if isinstance(found, Network) else found[0] for name, found in entries.items()}
+    return Expected(
+        # A crop that is not given is the size, so both forms are one geometry.
+        {
+            name: replace(each.geometry, crop=each.geometry.side)
+            for name, each in known.items()
+            if each.geometry is not None
+        },
+        {name: each.classes for name, each in known.items() if each.classes is not None},
+    )
+
+
+def typical_images(plan: Plan, expected: Expected, test_set: Images, sample: Dataset) -> Images:
+    """Return the images that background images are drawn from: training images, else test images outside the sample."""
+    if isinstance(plan.dataset, str):
+        try:
+            return open_images_for(plan, expected, "train")
+        except SaqEvalError:
+            if plan.dataset in DATASETS:
+                raise
+    assert sample.positions is not None  # a sample always has them
+    others = np.setdiff1d(np.arange(len(test_set)), sample.positions.numpy())
+    if not len(others):
+        raise SaqEvalError("a method compares with typical images, and all images are explained: take fewer samples")
+    return test_set.subset(others)
+
+
+def open_images_for(plan: Plan, expected: Expected, split: Split = "test") -> Images:
+    """Open a plan's images, in the size and with the classes that the networks expect, unless the plan gives others.
+
+    Raises:
+        SaqEvalError: images that cannot be opened, or networks that expect different sizes or classes.
+    """
+    given = plan.size is not None or plan.crop is not None
+    geometry = (
+        Geometry(plan.size, plan.crop) if given else _agreed("sizes of pictures", expected.geometry, "--size, --crop")
+    )
+    classes = _agreed("names of outputs", expected.classes, "--classes") if plan.classes is None else plan.classes
+    return open_images(
+        plan.dataset,
+        split,
+        plan.data_root,
+        geometry=geometry if given or isinstance(plan.dataset, str) else None,
+        masks=plan.masks if split == "test" else "none",
+        boxes=plan.boxes if split == "test" else None,
+        classes=classes,
+    )
+
+
+def _agreed(what: str, known: Mapping[str, T], options: str) -> T | None:
+    """Return a fact that all networks that know it agree on; `None` if none knows it."""
+    first = next(iter(known), "")
+    for name, value in known.items():
+        if value != known[first]:
+            raise SaqEvalError(f"{name} and {first} expect different {what}; say which hold for all ({options})")
+    return known.get(first)
