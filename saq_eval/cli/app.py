@@ -14,7 +14,8 @@ import typer
 import saq_eval
 from saq_eval.cli.compare import compare, explain, report
 from saq_eval.cli.console import complain, show_warning
-from saq_eval.cli.lists import architectures, datasets, methods, metrics, quantizers, schemes, tables
+from saq_eval.cli.lists import architectures, datasets, methods, metrics, quantizers, schemes, sources, tables
+from saq_eval.cli.quantize import quantize
 from saq_eval.cli.train import train
 from saq_eval.cli.zoo import zoo_app
 from saq_eval.core.errors import SaqEvalError
@@ -30,8 +31,10 @@ for command in (
     report,
     explain,
     train,
+    quantize,
     datasets,
     architectures,
+    sources,
     schemes,
     quantizers,
     methods,

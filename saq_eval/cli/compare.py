@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 @takes_a_plan
 def compare(
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="A network outside the zoo, NAME=SOURCE; may be repeated. `saq-eval sources` says which."),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(help="A .yaml file that gives these options; the command line comes before it.")
     ] = None,
@@ -41,13 +45,20 @@ def compare(
     """Compare accuracy and saliency maps of full-precision and quantized models; write CSV and HTML reports."""
     import saq_eval
     from saq_eval.core.devices import pick_device, processor_cores
+    from saq_eval.data import dataset_name
     from saq_eval.evaluation.configuration import read_configuration
     from saq_eval.evaluation.plan import merge
 
-    arguments = merge(read_configuration(config) if config else {}, arguments_of_plan(plan))
+    asked = arguments_of_plan(plan)
+    if model:
+        asked["models"] = [*(asked["models"] or ()), *map(_outside, model)]
+    arguments = merge(read_configuration(config) if config else {}, asked)
     if "dataset" not in arguments:
-        raise SaqEvalError("say which networks to compare: --dataset digits, mnist, fashionmnist or planted")
-    arguments.setdefault("output", Path("reports") / arguments["dataset"])
+        raise SaqEvalError(
+            "say which images to compare networks on: --dataset digits, mnist, fashionmnist or planted, or folder:PATH for "
+            "your own pictures"
+        )
+    arguments.setdefault("output", Path("reports") / dataset_name(arguments["dataset"]))
     on_processor = pick_device(arguments.get("device", "auto")).type == "cpu"
     arguments.setdefault("workers", processor_cores() if on_processor else 1)
     arguments |= {"progress": False} if quiet or as_json else {}
@@ -56,6 +67,16 @@ def compare(
         typer.echo(json.dumps(_as_record(result, arguments["output"]), indent=2, ensure_ascii=False))
     elif not quiet:
         _tell(result, arguments["output"])
+
+
+def _outside(text: str) -> str:
+    """Return the text of `--model`; raises `SaqEvalError` unless it has the form NAME=SOURCE."""
+    name, equals, source = (part.strip() for part in text.partition("="))
+    if not (name and equals and source):
+        raise SaqEvalError(
+            f"--model takes NAME=SOURCE, as in fp32=torchvision:resnet18@weights.safetensors, not {text!r}"
+        )
+    return f"{name}={source}"
 
 
 def _as_record(result: Comparison, output: Path) -> dict[str, Any]:

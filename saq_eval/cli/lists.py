@@ -1,8 +1,8 @@
-"""The commands that list datasets, architectures, schemes, quantizers, methods, metrics and result tables."""
+"""The commands that list what there is: datasets, architectures, sources of networks, schemes, methods, metrics, tables."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -21,6 +21,13 @@ def architectures() -> None:
     from saq_eval.networks.architectures import ARCHITECTURES
 
     typer.echo("\n".join(ARCHITECTURES))
+
+
+def sources() -> None:
+    """List the ways to name a network outside the zoo, for `--model NAME=SOURCE`."""
+    from saq_eval.networks.sources import source_forms
+
+    print_table(("source", "is"), source_forms())
 
 
 def schemes() -> None:
@@ -52,23 +59,29 @@ def tables() -> None:
     print_table(("table", "a row is", "holds"), [(name, each.row, each.holds) for name, each in TABLES.items()])
 
 
-def methods() -> None:
-    """List the attribution methods; "passes" is the number of runs of the network for one 28x28 image."""
-    from saq_eval.attribution import METHODS, find_explainer, method_sets
+Size = Annotated[int, typer.Option("--size", min=3, max=4096, help="The side of the images, in pixels.")]
 
-    sets = method_sets()
+
+def methods(size: Size = 28) -> None:
+    """List the attribution methods; "passes" is the number of runs of the network for one image of the size."""
+    from saq_eval.attribution import METHODS, find_explainer, method_sets
+    from saq_eval.core.specs import stated
+
+    sets, shape = method_sets(), (3, size, size)
     rows = []
     for name, method in METHODS.items():
         explainer = find_explainer(name)
         smallest = next((kind for kind, names in sets.items() if name in names), "always")
-        facts = (method.family, smallest, method.sign, explainer.passes, "yes" if method.random else "no", method.needs)
-        rows.append((name, *facts, explainer.settings or "–", method.reference))
-    columns = ("method", "family", "in set", "maps", "passes", "random", "needs", "parameters", "reference")
-    print_table(columns, rows)
+        passes, random = explainer.passes(shape), "yes" if method.random else "no"
+        facts = (method.family, smallest, method.sign, passes, random, method.needs)
+        rows.append((name, *facts, stated(explainer.settings(shape)) or "–", method.reference))
+    passes_at = f"passes at {size}x{size}"
+    print_table(("method", "family", "in set", "maps", passes_at, "random", "needs", "parameters", "reference"), rows)
 
 
-def metrics() -> None:
-    """List the metrics of saliency maps."""
+def metrics(size: Size = 28) -> None:
+    """List the metrics of saliency maps, with their parameters for images of the size."""
+    from saq_eval.core.specs import stated
     from saq_eval.metrics import METRICS, find_scorer, metric_sets
 
     sets = metric_sets()
@@ -77,7 +90,9 @@ def metrics() -> None:
         smallest = next((kind for kind, specs in sets.items() if any(s.partition(":")[0] == name for s in specs)), "–")
         better = "higher" if metric.higher_is_better else "lower"
         facts = (metric.category, smallest, better, f"{metric.range[0]:g} to {metric.range[1]:g}")
-        settings = ",".join(f"{key}={value}" for key, value in find_scorer(name).parameters.items())
-        rows.append((name, *facts, ", ".join(metric.needs) or "–", settings or "–", metric.reference))
-    columns = ("metric", "category", "in set", "better", "range", "needs", "parameters", "reference")
+        scorer = find_scorer(name)
+        used = scorer.settings((3, size, size))
+        parameters = stated({key: used.get(key, value) for key, value in scorer.parameters.items()})
+        rows.append((name, *facts, ", ".join(metric.needs) or "–", parameters or "–", metric.reference))
+    columns = ("metric", "category", "in set", "better", "range", "needs", f"parameters at {size}x{size}", "reference")
     print_table(columns, rows)

@@ -14,6 +14,9 @@ from saq_eval.evaluation.plan import options
 _SAYS = {name: option.metadata["says"] for name, option in options().items()}
 
 DatasetOption = Annotated[str, typer.Option(help=_SAYS["dataset"])]
+SizeOption = Annotated[int | None, typer.Option(help=_SAYS["size"])]
+ClassesOption = Annotated[Path | None, typer.Option(help=_SAYS["classes"])]
+CropOption = Annotated[int | None, typer.Option(help=_SAYS["crop"])]
 ZooOption = Annotated[Path | None, typer.Option(help=_SAYS["zoo"])]
 DataRootOption = Annotated[Path | None, typer.Option(help=_SAYS["data_root"])]
 ArgumentsOption = Annotated[
@@ -32,6 +35,14 @@ OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace a mo
 def names(given: Iterable[str] | None) -> list[str]:
     """Return the names in comma-separated lists."""
     return [name.strip() for part in given or () for name in part.split(",") if name.strip()]
+
+
+def numbers(text: str) -> list[float]:
+    """Return the numbers in a comma-separated list; raises `SaqEvalError` if one is none."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise SaqEvalError(f"numbers are separated by commas, as in 0.5,0.5,0.5, not {text!r}") from None
 
 
 def arguments_of(text: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from saq_eval.cli.options import names
+from saq_eval.cli.options import names, numbers
 from saq_eval.evaluation.plan import Kind, kinds, options
 
 R = TypeVar("R")
@@ -48,7 +48,7 @@ def arguments_of_plan(given: dict[str, Any]) -> dict[str, Any]:
     """Return the given options as keyword arguments of `saq_eval.compare`; `None` for options that are not given."""
     from saq_eval.core.specs import split_specs
 
-    read: dict[Kind, Callable[[Any], Any]] = {"names": names, "specs": split_specs}
+    read: dict[Kind, Callable[[Any], Any]] = {"names": names, "specs": split_specs, "numbers": numbers}
     return {
         name: value if value is None else read.get(kinds()[name], lambda same: same)(value)
         for name, value in given.items()

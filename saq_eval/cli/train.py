@@ -9,10 +9,12 @@ import typer
 
 from saq_eval.cli.options import (
     ArgumentsOption,
+    CropOption,
     DataRootOption,
     DatasetOption,
     DeviceOption,
     OverwriteOption,
+    SizeOption,
     TargetZooOption,
     arguments_of,
     names,
@@ -36,7 +38,9 @@ def train(
         str | None, typer.Option(help="Train all models of a study, `paper` or a .yaml file, instead of one.")
     ] = None,
     only: Annotated[str, typer.Option(help="With --study: names or patterns of its models, comma-separated.")] = "*",
-    architecture: Annotated[str, typer.Option(help="See `saq-eval architectures`.")] = "cnn",
+    architecture: Annotated[
+        str, typer.Option(help="See `saq-eval architectures`; or torchvision:NAME, timm:NAME.")
+    ] = "cnn",
     arguments: ArgumentsOption = "{}",
     saliency_guided: Annotated[bool, typer.Option("--saliency-guided", help="Train with saliency guidance.")] = False,
     masked_fraction: Annotated[float, typer.Option(help="Saliency guidance: the share of features to replace.")] = 0.5,
@@ -53,6 +57,8 @@ def train(
     keep_training_form: Annotated[
         bool, typer.Option("--keep-training-form", help="Keep the latent weights too, to go on training from.")
     ] = False,
+    size: SizeOption = None,
+    crop: CropOption = None,
     zoo: TargetZooOption = None,
     data_root: DataRootOption = None,
     device: DeviceOption = "auto",
@@ -81,6 +87,8 @@ def train(
         name=name,
         recipe=read_record(Recipe, recipe) if recipe else None,
         keep_training_form=keep_training_form,
+        size=size,
+        crop=crop,
         **where,
     )
     typer.echo(f"{card.dataset}/{card.name}: test accuracy {100 * card.test_accuracy:.2f} %")

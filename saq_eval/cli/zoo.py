@@ -82,6 +82,7 @@ def zoo_show(
             "architecture": f"{card.architecture.name} {card.architecture.arguments or ''}".strip(),
             "scheme": card.scheme.description(),
             "training": f"{card.training}, seed {card.seed}" + (f", from {card.parent}" if card.parent else ""),
+            **({} if card.calibration is None else {"calibration": card.calibration.text}),
             "test accuracy": f"{100 * card.test_accuracy:.2f} %",
             "size": f"{model.file_bytes / 1024:.1f} KiB as a file, {model.ideal_bytes / 1024:.1f} KiB ideally",
             "weights": f"SHA-256 {card.weights_sha256}",
@@ -123,10 +124,14 @@ def zoo_verify(
     """Recompute the numbers on every model's card; the exit code is 2 if one of them differs."""
     from functools import cache
 
-    from saq_eval.data import load_dataset
+    from saq_eval.data import dataset_name, open_images
     from saq_eval.zoo import find_models, verify_model
 
-    test_set = cache(lambda name: load_dataset(name, "test", data_root))
+    def given(name: str) -> str:
+        """Return what to open for a dataset's name: the folder that was asked for, if it is of that name."""
+        return dataset if dataset is not None and dataset_name(dataset) == name else name
+
+    test_set = cache(lambda name: open_images(given(name), "test", data_root))
     failures = 0
     found = find_models(dataset, names or ["*"], zoo)
     for card, folder in found:
@@ -164,7 +169,9 @@ def zoo_accuracies(
 @zoo_app.command("add")
 def zoo_add(
     weights: Annotated[Path, typer.Option(help="A safetensors file with the network's state dict.")],
-    architecture: Annotated[str, typer.Option(help="A registered name, or module:function, whose code is run.")],
+    architecture: Annotated[
+        str, typer.Option(help="A registered name, torchvision:NAME, timm:NAME, or module:function, whose code is run.")
+    ],
     dataset: DatasetOption,
     name: Annotated[str, typer.Option(help="The model's name in the zoo.")],
     arguments: ArgumentsOption = "{}",

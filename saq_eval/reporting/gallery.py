@@ -22,7 +22,7 @@ class Gallery:
 
     Attributes:
         images: uint8 (k, c, h, w); 255 stands for 1.
-        indices: int (k,), the images' positions in the test set.
+        indices: int (k,), the images' indices; see `saq_eval.data.Images`.
         labels: int (k,), positions in `class_names`.
         class_names: the names of all classes, by label.
         predictions: by model, int (k,), the predicted labels.
@@ -30,6 +30,7 @@ class Gallery:
         maps: by (model, method), uint8 (k, h, w): magnitudes over each map's own maximum, which is 255.
             A degenerate map (constant or not finite) is all 0.
         ssim: by (model, method), float32 (k,), SSIM to the baseline's map; NaN where it is undefined.
+        files: the names of the images' files; empty if they are not in files.
     """
 
     images: np.ndarray
@@ -40,6 +41,7 @@ class Gallery:
     groups: dict[str, list[int]]
     maps: dict[tuple[str, str], np.ndarray]
     ssim: dict[tuple[str, str], np.ndarray]
+    files: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Gallery({len(self.images)} images, {len(self.predictions)} networks, {len(self.maps)} maps)"
@@ -56,6 +58,7 @@ class Gallery:
         groups: Mapping[str, Sequence[int]],
         maps: Mapping[tuple[str, str], np.ndarray],
         ssim: Mapping[tuple[str, str], np.ndarray],
+        files: Sequence[str] = (),
     ) -> Gallery:
         """Make a gallery from float images and maps, which are scaled to whole numbers.
 
@@ -79,6 +82,7 @@ class Gallery:
             groups={name: [int(place) for place in places] for name, places in groups.items()},
             maps={key: levels(_shrink(np.abs(np.asarray(values)), stride)) for key, values in maps.items()},
             ssim={key: np.asarray(values, dtype=np.float32) for key, values in ssim.items()},
+            files=tuple(files),
         )
         gallery._check()
         return gallery
@@ -94,6 +98,8 @@ class Gallery:
         for key, values in self.ssim.items():
             if values.shape != (count,):
                 raise SaqEvalError(f"the gallery's SSIM of {key} has shape {values.shape}, with {count} images")
+        if self.files and len(self.files) != count:
+            raise SaqEvalError(f"the gallery names {len(self.files)} files, with {count} images")
         for name, places in self.groups.items():
             if not all(0 <= place < count for place in places):
                 raise SaqEvalError(f"the gallery's group {name!r} names places {places}, with {count} images")
@@ -115,6 +121,7 @@ class Gallery:
             groups={name: [place_of[p] for p in places if p in place_of] for name, places in self.groups.items()},
             maps={key: values[kept] for key, values in self.maps.items()},
             ssim={key: values[kept] for key, values in self.ssim.items()},
+            files=tuple(self.files[place] for place in kept) if self.files else (),
         )
 
     def write(self, path: Path) -> None:
@@ -125,7 +132,7 @@ class Gallery:
             "groups": self.groups,
             "maps": list(self.maps),
             "ssim": list(self.ssim),
-        }
+        } | ({"files": self.files} if self.files else {})
         count, _, *size = self.images.shape
         np.savez_compressed(
             path,
@@ -159,6 +166,7 @@ class Gallery:
                 groups=about["groups"],
                 maps=dict(zip(keys["maps"], parts["maps"], strict=True)),
                 ssim=dict(zip(keys["ssim"], parts["ssim"], strict=True)),
+                files=tuple(about.get("files", ())),
             )
         except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise SaqEvalError(f"{path} is no gallery of a comparison: {error}") from error

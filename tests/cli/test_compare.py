@@ -53,8 +53,8 @@ def test_compare_for_machines(tmp_path):
 def test_a_study_prints_a_finding_for_each_claim(tmp_path):
     (tmp_path / "small.yaml").write_text(
         "name: small\narchitecture: {name: cnn}\nschemes: [fp32, w2a2]\ntrainings: [standard, saliency-guided]\n"
-        "seeds: [0, 1]\ncomparison: {methods: [saliency], samples: 6,\n"
-        "  metrics: ['FaithfulnessCorrelation:nr_runs=10', SSIM]}\n"
+        "seeds: [0, 1]\ncomparison: {methods: [saliency], samples: 4,\n"
+        "  metrics: ['FaithfulnessCorrelation:nr_runs=5', SSIM]}\n"
     )
     done = saq_eval_here("compare", "--dataset", "digits", "--study", "small.yaml", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -69,7 +69,7 @@ def test_a_study_prints_a_finding_for_each_claim(tmp_path):
         assert question in done.stdout
     assert "; these networks alone" in done.stdout  # two seeds do not speak of a scheme
     run = json.loads((tmp_path / "reports" / "digits" / "run.json").read_text())
-    assert run["study"] == "small" and run["samples"] == 6 and "--study small.yaml" in run["command"]
+    assert run["study"] == "small" and run["samples"] == 4 and "--study small.yaml" in run["command"]
 
 
 def test_a_configuration_file_and_the_command_line(tmp_path):

@@ -32,6 +32,16 @@ def test_methods_say_what_they_cost_and_need(tmp_path):
     assert "arXiv 1806.07421" in lines["rise"] and "logits only" in lines["rise"]
 
 
+def test_passes_and_parameters_are_those_of_the_images_size(tmp_path):
+    small, large = (saq_eval_here("methods", *given, cwd=tmp_path).stdout for given in ((), ("--size", "224")))
+    assert "passes at 28x28" in small and re.search(r"occlusion .* 65 .*window=7,stride=3,fill=black", small)
+    assert "passes at 224x224" in large and re.search(r"occlusion .* 65 .*window=56,stride=24,fill=black", large)
+    metrics = saq_eval_here("metrics", "--size", "224", cwd=tmp_path).stdout
+    assert "parameters at 224x224" in metrics and re.search(r"PixelFlipping .*features_in_step=3584", metrics)
+    refused = saq_eval_here("metrics", "--size", "1", cwd=tmp_path)
+    assert refused.returncode == 2 and "--size" in refused.stderr and "Traceback" not in refused.stderr
+
+
 @pytest.mark.parametrize("what", REGISTRIES)
 def test_lists(what, tmp_path):
     registry = REGISTRIES[what]

@@ -13,12 +13,15 @@ from scipy.stats import norm
 from saq_eval.analysis.record import SCHEMA
 from saq_eval.analysis.schema import MEAN
 from saq_eval.analysis.statistics import ENOUGH, LEVEL, MARGIN, NETWORKS, SAME_MAPS
+from saq_eval.analysis.steps import STEPS
 from saq_eval.analysis.tables import TABLES, ResultTable
 from saq_eval.analysis.wording import Found, in_words
 from saq_eval.reporting import Gallery
 
 Run = tuple[dict[str, pd.DataFrame], dict[str, Any], Gallery]
 
+# The steps that these networks take. "change" is for networks of which it is not known how they were made.
+TAKEN = [step for step in STEPS if step != "change"]
 FINE_TUNED = "fp32-ft"  # the full-precision control for further training
 SCHEMES = {
     "fp32": ("32", "32", 0.9344, 574.2, 6262e6),
@@ -120,6 +123,7 @@ def fake_run(
         "layers": _layers(models),
         "findings": _findings(models),
     }
+    tables["holes"] = _holes(tables["summary"])
     tables |= {name: _any(TABLES[name]) for name in TABLES if name not in tables}
     tables = {name: table[list(TABLES[name].columns)] for name, table in tables.items()}
     for table in tables.values():
@@ -359,6 +363,13 @@ def _curves(rng: np.random.Generator, about: pd.DataFrame, methods: Sequence[str
     return pd.DataFrame(rows, columns=list(TABLES["curves"].columns))
 
 
+def _holes(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return two holes of the last network: by its last metric, with the first two methods."""
+    last = summary[(summary["role"] == "model") & (summary["model"] == summary["model"].iloc[-1])]
+    rows = last[last["metric"] == last["metric"].iloc[-1]].head(2)
+    return rows.assign(reason="no weights to randomise")[list(TABLES["holes"].columns)].reset_index(drop=True)
+
+
 def _controls(rng: np.random.Generator, summary: pd.DataFrame) -> pd.DataFrame:
     rows = summary[summary["role"] == "model"]
     similar, own = rows["category"] == "similarity", rows["model"] == rows["baseline"]
@@ -532,6 +543,8 @@ def _run(
         "study": None,
         "missing": [],
         "test_images": 10000,
+        "accuracy_on": 10000,
+        "image_files": [],
         "image_indices": list(range(samples)),
         "masks": {"kind": "Otsu", "images": samples, "without": 0, "reason": ""},
         "target": "label",

@@ -122,7 +122,8 @@ def most_bits_first(names: Iterable[str], models: pd.DataFrame, column: str) -> 
     """Return distinct names from a column of the models, most bits first; several bit widths count by their mean."""
 
     def bits(text: object) -> float:
-        return float(np.mean([float(part) for part in str(text).split("/")]))
+        known = [float(part) for part in str(text).split("/") if part.isdigit()]
+        return float(np.mean(known)) if known else 0.0  # networks of unknown bits come last
 
     widths = {getattr(m, column): (-bits(m.weight_bits), -bits(m.activation_bits)) for m in models.itertuples()}
     return sorted(distinct(names), key=lambda name: widths.get(name, (0, 0)))

@@ -27,6 +27,9 @@ COLOUR_MAP = "inferno"
 _STEPS = 32  # colours of a map; people cannot see more, and the page becomes a third smaller
 _ROOM = 1_150_000  # characters for all galleries together, so that a page stays well below 5 MiB
 
+UNKNOWN_FACT = "unknown"
+_BITS = ("weight_bits", "activation_bits", "first_last_bits")
+
 Run = tuple[dict[str, pd.DataFrame], Record, Gallery]
 
 _LOADER = PackageLoader("saq_eval.reporting.page")
@@ -48,24 +51,28 @@ def render(runs: Sequence[Run]) -> str:
     """
     runs = with_distinct_datasets(runs)
     galleries = [fitted(gallery, _ROOM // len(runs)) for _, _, gallery in runs]
-    merged = merge([each for each, _, _ in runs])
+    merged = merge([with_unknown_facts(each, by_name=False) for each, _, _ in runs])
+    charted = merge([with_unknown_facts(each, by_name=True) for each, _, _ in runs])
     records = [run for _, run, _ in runs]
     script = Markup(_source("report.js"))
     return _TEMPLATES.get_template("report.html").render(
         title=f"{', '.join(visible(run['dataset']) for run in records)}: explanations under quantization",
         runs=records,
         counts=[counts(each, run) for each, run, _ in runs],
-        charts=charts(merged),
+        holes=[holes(each) for each, _, _ in runs],
+        charts=charts(charted),
         tables={
             name: getattr(tables, name)(merged)
-            for name in ("networks", "layers", "tradeoff", "effects", "verdicts", "summary", "curves")
+            for name in ("networks", "tradeoff", "effects", "verdicts", "summary", "curves")
         }
         | {
             name: getattr(tables, name)(merged)
-            for name in ("findings", "conditions", "controls", "robustness", "agreement")
+            for name in ("layers", "findings", "conditions", "controls", "robustness", "agreement")
             if name in merged and not merged[name].empty
         },
-        others=[tables.plain(name, merged[name]) for name in merged if name not in tables.LOOKS],
+        others=[
+            tables.plain(name, merged[name]) for name in merged if name not in tables.LOOKS and not merged[name].empty
+        ],
         blind=blind(merged),
         degenerate=degenerate(merged["summary"]),
         verdicts=VERDICTS,
@@ -103,6 +110,25 @@ def with_distinct_datasets(runs: Sequence[Run]) -> list[Run]:
         frames = {key: frame.assign(dataset=name) for key, frame in frames.items() if key != "scores"}
         distinct.append((frames, run | {"dataset": name}, gallery))
     return distinct
+
+
+def with_unknown_facts(frames: dict[str, pd.DataFrame], *, by_name: bool) -> dict[str, pd.DataFrame]:
+    """Fill in the facts about networks that nobody has given.
+
+    Args:
+        by_name: whether a network of an unknown scheme is called by its own name, as in charts, where each scheme has its
+            colour; else its scheme is called unknown.
+    """
+    filled = {}
+    for key, frame in frames.items():
+        facts = {}
+        if {"scheme", "training"} <= set(frame.columns):
+            own = frame["model" if "model" in frame.columns else "networks"]
+            facts["scheme"] = frame["scheme"].where(frame["scheme"] != "", own if by_name else UNKNOWN_FACT)
+            for fact in {"training", *_BITS} & set(frame.columns):
+                facts[fact] = frame[fact].where(frame[fact] != "", UNKNOWN_FACT)
+        filled[key] = frame.assign(**facts)
+    return filled
 
 
 def fitted(gallery: Gallery, room: int) -> tuple[Gallery, str]:
@@ -158,17 +184,53 @@ def _plain(value: Any) -> Any:
 
 
 def counts(frames: dict[str, pd.DataFrame], run: Record) -> dict[str, Any]:
-    """Return the numbers of networks, seeds, methods and metrics, and the names of schemes, trainings and categories."""
+    """Return the numbers of networks, methods and metrics, the categories, and texts on what is known of the networks."""
     models = frames["models"]
+    schemes, trainings = ([name for name in models[fact].unique() if name] for fact in ("scheme", "training"))
+    seeds = models["seed"].nunique()
+    known = [
+        *([f"{len(schemes)} {'scheme' if len(schemes) == 1 else 'schemes'}"] if schemes else []),
+        *([f"{' and '.join(map(visible, trainings))} training"] if trainings else []),
+        *([f"{seeds} {'seed' if seeds == 1 else 'seeds'}"] if seeds else []),
+    ]
     return {
         "networks": len(models),
-        "schemes": list(dict.fromkeys(models["scheme"])),
-        "trainings": list(dict.fromkeys(models["training"])),
-        "seeds": models["seed"].nunique(),
+        "known": known,
+        "baselines": _baselines(models),
+        "accuracy_on": run.get("accuracy_on", run["test_images"]),
         "methods": sum(method["family"] != "control" for method in run["methods"].values()),
         "metrics": len(run["metrics"]),
         "categories": list(dict.fromkeys(metric["category"] for metric in run["metrics"].values())),
     }
+
+
+def _baselines(models: pd.DataFrame) -> str:
+    """Return a sentence that says what networks are compared with."""
+    if models["fine_tuned"].any():
+        return (
+            "its full-precision parent and, where there is one, with that parent trained on alike in full precision: so what "
+            "bits do is told from what further training does."
+        )
+    return f"{' and '.join(map(visible, models['baseline'].unique()[:3]))}."
+
+
+def holes(frames: dict[str, pd.DataFrame]) -> list[str]:
+    """Return a sentence for each reason why methods cannot explain, or metrics cannot score, some networks."""
+    if "holes" not in frames:  # a run of an earlier version
+        return []
+    missing = frames["holes"]
+    missing = missing[missing["role"] == "model"]
+    metrics = frames["summary"].groupby(["model", "method"])["metric"].nunique()
+    whole = missing.groupby(["model", "method"])["metric"].nunique()
+    whole = {key for key, count in whole.items() if count == metrics[key]}
+    by: dict[tuple[str, str], list[str]] = {}
+    for row in missing.itertuples():
+        name = row.method if (row.model, row.method) in whole else row.metric
+        by.setdefault((row.model, row.reason), []).append(name)
+    return [
+        f"{model} has no scores by {', '.join(dict.fromkeys(names))}: {reason}."
+        for (model, reason), names in by.items()
+    ]
 
 
 def blind(merged: dict[str, pd.DataFrame]) -> list[tuple[str, list[str]]]:
@@ -196,6 +258,7 @@ def about_gallery(run: Record, gallery: Gallery) -> dict[str, Any]:
         "dataset": visible(run["dataset"]),
         "shape": gallery.images.shape,
         "indices": gallery.indices.tolist(),
+        "files": [short(name.rpartition("/")[2], 40) for name in gallery.files],
         "labels": gallery.labels.tolist(),
         "classes": [short(name, 60) for name in gallery.class_names],
         "groups": [[short(name, 60), places] for name, places in gallery.groups.items() if places],

@@ -49,7 +49,11 @@ class Column:
         values = frame[self.key]
         if self.is_text or self.kind == "mark":
             return ["" if pd.isna(value) else visible(value) for value in values]
-        return ["" if pd.isna(value) else format(self.factor * value, self.kind) for value in values]
+        whole = self.kind == "d"  # a column of whole numbers with an empty cell holds floats
+        return [
+            "" if pd.isna(value) else format(int(value) if whole else self.factor * value, self.kind)
+            for value in values
+        ]
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,7 @@ def networks(tables: Tables) -> Table:
         Column("bops", "MBOPs", ".0f", 1e-6),
         Column("surrogate_gap", "surrogate gap %", ".1f", 100),
     )
-    return make_table("models", "The networks, measured anew on all test images.", columns, tables["models"])
+    return make_table("models", "The networks, measured anew on the test images.", columns, tables["models"])
 
 
 def layers(tables: Tables) -> Table:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from saq_eval.analysis.steps import STEPS
 from saq_eval.reporting import figures
 from saq_eval.reporting.verdicts import VERDICTS
+from tests.reporting.fake_run import TAKEN
 from tests.reporting.figures.views import view
 
 
@@ -50,7 +50,7 @@ def test_the_margin_and_the_retraining_band_are_two_traces(result):
     assert low < min(band.base) and max(np.add(band.base, band.x)) < high
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", TAKEN)
 def test_the_legend_names_margin_and_band_whichever_networks_take_a_step(result, step):
     figure = view(figures.effects(result[0]), f"{step}: localisation: PointingGame")
     # Of a trace without values, Plotly leaves the entry out.
@@ -72,7 +72,7 @@ def test_a_step_shows_the_networks_that_take_it(result):
     titles = [annotation.text for annotation in figure.layout.annotations]
     assert titles == ["fp32-ft", "w8a8", "w4a4", "w2a2"]
     groups = list(dict.fromkeys(button.name.partition(":")[0] for button in figure.layout.updatemenus[0].buttons))
-    assert groups == list(STEPS)
+    assert groups == TAKEN
     for step, taking in (("bits", [0, 1, 1, 1]), ("further training", [1, 0, 0, 0]), ("whole", [0, 1, 1, 1])):
         figure = view(figure, f"{step}: localisation: PointingGame")
         for place, takes in enumerate(taking):

@@ -93,6 +93,7 @@ def test_every_row_is_there(result, page):
         (
             *(len(tables[name]) for name in ("models", "layers", "effects", "robustness", "agreement", "findings")),
             len(tables["summary"].query("role == 'model'")),
+            len(tables["holes"]),
             len(tables["conditions"]) // 2,
             10 + 10 * 4 + 8 * 1,  # accuracy against all and five metrics, baselines without similarity
             7 * 2 * 5,  # verdicts: further training of one scheme, and the two other steps of three; in two trainings

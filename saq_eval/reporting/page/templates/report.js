@@ -143,7 +143,8 @@
     };
     const breakable = (name) => name.replace(/[_:=,]/g, "$&\u200b"); // a narrow column breaks names at their joints
     const className = (label) => gallery.classes[label] ?? `class ${label}`;
-    const nameOf = (place) => `${className(gallery.labels[place])}, no. ${gallery.indices[place]}`;
+    const fileOf = (place) => gallery.files[place] ?? `no. ${gallery.indices[place]}`;
+    const nameOf = (place) => `${className(gallery.labels[place])}, ${fileOf(place)}`;
     const drawImage = (place) => {
       const [, channels, height, width] = gallery.shape;
       const start = place * channels * height * width;
