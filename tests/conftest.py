@@ -17,13 +17,6 @@ from saq_eval.metrics import Task
 from saq_eval.networks.architectures import ARCHITECTURES
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Give each of several processes that share the tests one thread."""
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
-        torch.set_num_threads(1)
-
-
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     """Let each test draw the same weights and images in whatever order the tests run."""

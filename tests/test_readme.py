@@ -53,22 +53,87 @@ def test_the_python_examples_run(images, tmp_path):
     """Each block is a file, in an empty folder; one process runs them all, which registers what they bring."""
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     for number, block in enumerate(blocks):
-        (tmp_path / f"{number}.py").write_text(re.sub(r"\bsamples=(\d+)", f"samples={images}", block))
+        block = re.sub(r"\bsamples=(\d+)", f"samples={images}", block)
+        (tmp_path / f"{number}.py").write_text(OWN.format(block) if "models=models" in block else block)
     done = run_in_turn([["python", f"{number}.py"] for number in range(len(blocks))], cwd=tmp_path)
     for each in done:
         assert each.returncode == 0 and "Traceback" not in each.stderr, each.stderr
-    assert len(done) == len(blocks) == 3 and any(tmp_path.rglob("report.html"))
+    assert len(done) == len(blocks) == 4 and any(tmp_path.rglob("report.html"))
+
+
+def test_two_modules_are_compared_in_five_lines():
+    (block,) = re.findall(r"```python\n(import saq_eval\n\nmodels = .*?)```", README, re.DOTALL)
+    assert len(block.splitlines()) <= 5
+
+
+# What the README's example in Python takes for granted: two modules and a data set. They are the same afterwards.
+OWN = """
+import copy
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+generator = torch.Generator().manual_seed(0)
+network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(4 * 100, 2)).train()
+quantized = copy.deepcopy(network).eval()
+with torch.no_grad():
+    quantized[0].weight.mul_(8).round_().div_(8)
+pictures = TensorDataset(torch.rand(40, 1, 12, 12, generator=generator), torch.arange(40) % 2)
+before = [copy.deepcopy(each.state_dict()) for each in (network, quantized)]
+
+{}
+
+for module, state, mode in zip((network, quantized), before, (True, False)):
+    assert module.training is mode and not any(each._forward_hooks or each._forward_pre_hooks for each in module.modules())
+    assert all(torch.equal(value, state[name]) for name, value in module.state_dict().items())
+    assert all(parameter.requires_grad and parameter.is_contiguous() for parameter in module.parameters())
+"""
+
+
+@pytest.mark.validation
+def test_the_examples_with_a_network_of_ones_own_run(tmp_path):
+    """As they are written, on few small pictures of 32x32, which the network's text says."""
+    import torch
+    from PIL import Image
+    from safetensors.torch import save_file
+    from torchvision.models import get_model
+
+    torch.manual_seed(0)
+    network = get_model("resnet18", num_classes=2).eval()
+    save_file(network.state_dict(), tmp_path / "weights.safetensors")
+    torch.onnx.export(
+        network, (torch.zeros(1, 3, 32, 32),), tmp_path / "network-int8.onnx", dynamo=False, dynamic_axes={}
+    )
+    for number in range(12):
+        name = f"{'cat' if number % 2 else 'dog'}/{number}.png"
+        for folder, mode in (("pictures", "RGB"), ("masks", "L")):
+            (tmp_path / folder / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.new(mode, (40, 32 + number), number * 20 + 1).save(tmp_path / folder / name)
+    blocks = re.findall(r"## Your network, your pictures\n(.*?)## Compare", README, re.DOTALL)
+    commands = [
+        [word.replace("resnet18@", "resnet18?size=32&crop=32@") for word in words]
+        for block in re.findall(r"```sh\n(.*?)```", blocks[0], re.DOTALL)
+        for words in commands_of(block)
+    ]
+    cheap = ["--samples", "4", "--methods", "saliency,occlusion:window=16,stride=16", "--metrics", "PointingGame,SSIM"]
+    more = {"compare": cheap, "quantize": ["--calibrate", "8", "--rounding", "nearest"]}
+    done = run_in_turn([words + more[words[1]] for words in commands], cwd=tmp_path)
+    assert done[-1].returncode == 0, done[-1].stderr + done[-1].stdout
+    assert [len(done), len(commands)] == [4, 4]
+    holes = pd.read_csv(tmp_path / "reports" / "pictures" / "holes.csv")
+    assert set(holes["model"]) == {"int8"} and set(holes["method"]) == {"saliency"}
 
 
 def test_the_shell_examples_of_comparisons_are_understood(tmp_path):
     """Every option and name in them is known; a sample of one would still take minutes for all networks."""
-    (block,) = re.findall(r"## Compare\n\n```sh\n(.*?)```", README, re.DOTALL)
+    (block,) = re.findall(r"## Compare the zoo's networks\n\n```sh\n(.*?)```", README, re.DOTALL)
     lines = commands_of(block)
     commands = ["compare", "compare", "compare", "report", "explain"]
     assert [line[:2] for line in lines] == [["saq-eval", command] for command in commands]
     lines = [[argument.replace("fashionmnist", "digits") for argument in line[1:]] for line in lines]
     assert "cnn-fp32,cnn-w*" in lines[2]
-    run(*[argument.replace("cnn-w*", "cnn-w2a?") for argument in lines[2]], "--samples", "2", cwd=tmp_path)
+    fewer = [argument.replace("cnn-w*", "cnn-w2a?").replace("nr_runs=100", "nr_runs=5") for argument in lines[2]]
+    run(*fewer, "--samples", "2", cwd=tmp_path)
     run(
         *[a.replace("reports/mnist", "reports/mine").replace("reports/digits", "reports/mine") for a in lines[3]],
         cwd=tmp_path,
@@ -128,6 +193,13 @@ def test_the_zoos_worked_examples_run(way, tmp_path):
     way(shell_blocks, tmp_path)
     models = {card.parent.name for card in (tmp_path / "my-zoo").glob("digits/*/card.yaml")}
     assert models == {"cnn-fp32-s7", "cnn-w4a4-s7", "my-net", "lenet-fp32", "lenet-w4a4"}
+
+
+def test_the_recipe_in_the_documentation_is_one():
+    from saq_eval.core.records import read_record
+    from saq_eval.training.recipes import Recipe
+
+    assert read_record(Recipe, ROOT / "docs" / "cifar10-resnet20.yaml").flip
 
 
 def test_the_scheme_example_is_a_scheme(tmp_path):

@@ -78,8 +78,7 @@ class Sides:
             for name, source in ((theirs, baseline), (ours, network)):
                 twin = networks[f"twin-{source}"]
                 scheme = "fp32" if name == theirs else "other"
-                facts = replace(twin.facts, name=name, seed=seed, scheme=scheme, kin=scheme)
-                self.networks[name] = replace(twin, facts=facts)
+                self.networks[name] = replace(twin, name=name, seed=seed, scheme=scheme, kin=scheme)
                 self._add(Subject(name, f"twin-{source}", theirs), grid, source, baseline)
         for seed, (_, baseline) in enumerate(pairs):
             for other in [b for _, b in pairs if b != baseline] + list(retrained):
