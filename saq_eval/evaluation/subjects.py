@@ -43,7 +43,8 @@ def _zoo_model(given: Any, plan: Plan) -> Network | None:
             f"{given!r}: write a zoo model as DATASET/NAME, since the images are no data set with a name"
         )
     entry = find_model(dataset if slash else plan.dataset, name, plan.zoo)
-    return open_network(entry, torch.zeros(1, *entry[0].image_shape), trust_code=plan.trust_code)
+    network = open_network(entry, torch.zeros(1, *entry[0].image_shape), trust_code=plan.trust_code)
+    return replace(network, preprocessing=Preprocessing())  # its module has its own before it already
 
 
 def check_network(network: Network, sample: Dataset) -> None:

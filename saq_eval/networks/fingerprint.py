@@ -19,11 +19,11 @@ import torch
 from torch import Tensor, nn
 
 
-def fingerprint(network: nn.Module) -> str | None:
+def fingerprint(network: nn.Module | dict[str, Any]) -> str | None:
     """Return a SHA-256 that is equal only for networks that are equal in all parts; `None` if a part cannot be read.
 
     Args:
-        network: is not changed.
+        network: a network, or its tensors by name; it is not changed.
     """
     digest = _Digest()
     try:

@@ -70,7 +70,8 @@ def _of_source(opened: Opened) -> Network:
     return Network(
         opened.module,
         architecture=opened.architecture,
-        preprocessing=opened.preprocessing,
+        # A source that knows of no normalisation states the identity; then that of the comparison holds.
+        preprocessing=None if opened.preprocessing.is_identity else opened.preprocessing,
         classes=opened.classes,
         geometry=opened.geometry,
         weights=opened.weights,
@@ -137,4 +138,5 @@ def _untrained(
 
 def _hash_of(module: nn.Module) -> str:
     """Return a SHA-256 of a module's weights; "" for a module without weights, or if they cannot be read."""
-    return fingerprint(module) or "" if module.state_dict() else ""
+    state = dict(module.state_dict())
+    return fingerprint(state) or "" if state else ""

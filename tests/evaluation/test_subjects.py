@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from saq_eval import SaqEvalError
+from saq_eval import SaqEvalError, load_model
 from saq_eval.data import Geometry
 from saq_eval.evaluation.plan import Plan
 from saq_eval.evaluation.subjects import check_network, expectations, open_images_for, outside_networks, typical_images
@@ -25,6 +25,8 @@ def test_networks_are_given_as_objects_sources_or_zoo_models():
     images = torch.rand(2, 1, 28, 28)
     with torch.no_grad():
         assert torch.allclose(networks["mine"].module(images), net((images - 0.5) / 0.25), atol=1e-5)
+        zoo = load_model("digits", "cnn-w2a2").network  # which brings its own normalisation
+        assert torch.allclose(networks["zoo"].module(images), zoo(images), atol=1e-5)
     with pytest.raises(SaqEvalError, match="'cnn-w2a2': write a zoo model as DATASET/NAME"):
         outside_networks(plan((np.zeros((2, 28, 28)), [0, 1]), models={"zoo": "cnn-w2a2"}))
 

@@ -11,7 +11,7 @@ from torch import nn
 from saq_eval import SaqEvalError
 from saq_eval.networks.given import given_networks
 from saq_eval.networks.network import Network
-from saq_eval.networks.preprocessing import Preprocessing
+from saq_eval.networks.preprocessing import Normalize, Preprocessing
 
 IMAGES = torch.rand(3, 1, 8, 8)
 
@@ -103,6 +103,18 @@ def test_a_text_opens_a_source(tmp_path):
         expected = squeeze((images - mean[:, None, None]) / std[:, None, None])
         assert torch.allclose(network.module(images), expected, atol=1e-5)
         assert network.untrained(1).module(images).shape == (2, 3)
+
+
+def test_a_source_without_a_normalisation_takes_the_comparisons_and_another_keeps_its_own(tmp_path, monkeypatch):
+    code = "from torch import nn\ndef net(): return nn.Sequential(nn.Flatten(), nn.Linear(64, 5))\n"
+    (tmp_path / "given_nets.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    everybodys = Preprocessing((0.5,), (0.25,))
+    plain, own = (only(f"given_nets:net{text}", everybodys, trust_code=True) for text in ("", "?mean=0.1&std=0.2"))
+    for network, (mean, std) in ((plain, (0.5, 0.25)), (own, (0.1, 0.2))):
+        assert [(m.mean.item(), m.std.item()) for m in network.module.modules() if isinstance(m, Normalize)] == [
+            (pytest.approx(mean), pytest.approx(std))
+        ]
 
 
 @pytest.mark.parametrize(
