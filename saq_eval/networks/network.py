@@ -81,8 +81,8 @@ class Network:
         further_trained: whether it was trained further from its parent: true for quantization-aware training, false for
             post-training quantization.
         parent: the name of the network that it was made from. If no baseline is named, it is compared with its parent.
-        preprocessing: the normalisation that still has to be put before `module`; `None` if `module` reads pixels in
-            [0, 1] as they are.
+        preprocessing: the normalisation that has to be put before `module`; `None` for that of the comparison (`mean` and
+            `std` of `saq_eval.compare`), and if that has none, `module` reads pixels in [0, 1] as they are.
         classes: the names of its outputs, in order.
         geometry: the size of the images that it was trained for.
         kin: a text that is equal for networks that differ only in the seed; by default its own name.
