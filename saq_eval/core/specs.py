@@ -10,7 +10,7 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -18,6 +18,9 @@ from saq_eval.core.errors import SaqEvalError, in_short, unknown_name
 
 # Old names of parameters, and their present names. The old names still work.
 FORMER_NAMES = {"baseline": "fill"}
+
+# What computes the scores of metrics: see `saq_eval.metrics.native`.
+Engine = Literal["native", "quantus"]
 
 # Kinds of parameters, for annotations.
 Count = Annotated[int, Field(ge=1, le=10_000)]  # of steps, samples or masks, each of which takes a pass of the network

@@ -14,7 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
-from saq_eval.core.errors import SaqEvalError, in_short, unknown_name
+from saq_eval.core.errors import SaqEvalError, check_choice, in_short, unknown_name
+from saq_eval.core.specs import Engine
 
 Target = Literal["label", "predicted", "baseline"]
 Group = Literal["what", "how measured", "how run", "where from", "where to"]
@@ -75,6 +76,8 @@ class Plan:
         accuracy_on: the number of test images, stratified by class, that accuracy is measured on; by default all of them.
         seed: the seed of the choice of images, of random methods and metrics, of random weights, and of the statistics.
         margin: differences within this many standard deviations of the baseline's scores count as negligible.
+        engine: "native", or "quantus" to score by Quantus itself where it has the metric. It takes several times as long,
+            for the same scores.
         batch_size: the largest number of images that may pass through a network at once. Fewer do if they are so large that
             many take too much memory.
         workers: the number of processes that share the work; results are the same for any number.
@@ -164,6 +167,10 @@ class Plan:
             "how measured", "Differences within so many standard deviations count as negligible; 0.2 by default."
         ),
     )
+    engine: Engine = field(
+        default="native",
+        metadata=_of("how measured", "What computes the scores: native (default), or quantus, the slow reference."),
+    )
     batch_size: int = field(
         default=64,
         metadata=_of("how run", "Images that may pass a network at once, if memory allows; 64 by default."),
@@ -232,6 +239,7 @@ class Plan:
             raise SaqEvalError(f"margin is above 0, in standard deviations, not {in_short(self.margin)}")
         if not isinstance(self.target, str) or self.target not in get_args(Target):
             raise unknown_name("target", self.target, get_args(Target))
+        check_choice("engine", self.engine, Engine)
         check_seed(self.seed)
         if (self.mean is None) != (self.std is None):
             raise SaqEvalError("mean and std are given together, with one number per channel each")

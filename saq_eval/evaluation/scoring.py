@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -163,7 +163,12 @@ class _Maps:
             batch_size=settings.batch_size,
             device=settings.device,
             explain=again,
+            shared=functools.partial(self._shared, subject.identity),
         )
+
+    def _shared(self, identity: str, key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return what a network's cells share; see `Task.shared`. The images and the seed are the same for all cells."""
+        return self.work.once(f"{identity} {self.targets[0].tobytes().hex()} {key}", compute)
 
 
 def maps_of(

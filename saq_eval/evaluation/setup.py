@@ -87,7 +87,7 @@ def set_up(plan: Plan, maps: Path) -> Setup:
     explainers = [e for e in find_explainers(plan.methods or ()) if e.label not in CONTROLS]
     if not explainers:
         raise SaqEvalError(f"{' and '.join(CONTROLS)} are part of every comparison: name a method to compare with them")
-    scorers = find_scorers(plan.metrics or ())
+    scorers = find_scorers(plan.metrics or (), plan.engine)
     device = _device(plan)
     assert plan.samples is not None  # _with_study has filled it in
     sample = test_set.sample(plan.samples, plan.seed)

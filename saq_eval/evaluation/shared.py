@@ -6,8 +6,9 @@ In the main process, these data are objects. Each worker process reads them from
 from __future__ import annotations
 
 import copy
+import hashlib
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import cloudpickle
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor, nn
 
 from saq_eval.core.errors import SaqEvalError, first_line
@@ -33,10 +35,13 @@ class Shared:
         settings: the settings that hold for every network.
         networks: by identity, networks in eval mode: float32 pixels (n, c, h, w) in [0, 1] -> logits (n, classes).
         test_set: the whole test set, read batch by batch.
+        folder: the folder of what jobs compute once for all; see `once`.
     """
 
-    def __init__(self, settings: Settings, networks: Mapping[str, nn.Module], test_set: Images) -> None:
-        self.settings, self.networks, self.test_set = settings, networks, test_set
+    def __init__(
+        self, settings: Settings, networks: Mapping[str, nn.Module], test_set: Images, folder: Path | None = None
+    ) -> None:
+        self.settings, self.networks, self.test_set, self.folder = settings, networks, test_set, folder
         self._placed = lru_cache(maxsize=8)(self._place)
 
     def network(self, identity: str) -> nn.Module:
@@ -46,6 +51,23 @@ class Shared:
     def _place(self, identity: str) -> nn.Module:
         network = self.networks[identity]
         return network if self.settings.device == "cpu" else copy.deepcopy(network).to(self.settings.device)
+
+    def once(self, key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return an array that several jobs need, memory-mapped; the first job that asks for it computes it.
+
+        Args:
+            key: names everything that determines the array, other than the settings.
+        """
+        assert self.folder is not None  # `share` has set it
+        path = self.folder / f"once-{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
+        if not path.exists():
+            with FileLock(path.with_suffix(".lock")):  # another process may be computing it
+                if not path.exists():
+                    unfinished = path.with_suffix(".unfinished")
+                    with unfinished.open("wb") as file:
+                        np.save(file, compute())
+                    unfinished.replace(path)
+        return np.load(path, mmap_mode="r")
 
     def logits(self, identity: str, batches: Iterable[Tensor]) -> np.ndarray:
         """Return a network's logits for batches of images, each float32 (m, c, h, w): float32 (n, classes)."""
@@ -84,6 +106,7 @@ def share(shared: Shared, workers: int) -> Iterator[str]:
             for place, network in enumerate(shared.networks.values()):
                 _write(Path(folder) / f"network-{place}", network)
             _write(Path(folder) / "test_set", shared.test_set)
+        shared.folder = Path(folder)
         _OPEN[folder] = shared
         try:
             yield folder
@@ -114,6 +137,7 @@ def shared_at(folder: str) -> Shared:
             _read(place / "settings"),
             _Kept(place, _read(place / "identities")),
             _read(place / "test_set"),
+            place,
         )
     return _OPEN[folder]
 

@@ -23,19 +23,21 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from torch import nn
 
 from saq_eval.core.errors import SaqEvalError, Unsupported, check_choice, first_line
 from saq_eval.core.registry import Registry
-from saq_eval.core.specs import fill_parameters, function_name, label, parse_spec, plain_function
+from saq_eval.core.specs import Engine, fill_parameters, function_name, label, parse_spec, plain_function
 from saq_eval.metrics.maps import is_degenerate
 from saq_eval.networks.modules import as_module
 
+T = TypeVar("T")
 Shape = tuple[int, int, int]
 Category = Literal[
     "faithfulness", "localisation", "complexity", "robustness", "randomisation", "axiomatic", "similarity"
@@ -43,7 +45,12 @@ Category = Literal[
 Need = Literal["masks", "explanations", "mosaics", "known layers", "segments"]
 
 
-@dataclass(frozen=True)
+def _alone(key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+    """Compute what no other task shares."""
+    return compute()
+
+
+@dataclass(frozen=True, eq=False)
 class Task:
     """The input of a metric: one network's maps of some images by one method.
 
@@ -61,6 +68,9 @@ class Task:
         device: the network's device, "cpu" or "cuda".
         explain: computes further maps by the same method, for other images or another network:
             (network, images (m, c, h, w), targets (m,), indices (m,)) -> float32 (m, h, w).
+        shared: returns what depends on network, images, targets and seed, and not on the maps: (key, compute) -> the
+            array that `compute` returns, which may have been computed for another method. It must not be changed. The key
+            names what is computed and all parameters of it.
     """
 
     network: nn.Module
@@ -75,6 +85,22 @@ class Task:
     batch_size: int
     device: str
     explain: Callable[[nn.Module, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+    shared: Callable[[str, Callable[[], np.ndarray]], np.ndarray] = _alone
+
+
+_PER_TASK: weakref.WeakKeyDictionary[Task, dict[Hashable, Any]] = weakref.WeakKeyDictionary()
+
+
+def once_per_task(task: Task, key: Hashable, compute: Callable[[], T]) -> T:
+    """Return what `compute` returns for a task; several metrics that ask with the same key share it.
+
+    Args:
+        key: names what is computed and all parameters of it.
+    """
+    known = _PER_TASK.setdefault(task, {})
+    if key not in known:
+        known[key] = compute()
+    return known[key]
 
 
 @dataclass(frozen=True)
@@ -99,6 +125,8 @@ class Metric:
         random: whether it uses random draws.
         chance: (task, **parameters) -> float64 (n,), the score of unrelated maps; `None` if it is not known.
         check: raises `Unsupported` for a network that lacks what the metric needs, such as weights to randomise.
+        by_quantus: what `score` returns, computed by Quantus: the reference that `score` is tested against; `None` if
+            `score` calls Quantus itself, or if Quantus has no score per image that follows the policies above.
     """
 
     name: str
@@ -115,6 +143,7 @@ class Metric:
     random: bool = False
     chance: Callable[..., np.ndarray] | None = None
     check: Callable[[nn.Module], None] = lambda network: None
+    by_quantus: Callable[..., np.ndarray] | None = None
 
     @property
     def description(self) -> str:
@@ -183,10 +212,12 @@ class Scorer:
     Attributes:
         metric: the metric.
         parameters: all of its parameters.
+        engine: "native", or "quantus" for `Metric.by_quantus` where there is one.
     """
 
     metric: Metric
     parameters: dict[str, Any] = field(default_factory=dict)
+    engine: Engine = "native"
 
     @property
     def label(self) -> str:
@@ -210,7 +241,8 @@ class Scorer:
         return (area(scored), scored) if self.metric.curve else (scored, None)
 
     def _scored(self, task: Task) -> np.ndarray:
-        return np.array(self.metric.score(task, **self.parameters), dtype=np.float64)
+        by_quantus = self.metric.by_quantus if self.engine == "quantus" else None
+        return np.array((by_quantus or self.metric.score)(task, **self.parameters), dtype=np.float64)
 
     def _checked(self, task: Task) -> np.ndarray:
         """Return what a function of the user scores, after its shape has been checked."""
@@ -230,7 +262,7 @@ class Scorer:
         return None if self.metric.chance is None else self.metric.chance(task, **self.parameters)
 
 
-def find_scorer(spec: str | Callable[..., np.ndarray]) -> Scorer:
+def find_scorer(spec: str | Callable[..., np.ndarray], engine: Engine = "native") -> Scorer:
     """Return a metric with parameters from a text such as `FaithfulnessCorrelation:subset_size=64`, or from a function.
 
     A function is a metric without registration. It is called as `Metric.score` is; a `functools.partial` of one sets its
@@ -238,16 +270,19 @@ def find_scorer(spec: str | Callable[..., np.ndarray]) -> Scorer:
     `curve`, `random` and `chance` mean what those of `Metric` mean. Without them it is "axiomatic", which no composite
     score reads, higher is better, and its range is not bounded.
 
+    Args:
+        engine: what computes the scores; see `Scorer`.
+
     Raises:
         SaqEvalError: an unknown metric or parameter, or a value that the parameter does not take; a function without a
             valid name, or whose name is that of a registered metric.
     """
     if not isinstance(spec, str) and callable(spec):
         metric = _metric_of(spec)
-        return Scorer(metric, fill_parameters(metric.name, metric.declares, getattr(spec, "keywords", {})))
+        return Scorer(metric, fill_parameters(metric.name, metric.declares, getattr(spec, "keywords", {})), engine)
     name, given = parse_spec(spec) if isinstance(spec, str) else (spec, {})
     metric = METRICS[name]
-    return Scorer(metric, fill_parameters(name, metric.declares, given))
+    return Scorer(metric, fill_parameters(name, metric.declares, given), engine)
 
 
 def _metric_of(function: Callable[..., np.ndarray]) -> Metric:

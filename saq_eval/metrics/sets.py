@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from saq_eval.core.specs import find_several
+from saq_eval.core.specs import Engine, find_several
 from saq_eval.metrics.base import METRICS, Scorer, find_scorer
 
 _QUICK = ("FaithfulnessCorrelation", "PixelFlipping", "PointingGame", "RelevanceRankAccuracy", "SSIM", "Spearman")
@@ -31,7 +32,7 @@ def metric_sets() -> dict[str, list[str]]:
     return {"quick": list(_QUICK), "standard": list(_STANDARD), "full": full}
 
 
-def find_scorers(specs: Sequence[str | Callable[..., np.ndarray]]) -> list[Scorer]:
+def find_scorers(specs: Sequence[str | Callable[..., np.ndarray]], engine: Engine = "native") -> list[Scorer]:
     """Return metrics with parameters; a set's name stands for all of its metrics, and repetitions are dropped.
 
     A function is a metric too; see `find_scorer`.
@@ -39,4 +40,4 @@ def find_scorers(specs: Sequence[str | Callable[..., np.ndarray]]) -> list[Score
     Raises:
         SaqEvalError: as `find_scorer` does, if two functions have one name, or if there is no metric.
     """
-    return find_several("metric", specs, metric_sets(), METRICS, find_scorer)
+    return find_several("metric", specs, metric_sets(), METRICS, functools.partial(find_scorer, engine=engine))

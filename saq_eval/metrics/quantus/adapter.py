@@ -76,6 +76,8 @@ class register_quantus:
         finish: (Quantus' result, task, positions, arguments that the function returned) -> scores (m,) or curves
             (m, steps). It divides areas and counts by the number of segments or pixels.
         chance, check: see `Metric`.
+        native: the score in torch: (task, **arguments that the function returned) -> scores or curves; see
+            `saq_eval.metrics.native`. Without it, Quantus is the only engine.
     """
 
     reference: str
@@ -95,6 +97,7 @@ class register_quantus:
     finish: Callable[[Any, Task, np.ndarray, Arguments], Any] = _as_answered
     chance: Callable[..., np.ndarray] | None = None
     check: Callable[[nn.Module], None] = _any_network
+    native: Callable[..., np.ndarray] | None = None
 
     @property
     def looks_inside(self) -> bool:
@@ -104,20 +107,26 @@ class register_quantus:
     def __call__(self, declare: Declaration) -> Declaration:
         name = declare.__name__
         kind = getattr(quantus, name)
-        by_quantus = kind.score_direction is ScoreDirection.HIGHER
+        higher_by_quantus = kind.score_direction is ScoreDirection.HIGHER
 
         def resolve(parameters: Arguments, shape: Shape) -> Arguments:
             return declare(shape, **parameters) | {"reads": " and ".join(filter(None, (self.maps, self.reads)))}
 
+        def natively(task: Task, **parameters: Any) -> np.ndarray:
+            assert self.native is not None
+            return self.native(task, **declare(task.images.shape[1:], **parameters))
+
+        by_quantus_itself = functools.partial(_score, self, declare)
         METRICS.add(
             name,
             Metric(
                 name=name,
                 category=kind.evaluation_category.value.lower(),
-                higher_is_better=by_quantus if self.higher_is_better is None else self.higher_is_better,
+                higher_is_better=higher_by_quantus if self.higher_is_better is None else self.higher_is_better,
                 range=self.range,
                 reference=self.reference,
-                score=functools.partial(_score, self, declare),
+                score=natively if self.native else by_quantus_itself,
+                by_quantus=by_quantus_itself if self.native else None,
                 declares=declare,
                 resolve=resolve,
                 needs=_NEEDS.get(kind.evaluation_category, ()) if self.needs is None else self.needs,

@@ -15,6 +15,7 @@ from saq_eval.core.specs import Pixels
 from saq_eval.data.fills import Fill
 from saq_eval.metrics.base import Shape, Task
 from saq_eval.metrics.hiding import patch_side, step_size
+from saq_eval.metrics.native import faithfulness as native
 from saq_eval.metrics.quantus.adapter import Arguments, register_quantus, spearman, without
 
 
@@ -28,6 +29,7 @@ def _no_relation(task: Task, **_: Any) -> np.ndarray:
     reads="logits",
     random=True,
     chance=_no_relation,
+    native=native.faithfulness_correlation,
 )
 def FaithfulnessCorrelation(
     shape: Shape,
@@ -56,6 +58,7 @@ def FaithfulnessCorrelation(
     reads="logits",
     chance=_no_relation,
     ranks="pixels",
+    native=native.faithfulness_estimate,
 )
 def FaithfulnessEstimate(shape: Shape, *, features_in_step: Pixels | None = None, fill: Fill = "black") -> Arguments:
     """Correlation of the logit's drop when pixels of neighbouring ranks are hidden with the sum of their attributions.
@@ -74,6 +77,7 @@ def FaithfulnessEstimate(shape: Shape, *, features_in_step: Pixels | None = None
     fixed={"nr_samples": 1, "eps": 0.0, "similarity_func": spearman},
     chance=_no_relation,
     ranks="pixels",
+    native=native.monotonicity_correlation,
 )
 def MonotonicityCorrelation(shape: Shape, *, features_in_step: Pixels | None = None, fill: Fill = "black") -> Arguments:
     """Rank correlation of the probability's squared change when pixels of neighbouring ranks are hidden with their relevance.
@@ -106,6 +110,7 @@ def _revealing(arguments: Arguments, task: Task, positions: np.ndarray, maps: np
     maps="magnitudes",
     complete=_revealing,
     ranks="pixels",
+    native=native.monotonicity,
 )
 def Monotonicity(shape: Shape, *, features_in_step: Pixels | None = None, fill: Fill = "black") -> Arguments:
     """Whether the probability never falls as pixels are shown on the fill, least relevant first.
@@ -126,6 +131,7 @@ def _steps_of_pixels(arguments: Arguments, shape: Shape) -> int:
     reads="probabilities",
     steps=_steps_of_pixels,
     ranks="pixels",
+    native=native.pixel_flipping,
 )
 def PixelFlipping(shape: Shape, *, features_in_step: Pixels | None = None, fill: Fill = "black") -> Arguments:
     """Mean probability of the class while pixels are hidden cumulatively, most relevant first.
@@ -149,6 +155,7 @@ def _steps_of_patches(arguments: Arguments, shape: Shape) -> int:
     higher_is_better=True,  # Quantus says that lower is better, but these are drops
     fixed={"regions_evaluation": None},  # all regions
     ranks="pixels",
+    native=native.region_perturbation,
 )
 def RegionPerturbation(shape: Shape, *, patch_size: Pixels | None = None, fill: Fill = "black") -> Arguments:
     """Mean drop of the class' probability while square patches are hidden cumulatively, most relevant first.
@@ -164,6 +171,7 @@ def RegionPerturbation(shape: Shape, *, patch_size: Pixels | None = None, fill: 
     reads="probabilities",
     steps=_steps_of_patches,
     ranks="pixels",
+    native=native.selectivity,
 )
 def Selectivity(shape: Shape, *, patch_size: Pixels | None = None, fill: Fill = "black") -> Arguments:
     """Mean probability of the class while square patches are hidden cumulatively, most relevant first.
@@ -231,6 +239,7 @@ def _patch_by_patch(arguments: Arguments, task: Task, positions: np.ndarray, map
     reads="logits",
     fixed={"loss_func": _unexplained, "n_perturb_samples": 1},  # nothing is random, so all samples are equal
     complete=_patch_by_patch,
+    native=native.infidelity,
 )
 def Infidelity(shape: Shape, *, patch_size: Pixels | None = None, fill: Fill = "black") -> Arguments:
     """Share of the logit's squared drops, when each patch is hidden alone, that the map's sums over patches do not explain.

@@ -1,0 +1,120 @@
+"""The outputs of a network for images with some of their pixels hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from saq_eval.data.fills import Fill, fill_images
+from saq_eval.metrics.base import Task
+from saq_eval.networks.memory import at_once
+
+Reads = Literal["logits", "probabilities"]
+
+
+def parts(task: Task, positions: np.ndarray, pictures: int) -> Iterator[np.ndarray]:
+    """Yield positions of images in parts, so that the masks of `pictures` pictures of each image fit into memory."""
+    pixels = task.images[0, 0].size
+    size = at_once(_BYTES_PER_PIXEL * pictures * pixels, max(task.batch_size, 1))
+    for start in range(0, len(positions), size):
+        yield positions[start : start + size]
+
+
+# A mask takes a byte for each pixel; telling equal masks apart takes an integer for each pixel, twice.
+_BYTES_PER_PIXEL = 20
+
+
+def outputs(task: Task, positions: np.ndarray, hidden: Tensor, fill: Fill, reads: Reads) -> Tensor:
+    """Return the target's logit or probability for pictures of images in which the fill replaces some pixels.
+
+    Whole pixels are hidden, with all their channels. Pictures of an image that are equal are passed once.
+
+    Args:
+        positions: int (k,), the images' positions in the task.
+        hidden: bool (k, m, h · w), on the task's device: the pixels that are hidden in each of m pictures of an image.
+
+    Returns:
+        float64 (k, m), on the task's device.
+    """
+    images = torch.from_numpy(task.images[positions])
+    filled = fill_images(images, fill).to(task.device)
+    images = images.to(task.device)
+    targets = torch.from_numpy(task.targets[positions]).to(task.device)
+    hidden = hidden & (images != filled).any(dim=1).flatten(1)[:, None]
+    numbers, first = _equal_pictures(hidden)
+    of_image = first // hidden.shape[1]
+    masks = hidden.flatten(0, 1)
+    answers = []
+    with torch.no_grad():
+        for rows, owners in zip(first.split(task.batch_size), of_image.split(task.batch_size), strict=True):
+            shown = masks[rows].reshape(len(rows), 1, *images.shape[2:])
+            logits = task.network(torch.where(shown, filled[owners], images[owners]))
+            chosen = logits.softmax(dim=1) if reads == "probabilities" else logits
+            answers.append(chosen.gather(1, targets[owners][:, None])[:, 0].double())
+    return torch.cat(answers)[numbers].reshape(hidden.shape[:2])
+
+
+def _equal_pictures(hidden: Tensor) -> tuple[Tensor, Tensor]:
+    """Number the different pictures: return the number of each, int64 (k · m,), and the first place of each number.
+
+    Pictures are told apart by a sum of random 64-bit integers over their hidden pixels, and over their image's own. Two
+    different pictures have the same sum with a probability of 2⁻⁶⁴.
+    """
+    images, pictures, pixels = hidden.shape
+    draw = torch.Generator().manual_seed(0)
+    weights = torch.randint(-(2**63), 2**63 - 1, (pixels + images,), generator=draw).to(hidden.device)
+    sums = torch.where(hidden, weights[:pixels], 0).sum(dim=2) + weights[pixels:, None]
+    _, numbers = torch.unique(sums.flatten(), return_inverse=True)
+    places = torch.arange(images * pictures, device=hidden.device)
+    first = torch.full((int(numbers.max()) + 1,), images * pictures, device=hidden.device, dtype=torch.int64)
+    return numbers, first.scatter_reduce(0, numbers, places, "amin")
+
+
+def in_both_orders(relevance: Tensor, *, rising: bool = False) -> Tensor:
+    """Return each pixel's place when pixels are sorted by relevance, in two opposite orders of the tied pixels.
+
+    Args:
+        relevance: (k, pixels).
+        rising: whether the least relevant pixel comes first.
+
+    Returns:
+        int64 (k, 2, pixels): ties are first broken by position, then by position from the end.
+    """
+    both = torch.stack([relevance, relevance.flip(1)], dim=1)
+    order = torch.argsort(both if rising else -both, dim=2, stable=True)
+    places = torch.empty_like(order)
+    places.scatter_(2, order, torch.arange(order.shape[2], device=order.device).expand_as(order))
+    return torch.stack([places[:, 0], places[:, 1].flip(1)], dim=1)
+
+
+def pearson(a: Tensor, b: Tensor) -> Tensor:
+    """Return the linear correlation along the last axis; NaN where either is constant."""
+    constant = _is_constant(a) | _is_constant(b)
+    a, b = (values - values.mean(dim=-1, keepdim=True) for values in (a, b))
+    correlation = (a * b).sum(dim=-1) / (a.square().sum(dim=-1) * b.square().sum(dim=-1)).sqrt()
+    return correlation.clamp(-1, 1).masked_fill(constant, torch.nan)
+
+
+def _is_constant(values: Tensor) -> Tensor:
+    return (values == values[..., :1]).all(dim=-1)
+
+
+def score_parts(
+    task: Task, usable: np.ndarray, pictures: int, steps: int | None, score: Callable[[np.ndarray], Tensor]
+) -> np.ndarray:
+    """Return the scores of all images, computed a part at a time; NaN for images that are not usable.
+
+    Args:
+        usable: bool (n,).
+        pictures: the number of pictures of an image that `score` passes.
+        steps: the length of curves; `None` for single scores.
+        score: positions (k,) -> (k,) or (k, steps).
+    """
+    scores = np.full(len(usable) if steps is None else (len(usable), steps), np.nan)
+    for positions in parts(task, np.flatnonzero(usable), pictures):
+        scores[positions] = score(positions).cpu().numpy()
+    return scores
