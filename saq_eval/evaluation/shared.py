@@ -42,7 +42,7 @@ class Shared:
         self, settings: Settings, networks: Mapping[str, nn.Module], test_set: Images, folder: Path | None = None
     ) -> None:
         self.settings, self.networks, self.test_set, self.folder = settings, networks, test_set, folder
-        self._placed = lru_cache(maxsize=8)(self._place)
+        self._placed = lru_cache(maxsize=4)(self._place)  # of the few that a job needs
 
     def network(self, identity: str) -> nn.Module:
         """Return a network, on the device of the settings."""
@@ -86,7 +86,7 @@ class _Kept(Mapping[str, nn.Module]):
         self.folder, self.identities = folder, identities
 
     def __getitem__(self, identity: str) -> nn.Module:
-        return _read(self.folder / f"network-{self.identities.index(identity)}")
+        return _read_network(self.folder / f"network-{self.identities.index(identity)}")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.identities)
@@ -101,10 +101,11 @@ def share(shared: Shared, workers: int) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="saq_eval-") as folder:
         if workers > 1:
             # cloudpickle also stores the code of classes that other processes cannot import, such as those of a notebook.
+            # A network's weights are not in its pickle, but beside it, as `torch.save` writes them.
             _write(Path(folder) / "settings", shared.settings)
             _write(Path(folder) / "identities", list(shared.networks))
             for place, network in enumerate(shared.networks.values()):
-                _write(Path(folder) / f"network-{place}", network)
+                _write_network(network, Path(folder) / f"network-{place}")
             _write(Path(folder) / "test_set", shared.test_set)
         shared.folder = Path(folder)
         _OPEN[folder] = shared
@@ -121,8 +122,9 @@ def why_not_stored(network: nn.Module, image: Tensor) -> str:
         image: float32 (1, c, h, w).
     """
     try:
-        there = cloudpickle.loads(cloudpickle.dumps(network))  # safe: it has just been written
-        same = torch.equal(predict(there, image), predict(network, image))
+        with tempfile.TemporaryDirectory(prefix="saq_eval-") as folder:
+            _write_network(network, Path(folder) / "network")
+            same = torch.equal(predict(_read_network(Path(folder) / "network"), image), predict(network, image))
     except Exception as error:  # the parts of a user's network may raise anything
         return first_line(error)
     return "" if same else "it returns other logits there"
@@ -140,6 +142,15 @@ def shared_at(folder: str) -> Shared:
             place,
         )
     return _OPEN[folder]
+
+
+def _write_network(network: nn.Module, path: Path) -> None:
+    torch.save(network, path, pickle_module=cloudpickle)
+
+
+def _read_network(path: Path) -> nn.Module:
+    # The weights are mapped into memory, so that all processes share them. It is safe: this program has written the file.
+    return torch.load(path, mmap=True, weights_only=False)
 
 
 def _write(path: Path, what: Any) -> None:
