@@ -12,10 +12,13 @@ from saq_eval import attribution, metrics
 from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
 from saq_eval.evaluation.planning import Refusals
 from saq_eval.evaluation.settings import Settings, Subject
+from saq_eval.networks.fingerprint import form_of
 
 
 def find_refusals(subjects: Sequence[Subject], modules: Mapping[str, nn.Module], settings: Settings) -> Refusals:
     """Try on one or two images which methods can explain which networks, and which metrics can score them.
+
+    Of networks that differ in their weights alone, one is tried.
 
     Args:
         modules: the networks by identity.
@@ -23,26 +26,28 @@ def find_refusals(subjects: Sequence[Subject], modules: Mapping[str, nn.Module],
     Raises:
         SaqEvalError: for a network that cannot be explained at all, such as one that mixes the images of a batch.
     """
-    few = settings.sample.subset(range(min(2, len(settings.sample))))
+    some = settings.sample.subset(range(min(2, len(settings.sample))))
+    few = some.images, some.labels
     background = None if settings.background is None else settings.background[:1]
     by_method: dict[tuple[str, str], str] = {}
     by_metric: dict[tuple[str, str], str] = {}
     names: dict[str, str] = {}
     for subject in subjects:
         names.setdefault(subject.identity, subject.name)
+    tried: dict[str, tuple[dict[str, str | None], dict[str, str | None]]] = {}
     for identity, name in names.items():
         network = modules[identity]
+        form = form_of(network) or identity
         try:
-            for explainer in settings.explainers:
-                reason = attribution.refusal(explainer, network, few.images, few.labels, background)
-                if reason is not None:
-                    by_method[identity, explainer.label] = reason
-            for scorer in settings.scorers:
-                reason = metrics.refusal(scorer, network)
-                if reason is not None:
-                    by_metric[identity, scorer.label] = reason
+            if form not in tried:
+                tried[form] = (
+                    {e.label: attribution.refusal(e, network, *few, background) for e in settings.explainers},
+                    {s.label: metrics.refusal(s, network) for s in settings.scorers},
+                )
         except SaqEvalError as error:
             raise SaqEvalError(f"{settings.sample.name}/{name}: {error}") from error
+        for found, reasons in zip((by_method, by_metric), tried[form], strict=True):
+            found |= {(identity, label): reason for label, reason in reasons.items() if reason is not None}
     return Refusals(by_method, by_metric)
 
 

@@ -164,6 +164,7 @@ class _Maps:
             device=settings.device,
             explain=again,
             shared=functools.partial(self._shared, subject.identity),
+            compiled=self.work.compiled(subject.identity) if settings.compile else None,
         )
 
     def _shared(self, identity: str, key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:

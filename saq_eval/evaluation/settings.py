@@ -59,6 +59,7 @@ class Settings:
         batch_size: the largest number of images that may pass through a network at once: the plan's, or as many as fit
             into `saq_eval.networks.memory.BUDGET` if these are fewer. It is the same for all networks.
         device: the device that networks compute on, "cpu" or "cuda".
+        compile: whether passes without gradients are compiled; see `saq_eval.networks.compiled`.
         background: float32 (k, c, h, w), typical images; `None` if no method needs them.
         maps: the folder of the maps.
     """
@@ -71,6 +72,7 @@ class Settings:
     device: str
     background: Tensor | None
     maps: Path
+    compile: bool = False
 
     def methods_of(self, role: Role) -> list[Explainer]:
         """Return the methods that explain a network in a role; for models, the controls are added at the end."""

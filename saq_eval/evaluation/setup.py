@@ -26,6 +26,7 @@ from saq_eval.evaluation.settings import Settings, Subject
 from saq_eval.evaluation.shared import why_not_stored
 from saq_eval.evaluation.subjects import check_network, expectations, open_images_for, outside_networks, typical_images
 from saq_eval.metrics import METRICS, Scorer, find_scorers
+from saq_eval.networks.compiled import why_not_compiled
 from saq_eval.networks.inference import predict
 from saq_eval.networks.memory import images_at_once
 from saq_eval.networks.network import RANDOM_WEIGHTS, Network
@@ -107,7 +108,8 @@ def set_up(plan: Plan, maps: Path) -> Setup:
     weights = {network.identity: network.weights for network in again.values()}
     modules = {n.identity: cast(nn.Module, n.module) for n in (*again.values(), *networks.values())}
     fitting = min(images_at_once(module, sample.images[:1], plan.batch_size) for module in modules.values())
-    settings = Settings(sample, explainers, scorers, plan.seed, fitting, device, background, maps)
+    plan = _compiling(plan)
+    settings = Settings(sample, explainers, scorers, plan.seed, fitting, device, background, maps, plan.compile)
     subjects += retrained
     refusals = find_refusals(subjects, modules, settings)
     check_some_work(subjects, settings, refusals)
@@ -161,6 +163,14 @@ def _device(plan: Plan) -> str:
     if device != "cpu" and plan.workers > 1:
         raise SaqEvalError(f"several workers share a processor, not a {device} device: use one")
     return device
+
+
+def _compiling(plan: Plan) -> Plan:
+    """Return the plan, without compiling if that is not possible here."""
+    reason = why_not_compiled() if plan.compile else ""
+    if reason:
+        warnings.warn(f"networks are not compiled: {reason}", SaqEvalWarning, stacklevel=4)
+    return replace(plan, compile=plan.compile and not reason)
 
 
 def _workers(plan: Plan, outside: Sequence[Network], sample: Dataset) -> int:

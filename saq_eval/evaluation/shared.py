@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from saq_eval.core.errors import SaqEvalError, first_line
 from saq_eval.data import Images
 from saq_eval.evaluation.settings import Settings
+from saq_eval.networks.compiled import Compiled
 from saq_eval.networks.inference import predict
 
 _OPEN: dict[str, Shared] = {}  # by folder, in this process
@@ -43,6 +44,7 @@ class Shared:
     ) -> None:
         self.settings, self.networks, self.test_set, self.folder = settings, networks, test_set, folder
         self._placed = lru_cache(maxsize=4)(self._place)  # of the few that a job needs
+        self._compiled = lru_cache(maxsize=4)(lambda identity: Compiled(self.network(identity), settings.batch_size))
 
     def network(self, identity: str) -> nn.Module:
         """Return a network, on the device of the settings."""
@@ -51,6 +53,10 @@ class Shared:
     def _place(self, identity: str) -> nn.Module:
         network = self.networks[identity]
         return network if self.settings.device == "cpu" else copy.deepcopy(network).to(self.settings.device)
+
+    def compiled(self, identity: str) -> Compiled:
+        """Return a network's logits without gradients, compiled; see `Compiled`."""
+        return self._compiled(identity)
 
     def once(self, key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
         """Return an array that several jobs need, memory-mapped; the first job that asks for it computes it.
@@ -72,6 +78,9 @@ class Shared:
     def logits(self, identity: str, batches: Iterable[Tensor]) -> np.ndarray:
         """Return a network's logits for batches of images, each float32 (m, c, h, w): float32 (n, classes)."""
         try:
+            if self.settings.compile:
+                device, compiled = self.settings.device, self.compiled(identity)
+                return np.concatenate([compiled(part.to(device)).cpu().numpy() for part in batches])
             return np.concatenate([predict(self.network(identity), part, len(part)).numpy() for part in batches])
         except SaqEvalError:
             raise

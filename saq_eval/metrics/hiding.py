@@ -74,6 +74,7 @@ def mean_of_both_orders(score: Callable[[Task], np.ndarray], task: Task, which: 
         turned = dataclasses.replace(
             task,
             network=_Turned(task.network),
+            compiled=None,
             images=_turned(task.images[which]),
             labels=task.labels[which],
             targets=task.targets[which],

@@ -84,8 +84,7 @@ def _in_one_order(
             removed = torch.from_numpy(chosen.reshape(len(chunk), 1, *images.shape[2:])).to(task.device)
             imputed = impute(images, removed, start=imputed)
             noisy = imputed + noise * _noise(draws, first, images.shape).to(task.device)
-            with torch.no_grad():
-                predicted = task.network(noisy).argmax(dim=1).cpu().numpy()
+            predicted = task.logits(noisy).argmax(dim=1).cpu().numpy()
             curves[part, step] = predicted == task.targets[chunk]
     return curves
 

@@ -33,6 +33,26 @@ def fingerprint(network: nn.Module | dict[str, Any]) -> str | None:
     return digest.hash.hexdigest()
 
 
+def form_of(network: nn.Module) -> str | None:
+    """Return what a traced network has in common with others that compute the same with other weights.
+
+    These are its code, its layers with their settings, and the shapes and types of its tensors.
+
+    Returns:
+        a text; `None` if the network is not traced, since its code may then do anything.
+    """
+    if not isinstance(network, torch.fx.GraphModule):
+        return None
+    settings = (bool, int, float, str, tuple)
+    layers = [
+        (name, type(module), [(key, value) for key, value in vars(module).items() if isinstance(value, settings)])
+        for name, module in network.named_modules()
+        if module is not network
+    ]
+    tensors = [(name, tuple(tensor.shape), tensor.dtype) for name, tensor in network.state_dict().items()]
+    return repr((network.code, layers, tensors))
+
+
 class _Digest:
     """A file that keeps only a hash of what is written to it."""
 

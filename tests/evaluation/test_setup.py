@@ -2,6 +2,7 @@
 
 import pytest
 
+from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
 from saq_eval.evaluation.plan import Plan
 from saq_eval.evaluation.setup import set_up
 
@@ -71,3 +72,20 @@ def test_what_a_plan_leaves_open_its_study_says(given, expected, tmp_path):
 def test_what_neither_says_is_the_standard(tmp_path):
     made = set_up(Plan("digits", models=["cnn-fp32"], metrics=["SSIM"]), tmp_path)
     assert len(made.plan.methods) == 10 and made.plan.samples == 64
+
+
+def test_where_nothing_can_be_compiled_this_is_said_and_recorded(tmp_path, monkeypatch):
+    monkeypatch.setattr("saq_eval.evaluation.setup.why_not_compiled", lambda: "RuntimeError: no compiler")
+    plan = Plan("digits", models=["cnn-fp32"], methods=["saliency"], metrics=["Sparseness"], samples=4, compile=True)
+    with pytest.warns(SaqEvalWarning, match="networks are not compiled: RuntimeError: no compiler"):
+        made = set_up(plan, tmp_path)
+    assert not made.plan.compile and not made.settings.compile
+    monkeypatch.setattr("saq_eval.evaluation.setup.why_not_compiled", lambda: "")
+    assert set_up(plan, tmp_path).settings.compile
+
+
+def test_the_engine_reaches_every_metric(tmp_path):
+    plan = Plan("digits", models=["cnn-fp32"], methods=["saliency"], metrics=["quick"], samples=4, engine="quantus")
+    assert {scorer.engine for scorer in set_up(plan, tmp_path).settings.scorers} == {"quantus"}
+    with pytest.raises(SaqEvalError, match="engine"):
+        Plan("digits", engine="fast")

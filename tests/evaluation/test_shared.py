@@ -1,6 +1,7 @@
 """What jobs share is read by other processes, once, and never changed."""
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -67,3 +68,34 @@ def test_logits_are_those_of_the_whole_set_whatever_the_batch(networks, digits, 
         logits = shared.logits("a", shared.test_set.batches(batch_size))
         np.testing.assert_allclose(logits, predict(networks["a"], digits.images[:20]), atol=1e-5)
         assert logits.dtype == np.float32 and logits.shape == (20, 10)
+
+
+def test_what_jobs_share_is_computed_once(networks, digits, tmp_path, monkeypatch):
+    shared = make_shared(digits, make_settings(digits, tmp_path), networks)
+    calls = []
+
+    def compute(value):
+        return lambda: calls.append(value) or np.full((2, 3), value)
+
+    with share(shared, workers=2) as place:
+        np.testing.assert_array_equal(shared.once("a", compute(1.0)), np.ones((2, 3)))
+        np.testing.assert_array_equal(shared.once("b", compute(2.0)), np.full((2, 3), 2.0))
+        monkeypatch.setattr(module, "_OPEN", {})  # as in another process
+        again = shared_at(place).once("a", compute(3.0))
+        np.testing.assert_array_equal(again, np.ones((2, 3)))
+        assert calls == [1.0, 2.0]
+        with pytest.raises(ValueError, match="read-only"):
+            again[0] = 5
+        with pytest.raises(ZeroDivisionError):
+            shared.once("c", lambda: 1 / 0)
+        np.testing.assert_array_equal(shared.once("c", compute(4.0)), np.full((2, 3), 4.0))
+        module._OPEN[place] = shared
+
+
+def test_compiled_passes_give_the_same_logits(networks, digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda network, **_: network)  # the compiler itself is tested with `Compiled`
+    shared = make_shared(digits, make_settings(digits, tmp_path), networks)
+    fast = make_shared(digits, dataclasses.replace(shared.settings, compile=True), networks)
+    ours, theirs = (each.logits("b", each.test_set.batches(8, np.arange(20))) for each in (shared, fast))
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    assert fast.compiled("a").network is fast.network("a")

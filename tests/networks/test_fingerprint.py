@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from saq_eval.networks.fingerprint import fingerprint
+from saq_eval import load_model
+from saq_eval.networks.fingerprint import fingerprint, form_of
 from tests import ROOT
 from tests.attribution import foreign
 
@@ -109,3 +110,12 @@ def test_another_process_finds_the_same():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     torch.manual_seed(0)
     assert done.stdout.strip() == fingerprint(eval(made)), done.stderr
+
+
+def test_networks_that_differ_in_their_weights_alone_have_one_form():
+    first, second, other, coarse = (
+        load_model("digits", name).network for name in ("cnn-w4a4", "cnn-w4a4-s1", "cnn-fp32", "cnn-w2a2")
+    )
+    assert form_of(first) == form_of(second) != None  # noqa: E711
+    assert len({form_of(network) for network in (first, other, coarse)}) == 3
+    assert form_of(torch.nn.Sequential(torch.nn.Flatten())) is None

@@ -49,12 +49,11 @@ def outputs(task: Task, positions: np.ndarray, hidden: Tensor, fill: Fill, reads
     of_image = first // hidden.shape[1]
     masks = hidden.flatten(0, 1)
     answers = []
-    with torch.no_grad():
-        for rows, owners in zip(first.split(task.batch_size), of_image.split(task.batch_size), strict=True):
-            shown = masks[rows].reshape(len(rows), 1, *images.shape[2:])
-            logits = task.network(torch.where(shown, filled[owners], images[owners]))
-            chosen = logits.softmax(dim=1) if reads == "probabilities" else logits
-            answers.append(chosen.gather(1, targets[owners][:, None])[:, 0].double())
+    for rows, owners in zip(first.split(task.batch_size), of_image.split(task.batch_size), strict=True):
+        shown = masks[rows].reshape(len(rows), 1, *images.shape[2:])
+        logits = task.logits(torch.where(shown, filled[owners], images[owners]))
+        chosen = logits.softmax(dim=1) if reads == "probabilities" else logits
+        answers.append(chosen.gather(1, targets[owners][:, None])[:, 0].double())
     return torch.cat(answers)[numbers].reshape(hidden.shape[:2])
 
 
