@@ -116,10 +116,10 @@ def test_the_examples_with_a_network_of_ones_own_run(tmp_path):
         for words in commands_of(block)
     ]
     cheap = ["--samples", "4", "--methods", "saliency,occlusion:window=16,stride=16", "--metrics", "PointingGame,SSIM"]
-    more = {"compare": cheap, "quantize": ["--calibrate", "8", "--rounding", "nearest"]}
+    more = {"compare": cheap, "quantize": ["--calibrate", "8", "--rounding", "nearest"], "explain": cheap[2:4]}
     done = run_in_turn([words + more[words[1]] for words in commands], cwd=tmp_path)
     assert done[-1].returncode == 0, done[-1].stderr + done[-1].stdout
-    assert [len(done), len(commands)] == [4, 4]
+    assert [len(done), len(commands)] == [5, 5] and (tmp_path / "reports" / "pictures-0.png").is_file()
     holes = pd.read_csv(tmp_path / "reports" / "pictures" / "holes.csv")
     assert set(holes["model"]) == {"int8"} and set(holes["method"]) == {"saliency"}
 

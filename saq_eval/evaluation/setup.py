@@ -16,7 +16,7 @@ from saq_eval.attribution.background import background_images
 from saq_eval.core.devices import pick_device
 from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
 from saq_eval.core.randomness import derived_seed
-from saq_eval.data import Dataset, Images, check_readable, dataset_name, open_images
+from saq_eval.data import Dataset, Images, check_readable
 from saq_eval.data.images import stratified
 from saq_eval.data.masks import MaskRecord
 from saq_eval.evaluation.plan import USUAL, Plan, merge
@@ -24,13 +24,21 @@ from saq_eval.evaluation.planning import Refusals
 from saq_eval.evaluation.refusals import check_some_work, find_refusals
 from saq_eval.evaluation.settings import Settings, Subject
 from saq_eval.evaluation.shared import why_not_stored
-from saq_eval.evaluation.subjects import check_network, expectations, open_images_for, outside_networks, typical_images
+from saq_eval.evaluation.subjects import (
+    check_network,
+    expectations,
+    images_name,
+    open_checked,
+    open_images_for,
+    outside_networks,
+    typical_images,
+)
 from saq_eval.metrics import METRICS, Scorer, find_scorers
 from saq_eval.networks.inference import predict
 from saq_eval.networks.memory import images_at_once
 from saq_eval.networks.network import RANDOM_WEIGHTS, Network
 from saq_eval.studies.study import load_study
-from saq_eval.zoo import check_reads, find_models
+from saq_eval.zoo import find_models
 from saq_eval.zoo.networks import Choice, choose, open_network
 
 
@@ -79,7 +87,7 @@ def set_up(plan: Plan, maps: Path) -> Setup:
     """
     outside = outside_networks(plan)
     # Images that have a name are opened as the networks expect them, so networks are chosen by that name first.
-    dataset = dataset_name(plan.dataset) if isinstance(plan.dataset, str) else open_images(plan.dataset).name
+    dataset = images_name(plan)
     plan, names, study, missing = _with_study(plan, dataset)
     choice = choose(dataset, names, plan.baseline, plan.zoo, outside)
     expected = expectations(choice.entries)
@@ -197,11 +205,7 @@ def _networks(choice: Choice, plan: Plan, sample: Dataset) -> tuple[dict[str, Ne
     """Load the models, in order, and then make a network with random weights of each baseline's architecture."""
     networks, subjects = {}, []
     for name, entry in choice.entries.items():
-        networks[name] = open_network(entry, sample.images[:1], trust_code=plan.trust_code)
-        if isinstance(entry, Network):
-            check_network(entry, sample)
-        else:
-            check_reads(name, cast(nn.Module, networks[name].module), sample)
+        networks[name] = open_checked(name, entry, sample, trust_code=plan.trust_code)
         tuned = choice.fine_tuned_of.get(name, "")
         subjects.append(_subject(networks[name], choice.baseline_of[name], fine_tuned=tuned))
     for name in choice.retrained_of:

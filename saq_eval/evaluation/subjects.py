@@ -1,4 +1,4 @@
-"""The networks outside the zoo, and the images that suit them."""
+"""The networks that a plan names, in the zoo and outside it, and the images that suit them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import torch
 from torch import nn
 
 from saq_eval.core.errors import SaqEvalError
-from saq_eval.data import DATASETS, Dataset, Images, Split, open_images
+from saq_eval.data import DATASETS, Dataset, Images, Split, dataset_name, open_images
 from saq_eval.data.geometry import Geometry
 from saq_eval.evaluation.plan import Plan
 from saq_eval.networks.given import given_networks
 from saq_eval.networks.network import Network
 from saq_eval.networks.preprocessing import Preprocessing
 from saq_eval.networks.private import look_at
-from saq_eval.zoo import find_model
+from saq_eval.zoo import check_reads, find_model
 from saq_eval.zoo.networks import Found, open_network
 
 T = TypeVar("T")
@@ -45,6 +45,25 @@ def _zoo_model(given: Any, plan: Plan) -> Network | None:
     entry = find_model(dataset if slash else plan.dataset, name, plan.zoo)
     network = open_network(entry, torch.zeros(1, *entry[0].image_shape), trust_code=plan.trust_code)
     return replace(network, preprocessing=Preprocessing())  # its module has its own before it already
+
+
+def images_name(plan: Plan) -> str:
+    """Return the name of a plan's images, under which a zoo has models for them."""
+    return dataset_name(plan.dataset) if isinstance(plan.dataset, str) else open_images(plan.dataset).name
+
+
+def open_checked(name: str, entry: Found, sample: Dataset, *, trust_code: bool) -> Network:
+    """Return a network, loaded if it is a model of the zoo, that is known to read the images.
+
+    Raises:
+        SaqEvalError: as `open_network`, `check_network` and `check_reads` do.
+    """
+    network = open_network(entry, sample.images[:1], trust_code=trust_code)
+    if isinstance(entry, Network):
+        check_network(network, sample)
+    else:
+        check_reads(name, cast(nn.Module, network.module), sample)
+    return network
 
 
 def check_network(network: Network, sample: Dataset) -> None:
