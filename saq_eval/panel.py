@@ -23,11 +23,11 @@ from saq_eval.data import Dataset, Images
 from saq_eval.evaluation.plan import USUAL, Plan
 from saq_eval.evaluation.subjects import (
     expectations,
-    images_name,
     open_checked,
     open_images_for,
     outside_networks,
     typical_images,
+    zoo_dataset,
 )
 from saq_eval.networks.inference import predict
 from saq_eval.networks.network import Network
@@ -66,7 +66,7 @@ def draw_panel(plan: Plan, index: int, *, target: int | None = None, output: str
     explainers = find_explainers(plan.methods if plan.methods is not None else USUAL["methods"])
     device = pick_device(plan.device)
     outside = outside_networks(plan)
-    models = asked_for(images_name(plan), plan.zoo_models, plan.zoo, outside)
+    models = asked_for(zoo_dataset(plan), plan.zoo_models, plan.zoo, outside)
     entries = _few({**{card.name: (card, folder) for card, folder in models}, **outside})
     expected = expectations(entries)
     test_set = open_images_for(plan, expected)

@@ -42,9 +42,10 @@ def names(given: Iterable[str] | None) -> list[str]:
 def named_source(text: str) -> str:
     """Return the text of `--model`; raises `SaqEvalError` unless it has the form NAME=SOURCE."""
     name, equals, source = (part.strip() for part in text.partition("="))
-    if not (name and equals and source):
+    if not (name and equals and source) or ":" in name:  # which a source has, whose own "=" it then was
         raise SaqEvalError(
-            f"--model takes NAME=SOURCE, as in fp32=torchvision:resnet18@weights.safetensors, not {text!r}"
+            f"--model takes NAME=SOURCE, as in fp32=torchvision:resnet18@weights.safetensors, not {text!r}; a model of the "
+            "zoo is named by --models"
         )
     return f"{name}={source}"
 

@@ -16,7 +16,7 @@ from saq_eval.attribution.background import background_images
 from saq_eval.core.devices import pick_device
 from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
 from saq_eval.core.randomness import derived_seed
-from saq_eval.data import Dataset, Images, check_readable
+from saq_eval.data import Dataset, Images, check_readable, dataset_name
 from saq_eval.data.images import stratified
 from saq_eval.data.masks import MaskRecord
 from saq_eval.evaluation.plan import USUAL, Plan, merge
@@ -27,11 +27,11 @@ from saq_eval.evaluation.shared import why_not_stored
 from saq_eval.evaluation.subjects import (
     check_network,
     expectations,
-    images_name,
     open_checked,
     open_images_for,
     outside_networks,
     typical_images,
+    zoo_dataset,
 )
 from saq_eval.metrics import METRICS, Scorer, find_scorers
 from saq_eval.networks.inference import predict
@@ -87,7 +87,7 @@ def set_up(plan: Plan, maps: Path) -> Setup:
     """
     outside = outside_networks(plan)
     # Images that have a name are opened as the networks expect them, so networks are chosen by that name first.
-    dataset = images_name(plan)
+    dataset = zoo_dataset(plan)
     plan, names, study, missing = _with_study(plan, dataset)
     choice = choose(dataset, names, plan.baseline, plan.zoo, outside)
     expected = expectations(choice.entries)
@@ -156,8 +156,8 @@ def _with_study(plan: Plan, dataset: str) -> tuple[Plan, Sequence[str] | None, s
     study = None if plan.study is None else load_study(plan.study)
     if study is not None and names is None:
         held = [card.name for card, _ in find_models(dataset, ["*"], plan.zoo)]
-        names = study.compared(dataset, held)
-        missing = [name for name in study.wanted(dataset) if name not in held]
+        names = study.compared(dataset_name(dataset), held)
+        missing = [name for name in study.wanted(dataset_name(dataset)) if name not in held]
     said = [vars(study.comparison)] if study is not None else []
     given = merge(USUAL, *said, vars(plan))
     filled = replace(plan, **{name: given[name] for name in USUAL})

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from saq_eval.core.errors import SaqEvalError
-from saq_eval.data import DATASETS, Dataset, Images, Split, dataset_name, open_images
+from saq_eval.data import DATASETS, Dataset, Images, Split, open_images
 from saq_eval.data.geometry import Geometry
 from saq_eval.evaluation.plan import Plan
 from saq_eval.networks.given import given_networks
@@ -20,6 +20,7 @@ from saq_eval.networks.preprocessing import Preprocessing
 from saq_eval.networks.private import look_at
 from saq_eval.zoo import check_reads, find_model
 from saq_eval.zoo.networks import Found, open_network
+from saq_eval.zoo.outside import in_brackets
 
 T = TypeVar("T")
 
@@ -40,16 +41,21 @@ def _zoo_model(given: Any, plan: Plan) -> Network | None:
     dataset, slash, name = given.rpartition("/")
     if not slash and not isinstance(plan.dataset, str):
         raise SaqEvalError(
-            f"{given!r}: write a zoo model as DATASET/NAME, since the images are no data set with a name"
+            f"{given!r}{in_brackets(given)}: write a zoo model as DATASET/NAME, since the images are no data set with a name"
         )
-    entry = find_model(dataset if slash else plan.dataset, name, plan.zoo)
+    try:
+        entry = find_model(dataset if slash else plan.dataset, name, plan.zoo)
+    except SaqEvalError as error:
+        if not slash:
+            raise
+        raise SaqEvalError(f"{given!r} is no zoo model{in_brackets(given)}: {error}") from error
     network = open_network(entry, torch.zeros(1, *entry[0].image_shape), trust_code=plan.trust_code)
     return replace(network, preprocessing=Preprocessing())  # its module has its own before it already
 
 
-def images_name(plan: Plan) -> str:
-    """Return the name of a plan's images, under which a zoo has models for them."""
-    return dataset_name(plan.dataset) if isinstance(plan.dataset, str) else open_images(plan.dataset).name
+def zoo_dataset(plan: Plan) -> str:
+    """Return the text by which a zoo's models for a plan's images are found: as the images are named, or what they say."""
+    return plan.dataset if isinstance(plan.dataset, str) else open_images(plan.dataset).name
 
 
 def open_checked(name: str, entry: Found, sample: Dataset, *, trust_code: bool) -> Network:

@@ -12,6 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 from saq_eval.core.errors import SaqEvalError, unknown_name
+from saq_eval.data import dataset_name
 from saq_eval.networks.network import RANDOM_WEIGHTS, UNKNOWN, BitWidths, Network
 from saq_eval.quantization.costs import bit_widths, layer_costs
 from saq_eval.training.recipes import Recipe
@@ -54,6 +55,7 @@ def choose(
     """Choose models by name, and add all models that they are compared with.
 
     Args:
+        dataset: as for `find_models`.
         names: names or shell patterns; `None` for all models of seed 0, unless there are networks outside the zoo.
         baseline: the model that all models are compared with; by default each model's full-precision parent.
         outside: networks outside the zoo, by name.
@@ -71,7 +73,7 @@ def choose(
         assert baseline is not None
         # These images have no zoo, so it is none of its models.
         raise unknown_name("network", baseline, outside) from None
-    known = {card.name: card for card, _ in everything}
+    dataset, known = dataset_name(dataset), {card.name: card for card, _ in everything}
     if baseline is not None and baseline not in known and baseline not in outside:
         raise unknown_name(f"{dataset} model", baseline, {**known, **outside})
     baseline_of = _baselines(dataset, [card for card, _ in chosen], baseline, {**known, **outside})
@@ -106,6 +108,7 @@ def asked_for(
     """Return the models of the zoo that are asked for.
 
     Args:
+        dataset: as for `find_models`.
         names: names or shell patterns; `None` for all models of seed 0, unless there are networks outside the zoo.
         outside: networks outside the zoo, by name.
 
