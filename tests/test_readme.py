@@ -61,6 +61,14 @@ def test_the_python_examples_run(images, tmp_path):
     assert len(done) == len(blocks) == 4 and any(tmp_path.rglob("report.html"))
 
 
+def test_the_example_with_facts_of_a_network_runs(tmp_path):
+    text = (ROOT / "docs" / "networks.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(import saq_eval\n.*?)```", text, re.DOTALL)
+    (tmp_path / "facts.py").write_text(OWN.format(block.replace("samples=32", "samples=2")))
+    (done,) = run_in_turn([["python", "facts.py"]], cwd=tmp_path)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+
+
 def test_two_modules_are_compared_in_five_lines():
     (block,) = re.findall(r"```python\n(import saq_eval\n\nmodels = .*?)```", README, re.DOTALL)
     assert len(block.splitlines()) <= 5
