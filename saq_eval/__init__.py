@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from saq_eval.metrics import register_metric as register_metric
     from saq_eval.networks.architectures import register_architecture as register_architecture
     from saq_eval.networks.network import Network as Network
+    from saq_eval.networks.preprocessing import Preprocessing as Preprocessing
     from saq_eval.networks.sources import register_source as register_source
     from saq_eval.quantization import Bits as Bits
     from saq_eval.quantization import Scheme as Scheme
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from saq_eval.quantization import quantize as quantize
     from saq_eval.quantization import register_quantizer as register_quantizer
     from saq_eval.quantization import register_scheme as register_scheme
+    from saq_eval.studies.completion import train_study as train_study
     from saq_eval.studies.driver import train_model as train_model
-    from saq_eval.studies.driver import train_study as train_study
     from saq_eval.studies.post_training import quantize_model as quantize_model
     from saq_eval.training.recipes import Recipe as Recipe
     from saq_eval.training.saliency_guided import SaliencyGuided as SaliencyGuided
@@ -51,6 +52,7 @@ _HOME = {
     "Geometry": "data",
     "Images": "data",
     "Network": "networks.network",
+    "Preprocessing": "networks.preprocessing",
     "Recipe": "training.recipes",
     "SaliencyGuided": "training.saliency_guided",
     "SaqEvalError": "core.errors",
@@ -74,7 +76,7 @@ _HOME = {
     "register_source": "networks.sources",
     "register_zoo": "zoo",
     "train_model": "studies.driver",
-    "train_study": "studies.driver",
+    "train_study": "studies.completion",
 }
 __all__ = sorted(_HOME)
 

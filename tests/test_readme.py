@@ -61,6 +61,14 @@ def test_the_python_examples_run(images, tmp_path):
     assert len(done) == len(blocks) == 4 and any(tmp_path.rglob("report.html"))
 
 
+def test_the_example_with_facts_of_a_network_runs(tmp_path):
+    text = (ROOT / "docs" / "networks.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(import saq_eval\n.*?)```", text, re.DOTALL)
+    (tmp_path / "facts.py").write_text(OWN.format(block.replace("samples=32", "samples=2")))
+    (done,) = run_in_turn([["python", "facts.py"]], cwd=tmp_path)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+
+
 def test_two_modules_are_compared_in_five_lines():
     (block,) = re.findall(r"```python\n(import saq_eval\n\nmodels = .*?)```", README, re.DOTALL)
     assert len(block.splitlines()) <= 5
@@ -116,10 +124,10 @@ def test_the_examples_with_a_network_of_ones_own_run(tmp_path):
         for words in commands_of(block)
     ]
     cheap = ["--samples", "4", "--methods", "saliency,occlusion:window=16,stride=16", "--metrics", "PointingGame,SSIM"]
-    more = {"compare": cheap, "quantize": ["--calibrate", "8", "--rounding", "nearest"]}
+    more = {"compare": cheap, "quantize": ["--calibrate", "8", "--rounding", "nearest"], "explain": cheap[2:4]}
     done = run_in_turn([words + more[words[1]] for words in commands], cwd=tmp_path)
     assert done[-1].returncode == 0, done[-1].stderr + done[-1].stdout
-    assert [len(done), len(commands)] == [4, 4]
+    assert [len(done), len(commands)] == [5, 5] and (tmp_path / "reports" / "pictures-0.png").is_file()
     holes = pd.read_csv(tmp_path / "reports" / "pictures" / "holes.csv")
     assert set(holes["model"]) == {"int8"} and set(holes["method"]) == {"saliency"}
 

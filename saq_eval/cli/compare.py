@@ -9,30 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from saq_eval.cli.console import print_table
-from saq_eval.cli.options import (
-    DataRootOption,
-    DatasetOption,
-    DeviceOption,
-    MethodsOption,
-    ModelsOption,
-    QuietOption,
-    TrustOption,
-    ZooOption,
-    names,
-)
-from saq_eval.cli.plan_options import arguments_of_plan, takes_a_plan
-from saq_eval.core.errors import SaqEvalError
+from saq_eval.cli.options import ModelOption, QuietOption, names
+from saq_eval.cli.plan_options import arguments_of_plan, check_images_are_named, takes_a_plan
 
 if TYPE_CHECKING:
     from saq_eval.comparison import Comparison
 
 
-@takes_a_plan
+@takes_a_plan()
 def compare(
-    model: Annotated[
-        list[str] | None,
-        typer.Option(help="A network outside the zoo, NAME=SOURCE; may be repeated. `saq-eval sources` says which."),
-    ] = None,
+    model: ModelOption = None,
     config: Annotated[
         Path | None, typer.Option(help="A .yaml file that gives these options; the command line comes before it.")
     ] = None,
@@ -49,15 +35,9 @@ def compare(
     from saq_eval.evaluation.configuration import read_configuration
     from saq_eval.evaluation.plan import merge
 
-    asked = arguments_of_plan(plan)
-    if model:
-        asked["models"] = [*(asked["models"] or ()), *map(_outside, model)]
+    asked = arguments_of_plan(plan, model)
     arguments = merge(read_configuration(config) if config else {}, asked)
-    if "dataset" not in arguments:
-        raise SaqEvalError(
-            "say which images to compare networks on: --dataset digits, mnist, fashionmnist or planted, or folder:PATH for "
-            "your own pictures"
-        )
+    check_images_are_named(arguments, "compare networks on")
     arguments.setdefault("output", Path("reports") / dataset_name(arguments["dataset"]))
     on_processor = pick_device(arguments.get("device", "auto")).type == "cpu"
     arguments.setdefault("workers", processor_cores() if on_processor else 1)
@@ -67,16 +47,6 @@ def compare(
         typer.echo(json.dumps(_as_record(result, arguments["output"]), indent=2, ensure_ascii=False))
     elif not quiet:
         _tell(result, arguments["output"])
-
-
-def _outside(text: str) -> str:
-    """Return the text of `--model`; raises `SaqEvalError` unless it has the form NAME=SOURCE."""
-    name, equals, source = (part.strip() for part in text.partition("="))
-    if not (name and equals and source):
-        raise SaqEvalError(
-            f"--model takes NAME=SOURCE, as in fp32=torchvision:resnet18@weights.safetensors, not {text!r}"
-        )
-    return f"{name}={source}"
 
 
 def _as_record(result: Comparison, output: Path) -> dict[str, Any]:
@@ -121,36 +91,25 @@ def report(
         typer.echo(f"Written: {', '.join(map(str, written))}")
 
 
+@takes_a_plan(
+    *("dataset", "models", "methods", "mean", "std", "size", "crop", "classes"),
+    *("device", "data_root", "zoo", "trust_code"),
+)
 def explain(
-    dataset: DatasetOption,
     index: Annotated[int, typer.Option(help="The image's position in the test set.")],
-    models: ModelsOption = None,
-    methods: MethodsOption = None,
+    model: ModelOption = None,
     target: Annotated[int | None, typer.Option(help="The class to explain, an index; by default the label.")] = None,
     seed: Annotated[int, typer.Option(help="Of random methods.")] = 0,
-    device: DeviceOption = "auto",
-    data_root: DataRootOption = None,
-    zoo: ZooOption = None,
-    trust_code: TrustOption = False,
     output: Annotated[Path | None, typer.Option(help="The file; by default reports/<dataset>-<index>.png.")] = None,
+    **plan: Any,
 ) -> None:
     """Draw one image's maps as a picture, with a row per model and a column per method."""
-    from saq_eval.core.specs import split_specs
+    from saq_eval.data import dataset_name
+    from saq_eval.evaluation.plan import Plan, merge
     from saq_eval.panel import draw_panel
-    from saq_eval.zoo import find_models
 
-    chosen = names(models) if models is not None else [c.name for c, _ in find_models(dataset, zoo=zoo) if c.seed == 0]
-    written = draw_panel(
-        dataset,
-        index,
-        models=chosen,
-        methods=split_specs(methods) if methods is not None else ["standard"],
-        target=target,
-        seed=seed,
-        device=device,
-        data_root=data_root,
-        zoo=zoo,
-        trust_code=trust_code,
-        output=output or Path("reports") / f"{dataset}-{index}.png",
-    )
+    arguments = merge(arguments_of_plan(plan, model))
+    check_images_are_named(arguments, "explain")
+    default = Path("reports") / f"{dataset_name(arguments['dataset'])}-{index}.png"
+    written = draw_panel(Plan(**arguments, seed=seed), index, target=target, output=output or default)
     typer.echo(f"Written to {written}")

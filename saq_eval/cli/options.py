@@ -23,8 +23,10 @@ ArgumentsOption = Annotated[
     str, typer.Option(help="Keyword arguments of the architecture, as JSON or YAML: '{width: 16}'.")
 ]
 TrustOption = Annotated[bool, typer.Option("--trust-code", help=_SAYS["trust_code"])]
-ModelsOption = Annotated[list[str] | None, typer.Option(help=_SAYS["models"])]
-MethodsOption = Annotated[str | None, typer.Option(help=_SAYS["methods"])]
+ModelOption = Annotated[
+    list[str] | None,
+    typer.Option(help="A network outside the zoo, NAME=SOURCE; may be repeated. `saq-eval sources` says which."),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda or auto.")]
 OnlyDatasetOption = Annotated[str | None, typer.Option(help="Only models of this dataset.")]
@@ -35,6 +37,17 @@ OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace a mo
 def names(given: Iterable[str] | None) -> list[str]:
     """Return the names in comma-separated lists."""
     return [name.strip() for part in given or () for name in part.split(",") if name.strip()]
+
+
+def named_source(text: str) -> str:
+    """Return the text of `--model`; raises `SaqEvalError` unless it has the form NAME=SOURCE."""
+    name, equals, source = (part.strip() for part in text.partition("="))
+    if not (name and equals and source) or ":" in name:  # which a source has, whose own "=" it then was
+        raise SaqEvalError(
+            f"--model takes NAME=SOURCE, as in fp32=torchvision:resnet18@weights.safetensors, not {text!r}; a model of the "
+            "zoo is named by --models"
+        )
+    return f"{name}={source}"
 
 
 def numbers(text: str) -> list[float]:

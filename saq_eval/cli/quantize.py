@@ -34,6 +34,9 @@ def quantize(
         str, typer.Option(help="How weights are scaled: mse, or scheme, by the scheme's quantizer.")
     ] = "mse",
     rounding: Annotated[str, typer.Option(help="How weights are rounded: least-squares or nearest.")] = "least-squares",
+    bias_correction: Annotated[
+        bool, typer.Option(help="Change biases so that each output channel keeps its mean.")
+    ] = True,
     seed: Annotated[int, typer.Option(help="Of the choice of the images.")] = 0,
     finetune: Annotated[int, typer.Option(help="Train on for this many epochs, from the calibrated clips.")] = 0,
     name: Annotated[str | None, typer.Option(help="By default <model>-<scheme>-ptq; with --finetune, -ft.")] = None,
@@ -59,6 +62,7 @@ def quantize(
         clip=clip,
         weights=cast(Weights, weights),
         rounding=cast(Rounding, rounding),
+        bias_correction=bias_correction,
         seed=seed,
         finetune=finetune,
         name=name,

@@ -66,7 +66,8 @@ def train(
 ) -> None:
     """Train one network, or all networks of a study, and write them to the zoo; a stopped run is resumed."""
     from saq_eval.core.records import read_record
-    from saq_eval.studies.driver import train_model, train_study
+    from saq_eval.studies.completion import train_study
+    from saq_eval.studies.driver import train_model
     from saq_eval.training.recipes import Recipe
     from saq_eval.training.saliency_guided import Ranking, SaliencyGuided
 

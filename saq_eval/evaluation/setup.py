@@ -16,7 +16,7 @@ from saq_eval.attribution.background import background_images
 from saq_eval.core.devices import pick_device
 from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
 from saq_eval.core.randomness import derived_seed
-from saq_eval.data import Dataset, Images, check_readable, dataset_name, open_images
+from saq_eval.data import Dataset, Images, check_readable, dataset_name
 from saq_eval.data.images import stratified
 from saq_eval.data.masks import MaskRecord
 from saq_eval.evaluation.plan import USUAL, Plan, merge
@@ -24,14 +24,22 @@ from saq_eval.evaluation.planning import Refusals
 from saq_eval.evaluation.refusals import check_some_work, find_refusals
 from saq_eval.evaluation.settings import Settings, Subject
 from saq_eval.evaluation.shared import why_not_stored
-from saq_eval.evaluation.subjects import check_network, expectations, open_images_for, outside_networks, typical_images
+from saq_eval.evaluation.subjects import (
+    check_network,
+    expectations,
+    open_checked,
+    open_images_for,
+    outside_networks,
+    typical_images,
+    zoo_dataset,
+)
 from saq_eval.metrics import METRICS, Scorer, find_scorers
 from saq_eval.networks.compiled import why_not_compiled
 from saq_eval.networks.inference import predict
 from saq_eval.networks.memory import images_at_once
 from saq_eval.networks.network import RANDOM_WEIGHTS, Network
 from saq_eval.studies.study import load_study
-from saq_eval.zoo import check_reads, find_models
+from saq_eval.zoo import find_models
 from saq_eval.zoo.networks import Choice, choose, open_network
 
 
@@ -80,7 +88,7 @@ def set_up(plan: Plan, maps: Path) -> Setup:
     """
     outside = outside_networks(plan)
     # Images that have a name are opened as the networks expect them, so networks are chosen by that name first.
-    dataset = dataset_name(plan.dataset) if isinstance(plan.dataset, str) else open_images(plan.dataset).name
+    dataset = zoo_dataset(plan)
     plan, names, study, missing = _with_study(plan, dataset)
     choice = choose(dataset, names, plan.baseline, plan.zoo, outside)
     expected = expectations(choice.entries)
@@ -150,8 +158,8 @@ def _with_study(plan: Plan, dataset: str) -> tuple[Plan, Sequence[str] | None, s
     study = None if plan.study is None else load_study(plan.study)
     if study is not None and names is None:
         held = [card.name for card, _ in find_models(dataset, ["*"], plan.zoo)]
-        names = study.compared(dataset, held)
-        missing = [name for name in study.wanted(dataset) if name not in held]
+        names = study.compared(dataset_name(dataset), held)
+        missing = [name for name in study.wanted(dataset_name(dataset)) if name not in held]
     said = [vars(study.comparison)] if study is not None else []
     given = merge(USUAL, *said, vars(plan))
     filled = replace(plan, **{name: given[name] for name in USUAL})
@@ -207,11 +215,7 @@ def _networks(choice: Choice, plan: Plan, sample: Dataset) -> tuple[dict[str, Ne
     """Load the models, in order, and then make a network with random weights of each baseline's architecture."""
     networks, subjects = {}, []
     for name, entry in choice.entries.items():
-        networks[name] = open_network(entry, sample.images[:1], trust_code=plan.trust_code)
-        if isinstance(entry, Network):
-            check_network(entry, sample)
-        else:
-            check_reads(name, cast(nn.Module, networks[name].module), sample)
+        networks[name] = open_checked(name, entry, sample, trust_code=plan.trust_code)
         tuned = choice.fine_tuned_of.get(name, "")
         subjects.append(_subject(networks[name], choice.baseline_of[name], fine_tuned=tuned))
     for name in choice.retrained_of:

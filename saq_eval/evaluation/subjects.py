@@ -1,4 +1,4 @@
-"""The networks outside the zoo, and the images that suit them."""
+"""The networks that a plan names, in the zoo and outside it, and the images that suit them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from saq_eval.networks.given import given_networks
 from saq_eval.networks.network import Network
 from saq_eval.networks.preprocessing import Preprocessing
 from saq_eval.networks.private import look_at
-from saq_eval.zoo import find_model
+from saq_eval.zoo import check_reads, find_model
 from saq_eval.zoo.networks import Found, open_network
+from saq_eval.zoo.outside import in_brackets
 
 T = TypeVar("T")
 
@@ -40,11 +41,35 @@ def _zoo_model(given: Any, plan: Plan) -> Network | None:
     dataset, slash, name = given.rpartition("/")
     if not slash and not isinstance(plan.dataset, str):
         raise SaqEvalError(
-            f"{given!r}: write a zoo model as DATASET/NAME, since the images are no data set with a name"
+            f"{given!r}{in_brackets(given)}: write a zoo model as DATASET/NAME, since the images are no data set with a name"
         )
-    entry = find_model(dataset if slash else plan.dataset, name, plan.zoo)
+    try:
+        entry = find_model(dataset if slash else plan.dataset, name, plan.zoo)
+    except SaqEvalError as error:
+        if not slash:
+            raise
+        raise SaqEvalError(f"{given!r} is no zoo model{in_brackets(given)}: {error}") from error
     network = open_network(entry, torch.zeros(1, *entry[0].image_shape), trust_code=plan.trust_code)
     return replace(network, preprocessing=Preprocessing())  # its module has its own before it already
+
+
+def zoo_dataset(plan: Plan) -> str:
+    """Return the text by which a zoo's models for a plan's images are found: as the images are named, or what they say."""
+    return plan.dataset if isinstance(plan.dataset, str) else open_images(plan.dataset).name
+
+
+def open_checked(name: str, entry: Found, sample: Dataset, *, trust_code: bool) -> Network:
+    """Return a network, loaded if it is a model of the zoo, that is known to read the images.
+
+    Raises:
+        SaqEvalError: as `open_network`, `check_network` and `check_reads` do.
+    """
+    network = open_network(entry, sample.images[:1], trust_code=trust_code)
+    if isinstance(entry, Network):
+        check_network(network, sample)
+    else:
+        check_reads(name, cast(nn.Module, network.module), sample)
+    return network
 
 
 def check_network(network: Network, sample: Dataset) -> None:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure, SubFigure
 from saq_eval.core.errors import SaqEvalError
 from saq_eval.metrics.maps import is_degenerate, largest_magnitudes
 
-Row = tuple[str, Sequence[np.ndarray]]
+Row = tuple[str, Sequence[np.ndarray | None]]
 
 # Sizes in inches of 120 pixels: a screen, a network's name, title and headings, the largest and the smallest picture.
 _SCREEN, _NAME, _HEAD, _LARGEST, _SMALLEST = (13.3, 8.3), 1.2, 0.9, 1.6, 0.4
@@ -24,12 +24,12 @@ def draw_maps(image: np.ndarray, title: str, rows: Sequence[Row], headings: Sequ
 
     Signed maps are drawn from blue (negative) over white to red (positive), each scaled by its own largest magnitude. Maps
     without negative values are drawn from white to red. A map that is constant or not finite is not drawn; the text
-    "constant" takes its place.
+    "constant" takes its place, and "no map" that of a map that does not exist.
 
     Args:
         image: float (c, h, w) in [0, 1], one or three channels.
         title: the title above the figure.
-        rows: for each network, the text at the left of its row, and its maps, float (h, w), one per heading.
+        rows: for each network, the text at the left of its row, and its maps, float (h, w) or `None`, one per heading.
         headings: the methods.
     """
     blocks, tile = layout(len(rows), len(headings) + 1)
@@ -80,8 +80,9 @@ def _draw_block(
         pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
         axes[row, 0].imshow(pixels, cmap="gray", vmin=0, vmax=1)
         for axis, values in zip(axes[row, 1:], maps, strict=True):
-            if is_degenerate(values[None])[0]:
-                axis.text(0.5, 0.5, "constant", ha="center", va="center", transform=axis.transAxes, fontsize=8)
+            if values is None or is_degenerate(values[None])[0]:
+                said = "no map" if values is None else "constant"
+                axis.text(0.5, 0.5, said, ha="center", va="center", transform=axis.transAxes, fontsize=8)
                 continue
             largest = largest_magnitudes(values[None]).item()
             axis.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest)

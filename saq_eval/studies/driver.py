@@ -1,13 +1,11 @@
-"""Train one model, or all models of a study, and write them to the zoo."""
+"""Train one model, and write it to the zoo."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
 import sys
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +16,10 @@ from tqdm.auto import tqdm
 from saq_eval.core.devices import pick_device
 from saq_eval.core.errors import SaqEvalError
 from saq_eval.core.randomness import check_seed, deterministic
-from saq_eval.data import DATASETS, Dataset, Geometry, Images, check_readable, dataset_name, load_dataset, open_images
+from saq_eval.data import DATASETS, Dataset, Geometry, Images, check_readable, dataset_name, open_images
 from saq_eval.networks.architectures import find_architecture
 from saq_eval.quantization import Scheme, freeze, load_scheme, quantize
-from saq_eval.studies.study import Planned, Study, default_name, load_study
+from saq_eval.studies.study import Planned, default_name
 from saq_eval.training.checkpoints import Checkpoint, kept_precision
 from saq_eval.training.loop import fit, steps_per_epoch
 from saq_eval.training.precision import fast_precision, warn_if_slow
@@ -35,7 +33,6 @@ from saq_eval.zoo import (
     load_training_form,
     measure,
     partial_folder,
-    verify_model,
     warn_of_unused_bits,
     writable_zoo,
     write_model,
@@ -95,7 +92,7 @@ def train_model(
         dataset, scheme, ArchitectureCard(architecture, arguments or {}), saliency_guided, seed, parent, name, recipe
     )
     geometry = None if size is None and crop is None else Geometry(size, crop)
-    return _train(planned, dataset, zoo, data_root, device, overwrite, progress, keep_training_form, geometry)
+    return train_planned(planned, dataset, zoo, data_root, device, overwrite, progress, keep_training_form, geometry)
 
 
 def retrain_model(
@@ -129,69 +126,7 @@ def retrain_model(
     find_architecture(card.architecture.name, trust_code=trust_code)
     guided = card.recipe.saliency_guided or False
     planned = _plan(dataset, card.scheme, card.architecture, guided, card.seed, card.parent, name, card.recipe)
-    return _train(planned, dataset, zoo, data_root, device, overwrite, progress)
-
-
-def train_study(
-    study: str | Path | Study,
-    dataset: str,
-    *,
-    only: Sequence[str] = ("*",),
-    zoo: str | os.PathLike | None = None,
-    data_root: str | os.PathLike | None = None,
-    device: str = "auto",
-    overwrite: bool = False,
-    progress: bool = True,
-    report: Callable[[str], object] = lambda line: None,
-) -> list[Card]:
-    """Train the models of a study that are not in the zoo yet; verify and keep those that are.
-
-    All models are checked before the first is trained. A run may be stopped at any time; the next run resumes it.
-
-    Args:
-        only: names or shell patterns of the models to train. Parents that do not match must be in the zoo.
-        overwrite: train the models again that are in the zoo but differ from the study or fail verification.
-        report: called with a line of text for each model.
-
-    Returns:
-        The models' cards.
-
-    Raises:
-        SaqEvalError: as `train_model` and `verify_model` do, and if a model in the zoo differs from the study and
-            `overwrite` is false; the message names the fields that differ.
-    """
-    study = study if isinstance(study, Study) else load_study(study)
-    target = writable_zoo(zoo)
-    plan = [model for model in study.plan(dataset) if any(fnmatchcase(model.name, pattern) for pattern in only)]
-    if not plan:
-        raise SaqEvalError(f"study {study.name!r} has no model called {', '.join(only)}")
-    train_set = load_dataset(dataset, "train", data_root).in_memory()
-    test_set = load_dataset(dataset, "test", data_root)
-    for planned in plan:
-        _check_planned(planned, train_set, test_set)
-    cards = []
-    for number, planned in enumerate(plan, start=1):
-        there = (target / dataset / planned.name).exists()
-        problem = _problem(planned, dataset, test_set, zoo) if there else None
-        if problem and not overwrite:
-            raise SaqEvalError(f"{target / dataset / planned.name}: {problem}; overwrite it, or choose another zoo")
-        kept = there and not problem
-        if kept:
-            card, _ = find_model(dataset, planned.name, zoo)
-        else:
-            card = _train(planned, dataset, zoo, data_root, device, there, progress)
-        line = f"{dataset}/{card.name}: {'kept' if kept else 'trained'}, test accuracy {100 * card.test_accuracy:.2f} %"
-        report(f"[{number}/{len(plan)}] {line}")
-        cards.append(card)
-    return cards
-
-
-def _check_planned(planned: Planned, train_set: Dataset, test_set: Images) -> None:
-    """Raise `SaqEvalError` if the planned training would fail. It is not checked whether the parent exists."""
-    untrained = build_network(planned.architecture, planned.seed)
-    if planned.scheme.starts_from_parent:
-        untrained = quantize(untrained, planned.scheme)
-    _check_trainable(planned.name, untrained, planned.recipe, train_set, test_set)
+    return train_planned(planned, dataset, zoo, data_root, device, overwrite, progress)
 
 
 def _plan(
@@ -229,7 +164,7 @@ def _plan(
     )
 
 
-def _train(
+def train_planned(
     planned: Planned,
     dataset: str,
     zoo: str | os.PathLike | None,
@@ -240,7 +175,7 @@ def _train(
     keep_training_form: bool = False,
     geometry: Geometry | None = None,
 ) -> Card:
-    """Train a network as planned and write it to the zoo; for arguments and errors see `train_model`."""
+    """Train a network as planned and write it to the zoo; for the other arguments and errors see `train_model`."""
     target = writable_zoo(zoo)
     given, dataset = dataset, dataset_name(dataset)
     check_free(target, dataset, planned.name, zoo, overwrite)
@@ -249,7 +184,7 @@ def _train(
     train_set = open_images(given, "train", data_root, geometry=geometry).in_memory()
     test_set = open_images(given, "test", data_root, geometry=geometry)
     check_readable(test_set)
-    untrained = _check_trainable(planned.name, network, planned.recipe, train_set, test_set)
+    untrained = check_trainable(planned.name, network, planned.recipe, train_set, test_set)
     warn_of_unused_bits(untrained, planned.scheme, test_set.read([0]), stacklevel=4)
     draft = Card(
         **vars(planned),
@@ -316,7 +251,7 @@ def fit_draft(
     return replace(draft, recipe=recipe, history=tuple(history))
 
 
-def _check_trainable(
+def check_trainable(
     name: str, network: nn.Module, recipe: Recipe, train_set: Dataset, test_set: Images
 ) -> fx.GraphModule:
     """Return the untrained network's frozen form.
@@ -343,20 +278,3 @@ def check_parent(parent: Card, architecture: ArchitectureCard) -> None:
             f"the parent {parent.name} is a {parent.architecture.name} with arguments {parent.architecture.arguments}, "
             f"not a {architecture.name} with arguments {architecture.arguments}"
         )
-
-
-def _problem(planned: Planned, dataset: str, test_set: Images, zoo: str | os.PathLike | None) -> str | None:
-    """Return a text on what is wrong with a model of the zoo (it differs from the plan or fails verification), or `None`."""
-    card, folder = find_model(dataset, planned.name, zoo)
-    differences = planned.differences(card)
-    if differences:
-        return f"its card differs from the study in {', '.join(differences)}"
-    if planned.parent:
-        parent, _ = find_model(dataset, planned.parent, zoo)
-        if card.parent_sha256 != parent.training_form_sha256:
-            return f"it started from another {parent.name} than the zoo holds now"
-    try:
-        verify_model(card, folder, test_set)
-    except SaqEvalError as error:
-        return str(error)
-    return None

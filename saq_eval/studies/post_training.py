@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -15,57 +15,26 @@ from saq_eval.core.devices import pick_device
 from saq_eval.core.errors import SaqEvalError, SaqEvalWarning, check_choice, in_short
 from saq_eval.core.paths import check_name
 from saq_eval.core.randomness import check_seed, deterministic
-from saq_eval.data import Dataset, Geometry, Images, Split, check_readable, dataset_name, open_images
-from saq_eval.networks.preprocessing import Normalize, Preprocessing
+from saq_eval.data import Dataset, Images, Split, check_readable, dataset_name, open_images
+from saq_eval.networks.preprocessing import Normalize
 from saq_eval.quantization import ACTIVATION_QUANTIZERS, Scheme, freeze, load_scheme, quantize
 from saq_eval.quantization.calibration import ClipRule, Rounding, calibrate, check_not_quantized, post_training
-from saq_eval.studies.driver import check_parent, fit_draft
+from saq_eval.studies.driver import fit_draft
+from saq_eval.studies.parent import Source, find_source
 from saq_eval.training.loop import steps_per_epoch
 from saq_eval.training.recipes import Recipe, default_recipe
 from saq_eval.zoo import (
-    add_source,
     check_free,
     check_reads,
-    find_model,
-    load_training_form,
     measure,
-    open_model,
     partial_folder,
     warn_of_unused_bits,
     writable_zoo,
     write_model,
 )
-from saq_eval.zoo.cards import NOT_MEASURED, ArchitectureCard, CalibrationCard, Card
+from saq_eval.zoo.cards import NOT_MEASURED, CalibrationCard, Card
 
 Weights = Literal["mse", "scheme"]
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """A full-precision network to quantize, and what its child's card says of it.
-
-    Attributes:
-        name: its name, which its child's card gives as the parent.
-        network: the network, in training form or frozen; it reads pixels that `preprocessing` has normalised. It is not
-            changed.
-        architecture: what the network is built from, so that the child can be loaded.
-        preprocessing: the normalisation of the pixels.
-        seed: the seed of its training, if that is known.
-        recipe: the recipe of its training; `None` for a network trained elsewhere.
-        sha256: SHA-256 of its stored training form; `None` if there is none.
-        geometry: how pictures are brought to one size for it; `None` if they have one size.
-        classes: the names of its outputs; `None` if they are the dataset's classes in order.
-    """
-
-    name: str
-    network: nn.Module
-    architecture: ArchitectureCard
-    preprocessing: Preprocessing = field(default_factory=Preprocessing)
-    seed: int = 0
-    recipe: Recipe | None = None
-    sha256: str | None = None
-    geometry: Geometry | None = None
-    classes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +46,7 @@ class Request:
     clip: str = "mse"
     weights: Weights = "mse"
     rounding: Rounding = "least-squares"
+    bias_correction: bool = True
     seed: int = 0
     finetune: int = 0
     name: str | None = None
@@ -118,6 +88,7 @@ def quantize_model(
     clip: str = "mse",
     weights: Weights = "mse",
     rounding: Rounding = "least-squares",
+    bias_correction: bool = True,
     seed: int = 0,
     finetune: int = 0,
     name: str | None = None,
@@ -147,6 +118,7 @@ def quantize_model(
         weights: "mse" for a scale of least squared error for each output channel; the scheme is then called
             `<name>-ptq` on the card. "scheme" for the scheme's own quantizer.
         rounding: "least-squares" or "nearest".
+        bias_correction: whether biases are changed so that each output channel keeps its mean.
         seed: the seed that the images are drawn by.
         finetune: the number of epochs that the network is trained on for, from the calibrated clips, by the dataset's
             recipe for quantized networks. Then the scheme's own quantizer is used.
@@ -158,7 +130,8 @@ def quantize_model(
         trust_code: whether the network may be built by code outside this package that the parent's card names.
         overwrite: replace an existing model of that name.
         size, crop, classes: of a network outside the zoo, how pictures are brought to one size, and a file with the names
-            of its outputs; by default as its own preprocessing and weights say.
+            of its outputs; by default as its own preprocessing and weights say. For a model of the zoo, they have to agree
+            with its card.
         progress: whether further training shows a progress bar.
 
     Returns:
@@ -166,33 +139,20 @@ def quantize_model(
 
     Raises:
         SaqEvalError: an unknown name, a parent that is not of full precision, a scheme that is, a name that is taken, a
-            folder that cannot be written, or as `calibrate` does.
+            folder that cannot be written, a size or classes that contradict the parent's card, or as `calibrate` does.
     """
-    request = Request(load_scheme(scheme), calibrate, clip, weights, rounding, seed, finetune, name)
+    request = Request(load_scheme(scheme), calibrate, clip, weights, rounding, bias_correction, seed, finetune, name)
     writable_zoo(zoo)
-    parent, outside, source_text = (part.strip() for part in parent.partition("="))
-    if outside:
-        geometry = None if size is None and crop is None else Geometry(size, crop)
-        add_source(
-            dataset,
-            parent,
-            source_text,
-            geometry=geometry,
-            classes=classes,
-            zoo=zoo,
-            data_root=data_root,
-            trust_code=trust_code,
-        )
-    elif (size, crop, classes) != (None, None, None):
-        raise SaqEvalError(f"size, crop and classes are for a network outside the zoo; {parent}'s are on its card")
-    card, folder = find_model(dataset, parent, zoo)
-    check_parent(card, card.architecture)
-    if card.training_form_sha256 is not None:
-        network: nn.Module = load_training_form(card, folder, trust_code=trust_code)
-    else:
-        network = open_model(card, folder, trust_code=trust_code).frozen
-    about = (card.architecture, card.preprocessing, card.seed, card.recipe, card.training_form_sha256)
-    source = Source(card.name, network, *about, card.geometry, card.classes)
+    source = find_source(
+        dataset,
+        parent,
+        size=size,
+        crop=crop,
+        classes=classes,
+        zoo=zoo,
+        data_root=data_root,
+        trust_code=trust_code,
+    )
     return quantize_source(
         source, dataset, request, zoo=zoo, data_root=data_root, device=device, overwrite=overwrite, progress=progress
     )
@@ -233,10 +193,12 @@ def quantize_source(
             images.images,
             clip=request.clip,
             rounding=request.rounding,
+            correct_biases=request.bias_correction,
             preprocessing=source.preprocessing,
         )
     warn_of_unused_bits(frozen, scheme, test_set.read([0]), stacklevel=4)
-    calibration = CalibrationCard(len(images), images.split, request.clip, request.rounding, request.seed)
+    how = (request.clip, request.rounding, request.seed, request.bias_correction)
+    calibration = CalibrationCard(len(images), images.split, *how)
     draft = _draft(source, test_set, name, scheme, calibration, training)
     if training is None:
         return write_model(target, measure(draft, frozen, test_set), frozen, None)

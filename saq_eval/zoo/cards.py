@@ -52,6 +52,7 @@ class CalibrationCard:
         clip: how the clips were found: "mse", or "quantile:q".
         rounding: how the weights were rounded: "least-squares" or "nearest". Further training rounds them anew.
         seed: the seed by which the images were drawn.
+        bias_correction: whether biases were changed so that each output channel kept its mean.
     """
 
     __pydantic_config__ = _STRICT
@@ -61,6 +62,7 @@ class CalibrationCard:
     clip: str
     rounding: Rounding
     seed: int = 0
+    bias_correction: bool = True
 
     def __post_init__(self) -> None:
         ClipRule.parse(self.clip)
@@ -73,7 +75,7 @@ class CalibrationCard:
         """The calibration in words."""
         return (
             f"calibrated on {self.images} {self.split} images, seed {self.seed}; clips by {self.clip}, "
-            f"weights rounded by {self.rounding}"
+            f"weights rounded by {self.rounding}{'' if self.bias_correction else ', biases not corrected'}"
         )
 
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from saq_eval.core.errors import SaqEvalError, unknown_name
+from saq_eval.core.errors import SaqEvalError
 from saq_eval.core.paths import user_path
 from saq_eval.core.plugins import load_plugins
 from saq_eval.data import DATASETS, dataset_name
 from saq_eval.zoo.cards import CARD, Card, read_card
+from saq_eval.zoo.outside import in_brackets, unknown_model
 
 _REGISTERED_ZOOS: list[Path] = []
 
@@ -66,8 +67,8 @@ def find_models(
             name in two zoos.
     """
     folders = zoo_folders(zoo)
-    dataset = None if dataset is None else dataset_name(dataset)
-    if dataset is not None and not any((folder / dataset).is_dir() for folder in folders):
+    given, dataset = dataset, None if dataset is None else dataset_name(dataset)
+    if dataset is not None and dataset == given and not any((folder / dataset).is_dir() for folder in folders):
         DATASETS[dataset]  # raises for a name that is neither a data set's nor a folder's in a zoo
     found: dict[tuple[str, str], tuple[Card, Path]] = {}
     for root in folders:
@@ -79,10 +80,11 @@ def find_models(
             found[key] = (card, path.parent)
     if not found:
         looked = ", ".join(str(folder) for folder in folders)
-        raise SaqEvalError(f"the zoo holds no {dataset + ' ' if dataset else ''}model; looked in {looked}")
+        said = in_brackets(*patterns)
+        raise SaqEvalError(f"the zoo holds no {dataset + ' ' if dataset else ''}model{said}; looked in {looked}")
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for _, name in found):
-            raise unknown_name(f"{dataset} model" if dataset else "model", pattern, [name for _, name in found])
+            raise unknown_model(f"{dataset} model" if dataset else "model", pattern, [name for _, name in found])
     chosen = [entry for (_, name), entry in found.items() if any(fnmatchcase(name, p) for p in patterns)]
     return sorted(chosen, key=lambda entry: _order(entry[0]))
 
@@ -99,7 +101,8 @@ def _order(card: Card) -> tuple:
 
 def find_model(dataset: str, name: str, zoo: str | os.PathLike | None = None) -> tuple[Card, Path]:
     """Return one model's card and folder; raises as `find_models` does, and if `name` is a pattern."""
-    for card, folder in find_models(dataset, ["*"], zoo):
+    for card, folder in find_models(dataset, [name], zoo):
         if card.name == name:
             return card, folder
-    raise unknown_name(f"{dataset} model", name, [card.name for card, _ in find_models(dataset, ["*"], zoo)])
+    every = [card.name for card, _ in find_models(dataset, ["*"], zoo)]
+    raise unknown_model(f"{dataset_name(dataset)} model", name, every)

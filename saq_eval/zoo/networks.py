@@ -12,6 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 from saq_eval.core.errors import SaqEvalError, unknown_name
+from saq_eval.data import dataset_name
 from saq_eval.networks.network import RANDOM_WEIGHTS, UNKNOWN, BitWidths, Network
 from saq_eval.quantization.costs import bit_widths, layer_costs
 from saq_eval.training.recipes import Recipe
@@ -54,6 +55,7 @@ def choose(
     """Choose models by name, and add all models that they are compared with.
 
     Args:
+        dataset: as for `find_models`.
         names: names or shell patterns; `None` for all models of seed 0, unless there are networks outside the zoo.
         baseline: the model that all models are compared with; by default each model's full-precision parent.
         outside: networks outside the zoo, by name.
@@ -63,28 +65,15 @@ def choose(
             zoo, or a network outside the zoo of which it is not known what it is compared with.
     """
     outside = outside or {}
-    names = [] if names is None and outside else names
-    in_zoo = names != [] or (baseline is not None and baseline not in outside)
+    chosen = asked_for(dataset, names, zoo, outside)
     try:
+        in_zoo = chosen or (baseline is not None and baseline not in outside)
         everything = find_models(dataset, ["*"], zoo) if in_zoo else []
     except SaqEvalError:
-        if names or names is None or baseline is None:
-            raise
-        raise unknown_name(
-            "network", baseline, outside
-        ) from None  # these images have no zoo, so it is none of its models
-    if names is None:
-        chosen = [(card, folder) for card, folder in everything if card.seed == 0]
-    else:
-        chosen = find_models(dataset, names, zoo) if names else []
-    if not chosen and not outside:
-        raise SaqEvalError("at least one model is needed")
-    known = {card.name: card for card, _ in everything}
-    twice = [name for name in outside if name in {card.name for card, _ in chosen}]
-    if twice:
-        raise SaqEvalError(
-            f"{twice[0]!r} names a model of the zoo and a network outside it; give the latter another name"
-        )
+        assert baseline is not None
+        # These images have no zoo, so it is none of its models.
+        raise unknown_name("network", baseline, outside) from None
+    dataset, known = dataset_name(dataset), {card.name: card for card, _ in everything}
     if baseline is not None and baseline not in known and baseline not in outside:
         raise unknown_name(f"{dataset} model", baseline, {**known, **outside})
     baseline_of = _baselines(dataset, [card for card, _ in chosen], baseline, {**known, **outside})
@@ -111,6 +100,34 @@ def choose(
             for name in baselines
         },
     )
+
+
+def asked_for(
+    dataset: str, names: Sequence[str] | None, zoo: str | os.PathLike | None, outside: Mapping[str, Network]
+) -> list[Entry]:
+    """Return the models of the zoo that are asked for.
+
+    Args:
+        dataset: as for `find_models`.
+        names: names or shell patterns; `None` for all models of seed 0, unless there are networks outside the zoo.
+        outside: networks outside the zoo, by name.
+
+    Raises:
+        SaqEvalError: an unknown name, no network at all, or a name in the zoo and outside it.
+    """
+    if names is None:
+        found = [] if outside else find_models(dataset, ["*"], zoo)
+        chosen = [(card, folder) for card, folder in found if card.seed == 0]
+    else:
+        chosen = find_models(dataset, names, zoo) if names else []
+    if not chosen and not outside:
+        raise SaqEvalError("at least one model is needed")
+    twice = [card.name for card, _ in chosen if card.name in outside]
+    if twice:
+        raise SaqEvalError(
+            f"{twice[0]!r} names a model of the zoo and a network outside it; give the latter another name"
+        )
+    return chosen
 
 
 def _baselines(

@@ -89,6 +89,21 @@ def test_a_configuration_lists_networks(done, folder):
     assert run.returncode == 0 and tables(folder / "listed") == tables(done), run.stderr
 
 
+def test_a_picture_of_networks_and_pictures_of_ones_own(folder):
+    own = ("--model", f"fp32={TORCH}", "--model", "int8=onnx:r.onnx", "--mean", "0.4", "--std", "0.2")
+    command = ("explain", "--dataset", "folder:pets", "--index", 4, *own, "--classes", "names.txt")
+    done = saq_eval_here(*command, "--methods", "saliency,occlusion:window=16,stride=16", cwd=folder)
+    said = (done.returncode, done.stdout, "int8 has no map by saliency: no gradient reaches the image" in done.stderr)
+    assert said == (0, "Written to reports/pets-4.png\n", True), done.stderr
+    assert (folder / "reports" / "pets-4.png").read_bytes().startswith(b"\x89PNG")
+    done = saq_eval_here("explain", "--dataset", "folder:pets", "--index", 4, "--model", "a=own_nets:make", cwd=folder)
+    assert done.returncode == 2 and "--trust-code" in done.stderr and done.stderr.count("\n") == 1
+    trusted = saq_eval_here(
+        "explain", "--dataset", "folder:pets", "--index", 4, "--model", "a=own_nets:make", "--trust-code", cwd=folder
+    )
+    assert trusted.returncode == 2 and "this code must not run" in trusted.stderr  # it has run
+
+
 @pytest.mark.parametrize(
     ("models", "message"),
     [

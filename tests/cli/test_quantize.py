@@ -42,7 +42,11 @@ def test_a_scheme_of_ones_own_and_a_wrong_one(tmp_path):
         "{name: mine, default: {weight_bits: 6, activation_bits: 5}, ends: {weight_bits: 8, activation_bits: 8}}"
     )
     arguments = ("--dataset", "digits", "--model", "cnn-fp32", "--calibrate", 32, "--zoo", tmp_path / "zoo")
-    done = saq_eval_here("quantize", "--scheme", "mine.yaml", *arguments, cwd=tmp_path)
+    done = saq_eval_here("quantize", "--scheme", "mine.yaml", "--no-bias-correction", *arguments, cwd=tmp_path)
     assert done.returncode == 0 and "digits/cnn-fp32-mine-ptq" in done.stdout, done.stderr
+    card = (tmp_path / "zoo" / "digits" / "cnn-fp32-mine-ptq" / "card.yaml").read_text()
+    assert "bias_correction: false" in card
     done = saq_eval_here("quantize", "--scheme", "fp32", *arguments, cwd=tmp_path)
     assert done.returncode == 2 and "is of full precision" in done.stderr and done.stderr.count("\n") == 1
+    done = saq_eval_here("quantize", "--scheme", "w8a8", *arguments, "--size", 32, cwd=tmp_path)
+    assert done.returncode == 2 and "takes pictures of 28x28 pixels, and size 32" in done.stderr

@@ -5,7 +5,7 @@ from pydantic import Field
 
 from saq_eval import SaqEvalError
 from saq_eval.attribution import find_explainers
-from saq_eval.core.specs import Count, defaults, fill_parameters, label, parse_spec, split_specs
+from saq_eval.core.specs import Count, defaults, fill_parameters, label, parse_spec, split_specs, stated
 from saq_eval.metrics import find_scorers
 
 
@@ -92,3 +92,10 @@ def test_labels_are_read_back():
     assert label("blur", filled, blur) == "blur:mode=far,taps=5"
     assert fill_parameters("blur", blur, parse_spec(label("blur", filled, blur))[1]) == filled
     assert label("blur", defaults(blur), blur) == "blur"
+
+
+def test_parameters_are_stated_as_they_are_given():
+    assert stated({"sigma": 2.0, "mode": "far"}) == "sigma=2.0,mode=far" and stated({}) == ""
+    given = {"taps": "5", "mode": "far"}
+    assert parse_spec(f"blur:{stated(given)}") == ("blur", given)
+    assert split_specs(f"blur:{stated(given)},other") == [f"blur:{stated(given)}", "other"]

@@ -29,6 +29,12 @@ def test_networks_are_given_as_objects_sources_or_zoo_models():
         assert torch.allclose(networks["zoo"].module(images), zoo(images), atol=1e-5)
     with pytest.raises(SaqEvalError, match="'cnn-w2a2': write a zoo model as DATASET/NAME"):
         outside_networks(plan((np.zeros((2, 28, 28)), [0, 1]), models={"zoo": "cnn-w2a2"}))
+    for text, form in (
+        ("net.onnx", "onnx:net.onnx"),
+        ("runs/x.pt", "torchvision:ARCHITECTURE@runs/x.pt or my_package"),
+    ):
+        with pytest.raises(SaqEvalError, match=f"{text}'.* .a network outside the zoo is given as NAME={form}"):
+            outside_networks(plan(models={"mine": text}))
 
 
 def test_images_are_opened_as_the_networks_expect_them():

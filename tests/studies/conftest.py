@@ -9,3 +9,9 @@ def zoo(tmp_path, monkeypatch):
     (tmp_path / "zoo").mkdir()
     monkeypatch.setattr("saq_eval.zoo.finding.builtin_zoo", lambda: tmp_path / "zoo")
     return tmp_path / "zoo"
+
+
+@pytest.fixture
+def untrainable(monkeypatch):
+    """Training that must not be reached."""
+    monkeypatch.setattr("saq_eval.studies.driver.fit", lambda *_: pytest.fail("training began"))

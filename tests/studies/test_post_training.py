@@ -1,8 +1,9 @@
 """Networks that are quantized after training, in the zoo."""
 
 import copy
+import inspect
 import warnings
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -14,9 +15,10 @@ from saq_eval.data import DATASETS
 from saq_eval.networks.preprocessing import Preprocessing
 from saq_eval.quantization import SCHEMES
 from saq_eval.studies.driver import retrain_model
-from saq_eval.studies.post_training import Request, Source, quantize_source
+from saq_eval.studies.parent import Source
+from saq_eval.studies.post_training import Request, quantize_source
 from saq_eval.zoo import WEIGHTS, find_model, load_model, load_training_form, verify_model
-from saq_eval.zoo.cards import CalibrationCard, is_fine_tuned_twin, read_card
+from saq_eval.zoo.cards import CalibrationCard, is_fine_tuned_twin, read_card, twin
 from saq_eval.zoo.networks import choose
 from tests.studies.small import RECIPE, train_small
 
@@ -74,6 +76,29 @@ def test_a_comparison_says_that_bits_alone_set_it_apart(parent, zoo):
 def test_the_schemes_own_quantizer_on_request(parent, zoo):
     card = quantize_small("w2a2", weights="scheme", rounding="nearest", name="own", zoo=zoo)
     assert card.scheme == replace(SCHEMES["w2a2"], name="w2a2-ptq") and card.name == "own"
+
+
+def test_biases_are_left_as_they_are_on_request(parent, zoo):
+    plain = {"clip": "quantile:1.0", "rounding": "nearest", "zoo": zoo}  # nothing else depends on the layers before
+    card = quantize_small("w2a2", bias_correction=False, name="kept", **plain)
+    assert not card.calibration.bias_correction and "biases not corrected" in card.calibration.text
+    assert quantize_small("w2a2", name="corrected", **plain).calibration.bias_correction
+    exact = freeze(load_training_form(*find_model("digits", "small-fp32"))).state_dict()
+    kept, corrected = (load_model("digits", name).frozen.state_dict() for name in ("kept", "corrected"))
+    biases = [name for name in exact if name.endswith("bias")]
+    assert len(biases) >= 3 and all(torch.equal(kept[name], exact[name]) for name in biases)
+    assert not any(torch.equal(corrected[name], exact[name]) for name in biases)
+    assert twin(card) != twin(find_model("digits", "corrected")[0])
+
+
+def test_an_option_of_quantization_is_one_everywhere():
+    """In Python, on the command line and in the request, under one name and with one default."""
+    from saq_eval.cli.quantize import quantize
+
+    requested = {each.name: each.default for each in fields(Request) if each.name != "scheme"}
+    for function in (quantize_model, quantize):
+        parameters = inspect.signature(function).parameters
+        assert {name: parameters[name].default for name in requested if name in parameters} == requested
 
 
 def test_training_goes_on_from_the_calibrated_clips(parent, zoo, monkeypatch):

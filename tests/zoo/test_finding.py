@@ -15,11 +15,23 @@ def test_patterns():
         load_model("digits", "cnn-*")
     with pytest.raises(SaqEvalError, match="unknown digits model 'cnn-w2a3'; did you mean 'cnn-w2a2'"):
         load_model("digits", "cnn-w2a3")
+    with pytest.raises(SaqEvalError, match="unknown digits model 'cnn.onnx' .*NAME=onnx:cnn.onnx.; valid: cnn-fp32"):
+        load_model("digits", "cnn.onnx")
+    with pytest.raises(SaqEvalError, match="unknown digits model 'resnet18' .*NAME=torchvision:resnet18@FILE"):
+        find_models("digits", ["cnn-fp32", "resnet18"])
 
 
 def test_a_dataset_without_models(zoo):
     with pytest.raises(SaqEvalError, match=f"the zoo holds no mnist model; looked in {zoo}"):
         find_models("mnist")
+    with pytest.raises(
+        SaqEvalError, match=r"the zoo holds no pets model; looked in"
+    ):  # pictures need no registered name
+        find_models("folder:somewhere/pets")
+    with pytest.raises(
+        SaqEvalError, match=r"the zoo holds no pets model .a network .* as NAME=onnx:net.onnx.; looked in"
+    ):
+        find_model("folder:somewhere/pets", "net.onnx")
 
 
 def test_a_users_zoo_stands_beside_the_built_in_one(zoo, tmp_path, monkeypatch):
