@@ -14,10 +14,12 @@ from saq_eval.core.errors import SaqEvalError
 from saq_eval.data import DATASETS, Dataset, Images, Split, open_images
 from saq_eval.data.geometry import Geometry
 from saq_eval.evaluation.plan import Plan
+from saq_eval.networks.batches import ONE_BY_ONE
+from saq_eval.networks.channels import channels_for
 from saq_eval.networks.given import given_networks
 from saq_eval.networks.network import Network
 from saq_eval.networks.preprocessing import Preprocessing
-from saq_eval.networks.private import look_at
+from saq_eval.networks.private import readable_in_batches
 from saq_eval.zoo import find_model
 from saq_eval.zoo.networks import Found, open_network
 
@@ -47,15 +49,27 @@ def _zoo_model(given: Any, plan: Plan) -> Network | None:
     return replace(network, preprocessing=Preprocessing())  # its module has its own before it already
 
 
-def check_network(network: Network, sample: Dataset) -> None:
-    """Pass an image through a network outside the zoo, which is changed in place so that it reads it, if it can.
+def with_channels(network: Network, sample: Dataset) -> Network:
+    """Return a network that reads grey images as colour images, or the reverse, if it does not read them as they are."""
+    module = cast(nn.Module, network.module)
+    channels = channels_for(module, sample.images[:1])
+    if channels is None:
+        return network
+    return replace(network, module=nn.Sequential(channels, module).eval(), reads=(*network.reads, channels.how))
+
+
+def check_network(network: Network, sample: Dataset) -> Network:
+    """Pass an image through a network outside the zoo, and return a network that reads the images of a batch apart.
+
+    The network itself is changed in place so that it reads the image, if it can.
 
     Raises:
         SaqEvalError: a network that cannot read the images, whose logits are not finite or depend on other images or on
             chance, or whose outputs are not the images' classes.
     """
+    given = cast(nn.Module, network.module)
     try:
-        facts = look_at(cast(nn.Module, network.module), sample.images[:1], sample.labels[:1], min(2, len(sample) + 1))
+        module, facts = readable_in_batches(given, sample.images[:1], sample.labels[:1], 2)
     except SaqEvalError as error:
         raise SaqEvalError(f"the network {network.name!r}: {error}") from error
     classes = len(sample.class_names)
@@ -65,6 +79,7 @@ def check_network(network: Network, sample: Dataset) -> None:
             f"the network {network.name!r} has {facts.classes} outputs and {sample.name} {classes} classes: name its outputs "
             "in a file, one per line (--classes), and the images' classes are matched by name"
         )
+    return network if module is given else replace(network, module=module, reads=(*network.reads, ONE_BY_ONE))
 
 
 @dataclass(frozen=True)
