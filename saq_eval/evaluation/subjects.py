@@ -87,11 +87,13 @@ class Expected:
     """The images that networks expect.
 
     Attributes:
-        geometry: by network that brings one, the size of pictures.
+        geometry: by network that states one, how pictures are brought to one size.
+        sizes: by network that reads images of one size only, height and width.
         classes: by network that brings them, the names of its outputs.
     """
 
     geometry: dict[str, Geometry]
+    sizes: dict[str, tuple[int, int]]
     classes: dict[str, tuple[str, ...]]
 
 
@@ -105,6 +107,7 @@ def expectations(entries: Mapping[str, Found]) -> Expected:
             for name, each in known.items()
             if each.geometry is not None
         },
+        {name: e.input_size for name, e in entries.items() if isinstance(e, Network) and e.input_size is not None},
         {name: each.classes for name, each in known.items() if each.classes is not None},
     )
 
@@ -127,15 +130,19 @@ def typical_images(plan: Plan, expected: Expected, test_set: Images, sample: Dat
 def open_images_for(plan: Plan, expected: Expected, split: Split = "test") -> Images:
     """Open a plan's images, in the size and with the classes that the networks expect, unless the plan gives others.
 
+    Where no network states how pictures are brought to one size, that of a network that reads one size only counts.
+
     Raises:
-        SaqEvalError: images that cannot be opened, or networks that expect different sizes or classes.
+        SaqEvalError: images that cannot be opened, networks that state different sizes or classes, or images of another size
+            than the only one that a network reads.
     """
     given = plan.size is not None or plan.crop is not None
     geometry = (
         Geometry(plan.size, plan.crop) if given else _agreed("sizes of pictures", expected.geometry, "--size, --crop")
     )
+    geometry = geometry or _fitting(expected.sizes)
     classes = _agreed("names of outputs", expected.classes, "--classes") if plan.classes is None else plan.classes
-    return open_images(
+    images = open_images(
         plan.dataset,
         split,
         plan.data_root,
@@ -144,6 +151,25 @@ def open_images_for(plan: Plan, expected: Expected, split: Split = "test") -> Im
         boxes=plan.boxes if split == "test" else None,
         classes=classes,
     )
+    _check_sizes(expected.sizes, images)
+    return images
+
+
+def _fitting(sizes: Mapping[str, tuple[int, int]]) -> Geometry | None:
+    """Return the geometry for networks that read images of one size only; `None` if that is no square, or not the same."""
+    sides = {side for size in sizes.values() for side in size}
+    side = sides.pop() if len(sides) == 1 else None
+    return None if side is None else Geometry(side, side)
+
+
+def _check_sizes(sizes: Mapping[str, tuple[int, int]], images: Images) -> None:
+    _, height, width = images.image_shape if sizes else (0, 0, 0)
+    for name, size in sizes.items():
+        if size != (height, width):
+            raise SaqEvalError(
+                f"the network {name!r} reads images of {size[1]}x{size[0]} pixels only, and those of {images.name} have "
+                f"{width}x{height} for this comparison: say a size that all networks read (--size, --crop)"
+            )
 
 
 def _agreed(what: str, known: Mapping[str, T], options: str) -> T | None:
