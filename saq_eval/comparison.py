@@ -223,7 +223,7 @@ def compare(plan: Plan) -> Comparison:
 def _warn_of_chance(grid: Grid) -> None:
     accuracies = {subject.name: value for subject, value in grid.accuracies.items() if subject.role == "model"}
     images, outputs = grid.logits[next(iter(accuracies))].shape
-    warn_of_chance(accuracies, images, outputs, stacklevel=6)
+    warn_of_chance(accuracies, images, outputs, stacklevel=5)
 
 
 @contextmanager

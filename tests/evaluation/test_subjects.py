@@ -60,7 +60,7 @@ def test_a_network_of_one_size_takes_the_size_that_others_state():
     for entries, asked in (({"a": stated, "b": other}, {}), ({"b": other}, {"size": 14}), ({"b": other}, {"crop": 14})):
         with pytest.raises(SaqEvalError, match="'b' reads images of 16x12 pixels only, and those of digits have 14x14"):
             open_images_for(plan(**asked), expectations(entries))
-    with pytest.raises(SaqEvalError, match="'b' reads images of 16x12 pixels only, and those of digits have 28x28"):
+    with pytest.raises(SaqEvalError, match="'a' reads images of 14x14 pixels only, and those of digits have 28x28"):
         open_images_for(plan(), expectations({"a": fixed, "b": other}))
 
 
