@@ -25,11 +25,13 @@ from saq_eval.analysis.tables import TABLES, make_tables
 from saq_eval.analysis.wording import in_a_word
 from saq_eval.core.paths import user_path
 from saq_eval.evaluation.clock import Clock
+from saq_eval.evaluation.grid import Grid
 from saq_eval.evaluation.plan import Plan
 from saq_eval.evaluation.planning import Jobs, plan_jobs
 from saq_eval.evaluation.running import prediction_passes, run
 from saq_eval.evaluation.setup import Setup, set_up
 from saq_eval.evaluation.shared import Shared
+from saq_eval.networks.chance import warn_of_chance
 from saq_eval.reporting import Gallery, read_run, write_report
 from saq_eval.reporting.formats import check_formats
 from saq_eval.reporting.notebook import Plots, notebook_summary
@@ -206,6 +208,7 @@ def compare(plan: Plan) -> Comparison:
                 clock=clock,
                 on_step=on_step,
             )
+        _warn_of_chance(grid)
         with clock("statistics"):
             results = Results(grid, setup.networks, Composite.of(grid), plan.margin)
             tables = make_tables(results)
@@ -215,6 +218,12 @@ def compare(plan: Plan) -> Comparison:
     if output is not None:
         result.write(output, plan.formats)
     return result
+
+
+def _warn_of_chance(grid: Grid) -> None:
+    accuracies = {subject.name: value for subject, value in grid.accuracies.items() if subject.role == "model"}
+    images, outputs = grid.logits[next(iter(accuracies))].shape
+    warn_of_chance(accuracies, images, outputs, stacklevel=5)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from torch.utils.data import TensorDataset
 
 import saq_eval
 from saq_eval import SaqEvalError
+from saq_eval.core.errors import SaqEvalWarning
 from saq_eval.metrics import METRICS
 from saq_eval.networks.network import Network
 from tests.data.writing import noise, write
@@ -93,11 +94,39 @@ def test_a_dataset_of_torch_and_a_pair_of_arrays_are_the_same_images():
     assert means(first, "SSIM")["mean"].notna().all() and means(first, "PointingGame")["mean"].isna().all()
 
 
-@pytest.mark.parametrize(("pictures", "reads"), [(1, 3), (3, 1)])
-def test_pictures_of_other_channels_than_the_network_reads_are_refused(pictures, reads):
-    images = (np.random.default_rng(0).random((6, pictures, 12, 12), dtype=np.float32), np.arange(6) % 3)
+@pytest.mark.parametrize(
+    ("pictures", "reads", "way"), [(1, 3, "grey images are read as colour images"), (3, 1, "by their luma")]
+)
+def test_pictures_of_other_channels_than_the_network_reads_are_turned_into_these(pictures, reads, way):
+    pixels = np.random.default_rng(0).random((6, pictures, 12, 12), dtype=np.float32)
+    models = {"fp32": network(reads), "other": network(reads, seed=1)}
+    with pytest.warns(SaqEvalWarning, match=f"^fp32, other: .*{way}") as said:
+        result = compare((pixels, np.arange(6) % 3), models, mean=[0.5] * reads, std=[0.25] * reads)
+    assert sum(way in str(each.message) for each in said) == 1
+    assert [way in each["reads"][0] for each in result.run["models"].values()] == [True] * 3  # the control too
+    luma = np.array([0.299, 0.587, 0.114], dtype=np.float32)[None, :, None, None]
+    turned = (pixels * luma).sum(axis=1, keepdims=True) if pictures == 3 else pixels.repeat(3, axis=1)
+    with torch.no_grad():
+        logits = models["other"]((torch.from_numpy(turned) - 0.5) / 0.25)
+    scores = result.scores[result.scores["model"] == "other"].drop_duplicates("sample")
+    assert scores["prediction"].to_list() == logits.argmax(dim=1)[scores["sample"].to_list()].tolist()
+
+
+def test_a_zoo_network_of_grey_images_reads_colour_images():
+    pixels = np.random.default_rng(0).random((4, 3, 28, 28), dtype=np.float32)
+    luma = (pixels * np.array([0.299, 0.587, 0.114])[:, None, None]).sum(axis=1).astype(np.float32)
+    models = {"fp32": "digits/cnn-fp32", "other": "digits/cnn-w4a4"}
+    with pytest.warns(SaqEvalWarning, match="fp32, other: colour images are read as grey images"):
+        result = compare((pixels, np.arange(4)), models)
+    grey = compare((luma, np.arange(4)), models)
+    assert result.models["kl"].max() > 0
+    np.testing.assert_allclose(result.models["kl"], grey.models["kl"], rtol=1e-3, atol=1e-6)
+
+
+def test_images_of_other_channels_are_refused():
+    images = (np.random.default_rng(0).random((6, 3, 12, 12), dtype=np.float32), np.arange(6) % 3)
     with pytest.raises(SaqEvalError, match="the network 'fp32': .*cannot read images") as error:
-        compare(images, {"fp32": network(reads), "other": network(reads, seed=1)})
+        compare(images, {"fp32": network(2), "other": network(1)})
     assert "\n" not in str(error.value)
 
 

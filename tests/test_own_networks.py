@@ -13,6 +13,7 @@ from torch.nn.utils import parametrizations, prune
 from torch.utils.data import TensorDataset
 
 import saq_eval
+from saq_eval.core.errors import SaqEvalWarning
 from tests.attribution import foreign
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the tools that quantize; ours are looked at where they matter
@@ -197,7 +198,9 @@ def test_an_onnx_file_and_a_function_of_onnx_runtime_are_scored_alike(tmp_path):
     run = foreign.by_onnxruntime(tmp_path)
     models = {"fp32": foreign.trained(), "file": f"onnx:{tmp_path / 'integers.onnx'}", "function": run}
     # The scale of dynamic quantization depends on the batch, so the function gets one image at a time, as the file does.
-    result = compare(models, batch_size=1)
+    with pytest.warns(SaqEvalWarning, match="^function: images are read one at a time"):
+        result = compare(models)
+    assert [name for name, each in result.run["models"].items() if each["reads"]] == ["function"]
     table = result.summary[result.summary["method"] == METHODS[1]].set_index(["model", "metric"])["mean"]
     assert table["file"].to_dict() == table["function"].to_dict() and table["file"].notna().all()
     assert set(result.holes["model"]) == {"file", "function"}

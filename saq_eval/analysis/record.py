@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NotRequired, cast
 
 import numpy as np
 from typing_extensions import TypedDict
@@ -50,12 +50,13 @@ class RecordedMetric(TypedDict):
 
 
 class RecordedNetwork(TypedDict):
-    """A network's role in the comparison, and the hash or seed of its weights."""
+    """A network's role in the comparison, the hash or seed of its weights, and how it reads images, if not as they are."""
 
     role: str
     weights_sha256: str
     baseline: str
     fine_tuned: str | None
+    reads: NotRequired[list[str]]
 
 
 class RecordedMaps(TypedDict):
@@ -177,6 +178,7 @@ def record_of(setup: Setup, results: Results, headline: list[str], seconds: dict
                 "weights_sha256": setup.networks[subject.name].weights,
                 "baseline": subject.baseline,
                 "fine_tuned": subject.fine_tuned or None,
+                "reads": list(setup.networks[subject.name].reads),
             }
             for subject in setup.subjects
             if subject.role != "retrained"

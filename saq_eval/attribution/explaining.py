@@ -22,11 +22,12 @@ from torch import Tensor, nn
 
 from saq_eval.attribution import rules
 from saq_eval.attribution.base import METHODS, Attribute, Batch, Explainer, Method, Shape, find_explainer
-from saq_eval.core.errors import SaqEvalError, Unsupported, first_line, in_short
+from saq_eval.core.errors import SaqEvalError, SaqEvalWarning, Unsupported, first_line, in_short
 from saq_eval.core.randomness import derived_seed
+from saq_eval.networks.batches import ONE_BY_ONE
 from saq_eval.networks.memory import at_once, bytes_per_image
 from saq_eval.networks.modules import as_module
-from saq_eval.networks.private import Facts, look_at, look_at_logits, precision, private
+from saq_eval.networks.private import Facts, look_at, look_at_logits, precision, private, readable_in_batches
 from saq_eval.quantization.convert import freeze
 
 
@@ -50,7 +51,8 @@ def explain(
     Args:
         method: a registered name, optionally with parameters: "integrated_gradients:n_steps=64"; or a function, see
             `find_explainer`.
-        network: (n, c, h, w) -> logits (n, classes); each row depends only on its own image. A module or a function; see
+        network: (n, c, h, w) -> logits (n, classes). If a row depends on other images, as by dynamic quantization, images
+            pass one at a time, and a warning says so. A module or a function; see
             `saq_eval.networks.modules.as_module`, and `read_logits` there for what it may return. A module is copied to
             the images' device; a function has to read images on that device.
         images: floating point (n, c, h, w) in [0, 1].
@@ -253,7 +255,10 @@ def _ready(
         targets: int64 (n,).
         at_once: the largest number of images that may pass through the network at once.
     """
-    facts = look_at(network, image, targets[:1], at_once)
+    read, facts = readable_in_batches(network, image, targets[:1], at_once)
+    if read is not network:
+        network = read
+        warnings.warn(ONE_BY_ONE, SaqEvalWarning, stacklevel=3)
     if targets.max() >= facts.classes:
         raise SaqEvalError(f"targets lie between 0 and {facts.classes - 1} for this network, not {int(targets.max())}")
     if method.family == "gradient" and not facts.gradient:

@@ -20,6 +20,7 @@ from torch import Tensor, fx, nn
 
 from saq_eval.attribution import rules
 from saq_eval.core.errors import SaqEvalError, Unsupported, unknown_name
+from saq_eval.networks.batches import NO_LAYERS, OneByOne
 
 MOST_EXTRA_TOKENS = 8  # DINOv2 with registers has five
 _POOLS = (nn.modules.pooling._MaxPoolNd, nn.modules.pooling._AvgPoolNd, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
@@ -90,6 +91,10 @@ def find_layer(network: nn.Module, image: Tensor, layer: str, method: str) -> nn
     """
     size = (image.shape[2], image.shape[3])
     seen = _outputs(network, image)
+    if any(isinstance(module, OneByOne) for module in network.modules()) and any(
+        _has_extent(shape, module, size) for module, shape in seen.values()
+    ):
+        raise Unsupported(NO_LAYERS, who=method)
     if layer != "last":
         named = {name: module for name, (module, shape) in seen.items() if _has_extent(shape, module, size)}
         if layer not in named:

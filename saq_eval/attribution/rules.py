@@ -22,6 +22,7 @@ The rules, for a layer y = q(x) with relevance or multiplier m_y at its output:
   the summands.
 - **Normalize** in front of a network. It is linear; LRP passes relevance from the normalised pixel to the
   pixel.
+- **Channels** in front of a network. It is linear, and its gradient passes relevance on without loss.
 
 Captum sets its hooks on tensors. If two layers with a rule follow each other directly, they share a tensor.
 The first layer's hook then reads the gradient before the second layer's rule has replaced it. So for a max
@@ -47,6 +48,8 @@ from zennit.layer import Sum as SumOfStack
 from zennit.rules import Epsilon, Gamma, Norm, Pass, ZPlus
 
 from saq_eval.core.errors import SaqEvalError, Unsupported, first_line, shortened
+from saq_eval.networks.batches import NO_LAYERS, OneByOne
+from saq_eval.networks.channels import Channels
 from saq_eval.networks.modules import CallableNetwork
 from saq_eval.networks.preprocessing import Normalize
 from saq_eval.networks.private import guarded, without_in_place
@@ -72,7 +75,7 @@ RECTIFIERS = (nn.ReLU, nn.ReLU6, ClippedReLU, PACTActivation)
 _WEIGHTED = (nn.Conv2d, nn.Linear)
 _AVERAGES = (nn.AvgPool2d, nn.AdaptiveAvgPool2d)
 _MAXIMA = (nn.MaxPool2d, nn.AdaptiveMaxPool2d)
-_PASSING = (nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, Normalize)
+_PASSING = (nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, Normalize, Channels)
 _COMMON = (*RECTIFIERS, *_WEIGHTED, *_AVERAGES, *_MAXIMA, *_PASSING, SignedPACT)
 
 GUIDED_LAYERS = (*_COMMON, nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm)
@@ -131,7 +134,9 @@ def layer_graph(network: nn.Module) -> LayerGraph:
     """
     if any(isinstance(module, CallableNetwork) for module in network.modules()):
         raise SaqEvalError("the network is a function, not a torch.nn.Module")
-    graph = modular(network, leaves=(Normalize, ClippedReLU, nn.LayerNorm)).eval()
+    if any(isinstance(module, OneByOne) for module in network.modules()):
+        raise SaqEvalError(NO_LAYERS)
+    graph = modular(network, leaves=(Normalize, Channels, ClippedReLU, nn.LayerNorm)).eval()
     used = set()
     for node in graph.graph.nodes:
         if node.op == "output":

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from saq_eval.core.errors import SaqEvalError, in_short
+from saq_eval.data.checks import outside
 from saq_eval.data.classes import numbered
 from saq_eval.data.geometry import Geometry
-from saq_eval.data.images import Split, digest_of, outside
+from saq_eval.data.images import Split, digest_of
 from saq_eval.data.lazy import LazyImages, Shape, Source
 
 _AT_ONCE = 1024  # images that are looked at in one go

@@ -15,17 +15,20 @@ from torch import Tensor
 from saq_eval.core.errors import SaqEvalError, check_choice, in_short
 
 Interpolation = Literal["bilinear", "bicubic"]
+Resized = Literal["shorter", "both"]
 Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Resize the shorter side, then cut a square from the centre, as torchvision's `Resize` and `CenterCrop` do.
+    """Resize a picture, then cut a square from the centre, as torchvision's `Resize` and `CenterCrop` do.
 
     Attributes:
-        size: the shorter side after resizing, in pixels; `None` does not resize. Resizing is antialiased.
+        size: the side after resizing, in pixels; `None` does not resize. Resizing is antialiased.
         crop: the side of the square, in pixels; by default `size`.
         interpolation: "bilinear" or "bicubic".
+        resized: which side becomes `size`: the "shorter", where the picture keeps its proportions, or "both", where it is
+            squeezed into a square (timm's crop mode "squash").
 
     Raises:
         SaqEvalError: a side that is no whole number above 0, neither side, or a square larger than the resized picture.
@@ -36,6 +39,7 @@ class Geometry:
     size: int | None = None
     crop: int | None = None
     interpolation: Interpolation = "bilinear"
+    resized: Resized = "shorter"
 
     def __post_init__(self) -> None:
         for name, value in (("size", self.size), ("crop", self.crop)):
@@ -46,6 +50,7 @@ class Geometry:
         if self.size is not None and self.crop is not None and self.crop > self.size:
             raise SaqEvalError(f"crop {self.crop} does not fit into size {self.size}: the crop is at most the size")
         check_choice("interpolation", self.interpolation, Interpolation)
+        check_choice("resized side", self.resized, Resized)
 
     @property
     def side(self) -> int:
@@ -54,10 +59,12 @@ class Geometry:
         assert side is not None  # one of the two is given
         return side
 
-    def resized(self, height: int, width: int) -> tuple[int, int]:
+    def resized_to(self, height: int, width: int) -> tuple[int, int]:
         """Return height and width after resizing, before cutting."""
         if self.size is None:
             return height, width
+        if self.resized == "both":
+            return self.size, self.size
         if height <= width:
             return self.size, int(self.size * width / height)
         return int(self.size * height / width), self.size
@@ -68,7 +75,7 @@ class Geometry:
         Raises:
             SaqEvalError: a picture, height × width before resizing, that is smaller than the square.
         """
-        across = self.resized(height, width)
+        across = self.resized_to(height, width)
         if min(across) < self.side:
             raise SaqEvalError(
                 f"a crop of {self.side} pixels does not fit into {width}x{height}: give --size too, which resizes first"
@@ -79,7 +86,7 @@ class Geometry:
     def of_picture(self, picture: Image.Image) -> Image.Image:
         """Return an 8-bit picture resized and cut: to the last bit as torchvision does with a PIL picture."""
         top, left = self.corner(picture.height, picture.width)
-        height, width = self.resized(picture.height, picture.width)
+        height, width = self.resized_to(picture.height, picture.width)
         if (height, width) != (picture.height, picture.width):
             how = Image.Resampling.BILINEAR if self.interpolation == "bilinear" else Image.Resampling.BICUBIC
             picture = picture.resize((width, height), how)
@@ -92,8 +99,8 @@ class Geometry:
         """
         height, width = images.shape[-2:]
         top, left = self.corner(height, width)
-        if self.resized(height, width) != (height, width):
-            images = F.interpolate(images, self.resized(height, width), mode=self.interpolation, antialias=True)
+        if self.resized_to(height, width) != (height, width):
+            images = F.interpolate(images, self.resized_to(height, width), mode=self.interpolation, antialias=True)
             images = images.clamp(0, 1)
         return images[..., top : top + self.side, left : left + self.side]
 
@@ -101,14 +108,14 @@ class Geometry:
         """Return masks, bool (n, 1, h, w), resized to the nearest pixel and cut."""
         height, width = masks.shape[-2:]
         top, left = self.corner(height, width)
-        if self.resized(height, width) != (height, width):
-            masks = F.interpolate(masks.float(), self.resized(height, width), mode="nearest-exact") > 0.5
+        if self.resized_to(height, width) != (height, width):
+            masks = F.interpolate(masks.float(), self.resized_to(height, width), mode="nearest-exact") > 0.5
         return masks[..., top : top + self.side, left : left + self.side]
 
     def of_boxes(self, boxes: Sequence[Box], height: int, width: int) -> list[Box]:
         """Return boxes (left, top, right, bottom) of a picture height × width, in pixels of the square, not rounded."""
         top, left = self.corner(height, width)
-        tall, wide = self.resized(height, width)
+        tall, wide = self.resized_to(height, width)
         down, across = tall / height, wide / width
         return [(a * across - left, b * down - top, c * across - left, d * down - top) for a, b, c, d in boxes]
 

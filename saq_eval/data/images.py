@@ -6,13 +6,14 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from saq_eval.core.errors import SaqEvalError, in_short
+from saq_eval.core.errors import SaqEvalError
+from saq_eval.data.checks import is_int64, kind_of, label_problems, outside
 from saq_eval.data.classes import match_labels
 from saq_eval.data.masks import MaskRecord, foreground_mask, mask_record, mask_source
 
@@ -199,20 +200,20 @@ class Dataset(Images):
         """Yield what is wrong. Only the first problem counts: later checks rely on the earlier ones."""
         images, evidence = self.images, self.evidence
         if not isinstance(images, Tensor) or images.dtype != torch.float32 or images.dim() != 4:
-            yield f"images are a float32 tensor (n, channels, height, width), not {_kind(images)}"
+            yield f"images are a float32 tensor (n, channels, height, width), not {kind_of(images)}"
         if not images.numel():
             yield f"there are no images: their shape is {tuple(images.shape)}"
         low, high = (float(bound) for bound in images.aminmax())  # one pass; NaN if any pixel is NaN
         if not (low >= 0 and high <= 1):
             yield outside(low, high)
         yield from label_problems(self, len(images))
-        if self.positions is not None and not _is_int64(self.positions, len(images)):
-            yield f"positions are an int64 tensor ({len(images)},), one per image, not {_kind(self.positions)}"
+        if self.positions is not None and not is_int64(self.positions, len(images)):
+            yield f"positions are an int64 tensor ({len(images)},), one per image, not {kind_of(self.positions)}"
         shape = (len(images), 1, *images.shape[2:])
         if evidence is not None and (
             not isinstance(evidence, Tensor) or evidence.dtype != torch.bool or evidence.shape != shape
         ):
-            yield f"evidence is a bool tensor {shape}, not {_kind(evidence)}"
+            yield f"evidence is a bool tensor {shape}, not {kind_of(evidence)}"
         if self.evidence_by not in ("known", "given"):
             yield f"evidence_by is 'known' or 'given', not {self.evidence_by!r}"
 
@@ -302,32 +303,6 @@ def stratified(labels: Tensor, count: int, seed: int) -> Tensor:
     return torch.from_numpy(np.sort(np.concatenate(chosen)))
 
 
-def label_problems(images: Images, count: int) -> Iterator[str]:
-    """Yield what is wrong with the split, the labels, the classes and the indices of `count` images."""
-    if images.split not in ("train", "test"):
-        yield f"the split is 'train' or 'test', not {images.split!r}"
-    for name, values in (("labels", images.labels), ("indices", images.indices)):
-        if not _is_int64(values, count):
-            yield f"{name} are an int64 tensor ({count},), one per image, not {_kind(values)}"
-    names: Sequence[str] = images.class_names
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        yield f"class_names are texts, not {in_short(names)}"
-    lowest, highest = int(images.labels.min()), int(images.labels.max())
-    if lowest < 0 or highest >= len(names):
-        yield (
-            f"labels lie between 0 and {len(names) - 1}, the last of {len(names)} classes, "
-            f"not between {lowest} and {highest}"
-        )
-    if len(images.indices.unique()) != count:
-        yield "two images have the same index, from which random methods draw their noise"
-
-
-def outside(low: float, high: float) -> str:
-    """Return the sentence for pixels that are not all in [0, 1]."""
-    hint = "; divide by 255" if low >= 0 and 1 < high <= 255 else ""
-    return f"pixels lie in [0, 1], not between {low:g} and {high:g}{hint}"
-
-
 def digest_of(*parts: Tensor | str) -> str:
     """Return a hash of tensors' types, shapes and contents, and of texts: 32 hexadecimal digits."""
     digest = hashlib.blake2b(digest_size=16)
@@ -338,14 +313,6 @@ def digest_of(*parts: Tensor | str) -> str:
         else:
             digest.update(f"{part}\0".encode())
     return digest.hexdigest()
-
-
-def _is_int64(values: Any, count: int) -> bool:
-    return isinstance(values, Tensor) and values.dtype == torch.int64 and values.shape == (count,)
-
-
-def _kind(value: Any) -> str:
-    return f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else in_short(value)
 
 
 def grey_dataset(name: str, split: Split, images: Tensor, labels: Tensor, class_names: tuple[str, ...]) -> Dataset:

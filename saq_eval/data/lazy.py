@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from saq_eval.core.errors import SaqEvalError
+from saq_eval.data.checks import label_problems
 from saq_eval.data.classes import match_labels
 from saq_eval.data.geometry import Geometry
-from saq_eval.data.images import EvidenceBy, Images, Split, digest_of, label_problems
+from saq_eval.data.images import EvidenceBy, Images, Split, digest_of
 
 T = TypeVar("T")
 Shape = tuple[int, int, int]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +14,7 @@ from torch import nn
 from saq_eval.attribution import CONTROLS, METHODS, Explainer, find_explainers
 from saq_eval.attribution.background import background_images
 from saq_eval.core.devices import pick_device
-from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
+from saq_eval.core.errors import SaqEvalError, SaqEvalWarning, shortened
 from saq_eval.core.randomness import derived_seed
 from saq_eval.data import Dataset, Images, check_readable, dataset_name
 from saq_eval.data.images import stratified
@@ -31,6 +31,7 @@ from saq_eval.evaluation.subjects import (
     open_images_for,
     outside_networks,
     typical_images,
+    with_channels,
     zoo_dataset,
 )
 from saq_eval.metrics import METRICS, Scorer, find_scorers
@@ -40,7 +41,7 @@ from saq_eval.networks.memory import images_at_once
 from saq_eval.networks.network import RANDOM_WEIGHTS, Network
 from saq_eval.studies.study import load_study
 from saq_eval.zoo import find_models
-from saq_eval.zoo.networks import Choice, choose, open_network
+from saq_eval.zoo.networks import Choice, choose
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,11 +229,23 @@ def _networks(choice: Choice, plan: Plan, sample: Dataset) -> tuple[dict[str, Ne
                 stacklevel=4,
             )
             continue
+        control = with_channels(control, sample)
         if isinstance(choice.entries[name], Network):
-            check_network(control, sample)
+            control = check_network(control, sample)
         networks[control.name] = replace(control, seed=plan.seed)
         subjects.append(_subject(control, name, role="control"))
+    _say_how_images_are_read(networks[name] for name in choice.entries)
     return networks, subjects
+
+
+def _say_how_images_are_read(networks: Iterable[Network]) -> None:
+    """Warn of networks that do not read images as they are, once for each way to read them."""
+    by_way: dict[str, list[str]] = {}
+    for network in networks:
+        for way in network.reads:
+            by_way.setdefault(way, []).append(network.name)
+    for way, names in by_way.items():
+        warnings.warn(f"{shortened(names)}: {way}", SaqEvalWarning, stacklevel=5)
 
 
 def _subject(network: Network, baseline: str, **role: Any) -> Subject:
@@ -248,7 +261,7 @@ def _retrained(
     for baseline, others in choice.retrained_of.items():
         for name, entry in others.items():
             if name not in loaded:
-                loaded[name] = networks.get(name) or open_network(entry, sample.images[:1], trust_code=plan.trust_code)
+                loaded[name] = networks.get(name) or open_checked(name, entry, sample, trust_code=plan.trust_code)
             # It explains the baseline's classes. Unless these are the labels, they may differ from those of the same network
             # as a model, so it gets another name.
             alias = name if plan.target == "label" else f"{name} (as {baseline})"

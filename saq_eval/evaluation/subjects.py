@@ -14,10 +14,12 @@ from saq_eval.core.errors import SaqEvalError
 from saq_eval.data import DATASETS, Dataset, Images, Split, open_images
 from saq_eval.data.geometry import Geometry
 from saq_eval.evaluation.plan import Plan
+from saq_eval.networks.batches import ONE_BY_ONE
+from saq_eval.networks.channels import channels_for
 from saq_eval.networks.given import given_networks
 from saq_eval.networks.network import Network
 from saq_eval.networks.preprocessing import Preprocessing
-from saq_eval.networks.private import look_at
+from saq_eval.networks.private import readable_in_batches
 from saq_eval.zoo import check_reads, find_model
 from saq_eval.zoo.networks import Found, open_network
 from saq_eval.zoo.outside import in_brackets
@@ -53,6 +55,15 @@ def _zoo_model(given: Any, plan: Plan) -> Network | None:
     return replace(network, preprocessing=Preprocessing())  # its module has its own before it already
 
 
+def with_channels(network: Network, sample: Dataset) -> Network:
+    """Return a network that reads grey images as colour images, or the reverse, if it does not read them as they are."""
+    module = cast(nn.Module, network.module)
+    channels = channels_for(module, sample.images[:1])
+    if channels is None:
+        return network
+    return replace(network, module=nn.Sequential(channels, module).eval(), reads=(*network.reads, channels.how))
+
+
 def zoo_dataset(plan: Plan) -> str:
     """Return the text by which a zoo's models for a plan's images are found: as the images are named, or what they say."""
     return plan.dataset if isinstance(plan.dataset, str) else open_images(plan.dataset).name
@@ -64,23 +75,25 @@ def open_checked(name: str, entry: Found, sample: Dataset, *, trust_code: bool) 
     Raises:
         SaqEvalError: as `open_network`, `check_network` and `check_reads` do.
     """
-    network = open_network(entry, sample.images[:1], trust_code=trust_code)
+    network = with_channels(open_network(entry, sample.images[:1], trust_code=trust_code), sample)
     if isinstance(entry, Network):
-        check_network(network, sample)
-    else:
-        check_reads(name, cast(nn.Module, network.module), sample)
+        return check_network(network, sample)
+    check_reads(name, cast(nn.Module, network.module), sample)
     return network
 
 
-def check_network(network: Network, sample: Dataset) -> None:
-    """Pass an image through a network outside the zoo, which is changed in place so that it reads it, if it can.
+def check_network(network: Network, sample: Dataset) -> Network:
+    """Pass an image through a network outside the zoo, and return a network that reads the images of a batch apart.
+
+    The network itself is changed in place so that it reads the image, if it can.
 
     Raises:
         SaqEvalError: a network that cannot read the images, whose logits are not finite or depend on other images or on
             chance, or whose outputs are not the images' classes.
     """
+    given = cast(nn.Module, network.module)
     try:
-        facts = look_at(cast(nn.Module, network.module), sample.images[:1], sample.labels[:1], min(2, len(sample) + 1))
+        module, facts = readable_in_batches(given, sample.images[:1], sample.labels[:1], 2)
     except SaqEvalError as error:
         raise SaqEvalError(f"the network {network.name!r}: {error}") from error
     classes = len(sample.class_names)
@@ -90,6 +103,7 @@ def check_network(network: Network, sample: Dataset) -> None:
             f"the network {network.name!r} has {facts.classes} outputs and {sample.name} {classes} classes: name its outputs "
             "in a file, one per line (--classes), and the images' classes are matched by name"
         )
+    return network if module is given else replace(network, module=module, reads=(*network.reads, ONE_BY_ONE))
 
 
 @dataclass(frozen=True)
@@ -97,11 +111,13 @@ class Expected:
     """The images that networks expect.
 
     Attributes:
-        geometry: by network that brings one, the size of pictures.
+        geometry: by network that states one, how pictures are brought to one size.
+        sizes: by network that reads images of one size only, height and width.
         classes: by network that brings them, the names of its outputs.
     """
 
     geometry: dict[str, Geometry]
+    sizes: dict[str, tuple[int, int]]
     classes: dict[str, tuple[str, ...]]
 
 
@@ -115,6 +131,7 @@ def expectations(entries: Mapping[str, Found]) -> Expected:
             for name, each in known.items()
             if each.geometry is not None
         },
+        {name: e.input_size for name, e in entries.items() if isinstance(e, Network) and e.input_size is not None},
         {name: each.classes for name, each in known.items() if each.classes is not None},
     )
 
@@ -137,15 +154,19 @@ def typical_images(plan: Plan, expected: Expected, test_set: Images, sample: Dat
 def open_images_for(plan: Plan, expected: Expected, split: Split = "test") -> Images:
     """Open a plan's images, in the size and with the classes that the networks expect, unless the plan gives others.
 
+    Where no network states how pictures are brought to one size, that of a network that reads one size only counts.
+
     Raises:
-        SaqEvalError: images that cannot be opened, or networks that expect different sizes or classes.
+        SaqEvalError: images that cannot be opened, networks that state different sizes or classes, or images of another size
+            than the only one that a network reads.
     """
     given = plan.size is not None or plan.crop is not None
     geometry = (
         Geometry(plan.size, plan.crop) if given else _agreed("sizes of pictures", expected.geometry, "--size, --crop")
     )
+    geometry = geometry or _fitting(expected.sizes)
     classes = _agreed("names of outputs", expected.classes, "--classes") if plan.classes is None else plan.classes
-    return open_images(
+    images = open_images(
         plan.dataset,
         split,
         plan.data_root,
@@ -154,6 +175,25 @@ def open_images_for(plan: Plan, expected: Expected, split: Split = "test") -> Im
         boxes=plan.boxes if split == "test" else None,
         classes=classes,
     )
+    _check_sizes(expected.sizes, images)
+    return images
+
+
+def _fitting(sizes: Mapping[str, tuple[int, int]]) -> Geometry | None:
+    """Return the geometry for networks that read images of one size only; `None` if that is no square, or not the same."""
+    sides = {side for size in sizes.values() for side in size}
+    side = sides.pop() if len(sides) == 1 else None
+    return None if side is None else Geometry(side, side)
+
+
+def _check_sizes(sizes: Mapping[str, tuple[int, int]], images: Images) -> None:
+    _, height, width = images.image_shape if sizes else (0, 0, 0)
+    for name, size in sizes.items():
+        if size != (height, width):
+            raise SaqEvalError(
+                f"the network {name!r} reads images of {size[1]}x{size[0]} pixels only, and those of {images.name} have "
+                f"{width}x{height} for this comparison: say a size that all networks read (--size, --crop)"
+            )
 
 
 def _agreed(what: str, known: Mapping[str, T], options: str) -> T | None:

@@ -74,6 +74,7 @@ def _of_source(opened: Opened) -> Network:
         preprocessing=None if opened.preprocessing.is_identity else opened.preprocessing,
         classes=opened.classes,
         geometry=opened.geometry,
+        input_size=opened.input_size,
         weights=opened.weights,
         file_bytes=opened.file_bytes,
         untrained=None if build is None else lambda seed: Network(_built(build, seed)),

@@ -84,7 +84,9 @@ class Network:
         preprocessing: the normalisation that has to be put before `module`; `None` for that of the comparison (`mean` and
             `std` of `saq_eval.compare`), and if that has none, `module` reads pixels in [0, 1] as they are.
         classes: the names of its outputs, in order.
-        geometry: the size of the images that it was trained for.
+        geometry: how pictures are brought to the size that it was trained for.
+        input_size: height and width of the only images that it can read; `None` if it reads others too, or that is not known.
+        reads: how it reads images, where that is not as they are, in sentences; a comparison finds it.
         kin: a text that is equal for networks that differ only in the seed; by default its own name.
         kin_but_guidance: a text that is equal for networks that differ only in the seed and in saliency-guided
             training; `None` if it is not known.
@@ -118,6 +120,8 @@ class Network:
     preprocessing: Preprocessing | None = None
     classes: tuple[str, ...] | None = None
     geometry: Geometry | None = None
+    input_size: tuple[int, int] | None = None
+    reads: tuple[str, ...] = ()
     kin: str = UNKNOWN
     kin_but_guidance: str | None = None
     identity: str = UNKNOWN

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from saq_eval.core.errors import SaqEvalError, shortened
+from saq_eval.networks.batches import NotInBatches, OneByOne, check_rows
 from saq_eval.networks.modules import Net, as_module, private_copy, read_logits, readable, unwrapped
 
 _HALF = (torch.float16, torch.bfloat16)
@@ -158,8 +159,21 @@ def precision(network: nn.Module) -> torch.dtype:
     return torch.float64 if kinds == {torch.float64} else torch.float32
 
 
+def readable_in_batches(network: nn.Module, image: Tensor, target: Tensor, at_once: int) -> tuple[nn.Module, Facts]:
+    """Return a private network that reads the images of a batch apart, one by one if need be, and its facts.
+
+    The arguments and errors are those of `look_at`. A network that mixes images by its gradient is refused: its logits of
+    one image are not what it was made for.
+    """
+    try:
+        return network, look_at(network, image, target, at_once)
+    except NotInBatches:
+        alone = look_at_logits(OneByOne(network))
+        return alone, look_at(alone, image, target, at_once)
+
+
 def look_at(network: nn.Module, image: Tensor, target: Tensor, at_once: int) -> Facts:
-    """Pass an image through a private network, together with its negative if two images may pass at once.
+    """Pass an image through a private network, together with its darkened negative if two images may pass at once.
 
     If the network needs contiguous tensors, or gradients to compute its logits, it is changed, in place, so that it gets
     them.
@@ -170,30 +184,50 @@ def look_at(network: nn.Module, image: Tensor, target: Tensor, at_once: int) -> 
         at_once: the largest number of images that may pass through the network at once.
 
     Raises:
+        NotInBatches: if it reads one image at a time, or the logits of an image depend on the other image, which no
+            gradient shows; see `readable_in_batches`.
         SaqEvalError: if the network cannot read the image or returns no logits, or the logits of an image depend on the
-            other image or on chance.
+            other image, as a gradient shows, or on chance.
     """
-    images = (torch.cat([image, 1 - image]) if at_once > 1 else image).detach().clone().requires_grad_()
+    # Darkened, since a range that is the same for both images would be the same for the batch.
+    images = (torch.cat([image, (1 - image) / 2]) if at_once > 1 else image).detach().clone().requires_grad_()
     logits = _logits(network, images)
     if len(logits) != len(images):
         raise SaqEvalError(
             f"the network returns {tuple(logits.shape)} for {len(images)} images, not logits (n, classes)"
         )
-    _pass_again(network, images.detach(), logits.detach())
+    again = _pass_again(network, images.detach(), logits.detach())
     facts = Facts(logits.shape[1], gradient_reaches(logits, images))
-    if facts.gradient and int(target) < facts.classes:
-        try:
-            (gradient,) = torch.autograd.grad(logits[0, int(target)], images, allow_unused=True)
-        except RuntimeError:  # a function without a backward pass
-            gradient = None
+    known = facts.gradient and int(target) < facts.classes
+    if known:
+        gradient = _gradient(logits[0, int(target)], images)
         if gradient is None:
-            return Facts(facts.classes, gradient=False)
-        if gradient[1:].any():
-            raise SaqEvalError(
-                "the network mixes the images of a batch: the logits of one image depend on the others, so that no map "
-                "of one image is right; look for a normalisation over the batch"
-            )
+            facts, known = Facts(facts.classes, gradient=False), False
+        elif gradient[1:].any():
+            raise SaqEvalError(_MIXES)
+    if len(images) > 1:
+        try:
+            check_rows(network, images.detach(), again)
+        except NotInBatches as error:
+            gradient = _gradient(logits[1, int(target)], images) if known else None
+            if gradient is not None and gradient[:1].any():
+                raise SaqEvalError(_MIXES) from error
+            raise
     return facts
+
+
+_MIXES = (
+    "the network mixes the images of a batch: the logits of one image depend on the others, so that no map of one image is "
+    "right; look for a normalisation over the batch"
+)
+
+
+def _gradient(logit: Tensor, images: Tensor) -> Tensor | None:
+    """Return a logit's gradient; `None` if there is none, as of a function without a backward pass."""
+    try:
+        return torch.autograd.grad(logit, images, allow_unused=True, retain_graph=True)[0]
+    except RuntimeError:
+        return None
 
 
 def _logits(network: nn.Module, images: Tensor) -> Tensor:
@@ -201,9 +235,7 @@ def _logits(network: nn.Module, images: Tensor) -> Tensor:
         return readable(network, images)
     except SaqEvalError as error:
         if len(images) > 1 and error.__cause__ is not None and _works(network, images[:1]):
-            raise SaqEvalError(
-                f"the network reads one image at a time, not {len(images)}; batch_size=1 works"
-            ) from error
+            raise NotInBatches(f"the network reads one image at a time, not {len(images)}") from error
         raise
 
 
@@ -214,8 +246,8 @@ def _works(network: nn.Module, images: Tensor) -> bool:
     return False
 
 
-def _pass_again(network: nn.Module, images: Tensor, logits: Tensor) -> None:
-    """Pass images without gradients, as the methods that hide pixels do; the logits have to be the same."""
+def _pass_again(network: nn.Module, images: Tensor, logits: Tensor) -> Tensor:
+    """Pass images without gradients, as the methods that hide pixels do, and return the logits; they have to be the same."""
     with torch.no_grad():
         try:
             again = network(images)
@@ -227,6 +259,7 @@ def _pass_again(network: nn.Module, images: Tensor, logits: Tensor) -> None:
         raise SaqEvalError(
             "the network returns other logits each time for the same images: look for a dropout that is on in eval mode"
         )
+    return again
 
 
 def gradient_reaches(output: Tensor, source: Tensor) -> bool:

@@ -20,6 +20,7 @@ from saq_eval.core.errors import SaqEvalError
 from saq_eval.core.paths import check_name, user_path
 from saq_eval.data import Geometry, Images, check_readable, open_images
 from saq_eval.data.classes import read_classes
+from saq_eval.networks.chance import warn_of_chance
 from saq_eval.networks.inference import predict
 from saq_eval.networks.preprocessing import Normalize, Preprocessing, with_preprocessing
 from saq_eval.networks.sources import open_source
@@ -266,7 +267,9 @@ def _add(card: Card, tensors: Mapping[str, Tensor], source: Path, target: Path, 
         stored = with_preprocessing(frozen, card.preprocessing)
         _check_same_logits(card.name, given, stored, test_set.read(range(min(256, len(test_set)))))
     kept = None if card.scheme.starts_from_parent else network
-    return write_model(target, measure(card, frozen, test_set), frozen, kept)
+    measured, outputs = measure(card, frozen, test_set), predict(given, test_set.read([0])).shape[1]
+    warn_of_chance({card.name: measured.test_accuracy}, len(test_set), outputs, stacklevel=4)
+    return write_model(target, measured, frozen, kept)
 
 
 def remove_model(dataset: str, name: str, zoo: str | os.PathLike | None = None) -> Path:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from saq_eval.core.errors import SaqEvalError, unknown_name
 from saq_eval.data import dataset_name
+from saq_eval.networks.channels import channels_for
 from saq_eval.networks.network import RANDOM_WEIGHTS, UNKNOWN, BitWidths, Network
 from saq_eval.quantization.costs import bit_widths, layer_costs
 from saq_eval.training.recipes import Recipe
@@ -200,11 +201,13 @@ def as_network(model: Model, image: Tensor, *, trust_code: bool = False) -> Netw
     """Return a loaded model as a network of a comparison.
 
     Args:
-        image: float32 (1, c, h, w); its size decides the number of operations.
+        image: float32 (1, c, h, w); its size decides the number of operations. It may be grey where the network reads colour
+            images, and the reverse.
         trust_code: see `saq_eval.zoo.load_model`; it counts when the network with random weights is built.
     """
     card = model.card
-    layers = layer_costs(model.frozen, card.scheme, image)
+    channels = channels_for(model.network, image)
+    layers = layer_costs(model.frozen, card.scheme, image if channels is None else channels(image))
     return replace(
         described(card, bit_widths(layers)),
         module=model.network,

@@ -41,6 +41,21 @@ def test_masks_and_boxes_follow_the_picture():
     assert torch.equal(small, filled(moved, 6, 6)) and small.sum() == 5 * 4
 
 
+def test_both_sides_may_become_the_size_and_masks_and_boxes_follow():
+    from torchvision.transforms import CenterCrop, Compose, Resize
+
+    geometry = Geometry(20, 16, resized="both")
+    picture = Image.fromarray(noise(37, 50))
+    assert geometry.of_picture(picture).tobytes() == Compose([Resize((20, 20)), CenterCrop(16)])(picture).tobytes()
+    box = (8.0, 4.0, 24.0, 12.0)
+    squeezed = Geometry(size=16, crop=12, resized="both")
+    moved = squeezed.of_boxes([box], 16, 32)
+    assert moved == [(8 / 2 - 2, 4 - 2, 24 / 2 - 2, 12 - 2)]
+    mask = filled([box], 16, 32)
+    assert torch.equal(squeezed.of_masks(mask.unsqueeze(0))[0], filled(moved, 12, 12))
+    assert squeezed.of_images(mask[None].float()).shape == (1, 1, 12, 12)
+
+
 def test_boxes_are_united_and_cut_at_the_edge():
     mask = filled([(-3, -3, 1, 1), (0, 0, 2, 1), (1.6, 1.6, 9, 9)], 3, 3)
     assert mask.int().tolist() == [[[1, 1, 0], [0, 0, 0], [0, 0, 1]]]
@@ -54,6 +69,10 @@ def test_boxes_are_united_and_cut_at_the_edge():
         ({"crop": 2.5}, "crop is a whole number of pixels above 0, not 2.5"),
         ({"size": 8, "crop": 9}, "crop 9 does not fit into size 8"),
         ({"size": 8, "interpolation": "nearest"}, "unknown interpolation 'nearest'"),
+        (
+            {"size": 8, "resized": "longer"},
+            "unknown resized side 'longer'.* valid: shorter, both",
+        ),
     ],
 )
 def test_what_is_no_geometry_is_named(sides, message):

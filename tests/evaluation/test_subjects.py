@@ -57,6 +57,19 @@ def test_networks_that_expect_different_images_are_refused():
         open_images_for(plan(), expectations(entries))
 
 
+def test_a_network_of_one_size_takes_the_size_that_others_state():
+    stated, fixed = Network(nn.Identity(), geometry=Geometry(20, 14)), Network(nn.Identity(), input_size=(14, 14))
+    images = open_images_for(plan(), expectations({"a": stated, "b": fixed}))
+    assert torch.equal(images.read([0]), open_images_for(plan(), expectations({"a": stated})).read([0]))
+    assert open_images_for(plan(), expectations({"b": fixed})).image_shape == (1, 14, 14)
+    other = Network(nn.Identity(), input_size=(12, 16))
+    for entries, asked in (({"a": stated, "b": other}, {}), ({"b": other}, {"size": 14}), ({"b": other}, {"crop": 14})):
+        with pytest.raises(SaqEvalError, match="'b' reads images of 16x12 pixels only, and those of digits have 14x14"):
+            open_images_for(plan(**asked), expectations(entries))
+    with pytest.raises(SaqEvalError, match="'a' reads images of 14x14 pixels only, and those of digits have 28x28"):
+        open_images_for(plan(), expectations({"a": fixed, "b": other}))
+
+
 def test_typical_images_are_of_training_or_else_none_that_is_explained():
     arrays = (np.random.default_rng(0).random((12, 8, 8), dtype=np.float32), np.arange(12) % 2)
     asked = plan(arrays)

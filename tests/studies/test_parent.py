@@ -26,8 +26,10 @@ def names(tmp_path):
     """Write names of outputs into a file."""
 
     def write(some):
-        (tmp_path / "names.txt").write_text("\n".join(some))
-        return tmp_path / "names.txt"
+        path = tmp_path / str(len(list(tmp_path.iterdir()))) / "names.txt"
+        path.parent.mkdir()
+        path.write_text("\n".join(some))
+        return path
 
     return write
 

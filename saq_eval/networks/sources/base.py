@@ -32,11 +32,13 @@ class Opened:
             (n, classes).
         architecture: what it was built from: "torchvision:resnet18", "my_pkg.nets:make_net", or an ONNX file's name.
         preprocessing: the normalisation of pixels in [0, 1] that it expects; the identity if that is not known.
-        geometry: the size and the crop of pictures that it expects; `None` if that is not known.
+        geometry: the size and the crop of pictures that it states; `None` if it states none.
         classes: the names of its outputs; `None` if they are not known.
         weights: SHA-256 of the file of its weights, 64 hexadecimal digits; if it has none, of its tensors.
         file_bytes: the size of that file; 0 if there is none.
         arguments: the keyword arguments that the architecture is built with.
+        input_size: height and width of the only images that it can read, without a word on how pictures get that size;
+            `None` if it reads others too, or that is not known.
         build: builds the same architecture in eval mode, with new weights drawn from torch's global generator; `None` if
             that cannot be done.
     """
@@ -50,6 +52,7 @@ class Opened:
     file_bytes: int
     build: Callable[[], nn.Module] | None
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    input_size: tuple[int, int] | None = None
 
 
 class Opener(Protocol):

@@ -47,7 +47,7 @@ def open_onnx(source: SourceText, *, trust_code: bool) -> Opened:
     path = user_path(source.name)
     unknown = [name for name in source.arguments if name not in ("layout", "output", "softmax")]
     if unknown:
-        valid = ("layout", "output", "softmax", "mean", "std", "size", "crop", "interpolation")
+        valid = ("layout", "output", "softmax", "mean", "std", "size", "crop", "interpolation", "resized")
         raise unknown_name("argument of an onnx: source", unknown[0], valid)
     model, sha256, size = _read(path)
     session = open_session(model.SerializeToString(), path.name)
@@ -57,16 +57,19 @@ def open_onnx(source: SourceText, *, trust_code: bool) -> Opened:
     facts = _facts(path, session.get_inputs(), model.graph, output, source.arguments.get("layout"))
     if facts.dtype == "uint8" and (source.mean or source.std):
         raise SaqEvalError(f"{source.text}: the network reads whole numbers from 0 to 255, so it takes no mean and std")
+    size_read = _input_size(session.get_inputs()[0].shape, facts.layout)
     pixels = Preprocessing(std=(1 / 255,)) if facts.dtype == "uint8" else Preprocessing()
     return Opened(
         OnnxModule(model.SerializeToString(), facts, path.name).eval(),
         path.name,
         source.preprocessing(pixels),
-        source.geometry(_geometry(session.get_inputs()[0].shape, facts.layout)),
+        # A fixed input says what fits, not how pictures were brought to it in training.
+        _stated(source, size_read),
         None,
         sha256,
         size,
         None,
+        input_size=size_read,
     )
 
 
@@ -192,7 +195,14 @@ def _layout(path: Path, shape: list[Any], wanted: object) -> Layout:
     return "nchw" if first else "nhwc"
 
 
-def _geometry(shape: list[Any], layout: Layout) -> Geometry | None:
-    """Return the size of pictures that an input reads, if it is fixed and square."""
+def _stated(source: SourceText, size: tuple[int, int] | None) -> Geometry | None:
+    """Return what the text says about the size of pictures; `interpolation` alone is about the size of the input."""
+    fixed = Geometry(*size) if size is not None and size[0] == size[1] else None
+    geometry = source.geometry(fixed)
+    return None if geometry is fixed else geometry
+
+
+def _input_size(shape: list[Any], layout: Layout) -> tuple[int, int] | None:
+    """Return height and width of the images that an input reads, if they are fixed."""
     height, width = shape[2:] if layout == "nchw" else shape[1:3]
-    return Geometry(height, height) if isinstance(height, int) and height == width else None
+    return (height, width) if isinstance(height, int) and isinstance(width, int) else None

@@ -6,8 +6,8 @@ Examples:
     my_pkg.nets:make_net?width=32@weights.safetensors
     onnx:network.onnx?layout=nhwc
 
-The arguments end at the first "@". `mean`, `std`, `size`, `crop` and `interpolation` say how pictures are prepared, for
-every kind of network. All other arguments belong to the kind; their values are read as YAML.
+The arguments end at the first "@". `mean`, `std`, `size`, `crop`, `interpolation` and `resized` say how pictures are
+prepared, for every kind of network. All other arguments belong to the kind; their values are read as YAML.
 """
 
 from __future__ import annotations
@@ -17,16 +17,14 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import yaml
 
 from saq_eval.core.errors import SaqEvalError, check_choice
 from saq_eval.core.paths import user_path
-from saq_eval.data.geometry import Geometry
+from saq_eval.data.geometry import Geometry, Interpolation, Resized
 from saq_eval.networks.preprocessing import Preprocessing
-
-Interpolation = Literal["bilinear", "bicubic"]
 
 _MORE_NUMBERS = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*([&@].*)?", re.IGNORECASE)
 
@@ -39,7 +37,7 @@ class SourceText:
         text: the whole text, for messages.
         name: what follows the kind: an architecture's name, a path, or "module:function".
         arguments: the arguments that belong to the kind.
-        mean, std, size, crop, interpolation: what the text says about the preparation of pictures; `None` if nothing.
+        mean, std, size, crop, interpolation, resized: what the text says about the preparation of pictures; `None` if nothing.
         file: the file after "@"; `None` if there is none.
     """
 
@@ -51,6 +49,7 @@ class SourceText:
     size: int | None = None
     crop: int | None = None
     interpolation: Interpolation | None = None
+    resized: Resized | None = None
     file: Path | None = None
 
     def preprocessing(self, default: Preprocessing) -> Preprocessing:
@@ -69,7 +68,7 @@ class SourceText:
 
     def geometry(self, default: Geometry | None) -> Geometry | None:
         """Return the size and the crop: what the text says, else the network's own. A new size is also the crop's."""
-        if self.size is None and self.crop is None and self.interpolation is None:
+        if (self.size, self.crop, self.interpolation, self.resized) == (None, None, None, None):
             return default
         size, crop = (None, None) if default is None else (default.size, default.crop)
         if self.size is not None:
@@ -77,8 +76,9 @@ class SourceText:
         if self.crop is not None:
             crop = self.crop
         interpolation = self.interpolation or (default.interpolation if default is not None else "bilinear")
+        resized = self.resized or (default.resized if default is not None else "shorter")
         try:
-            return Geometry(size, crop, interpolation)
+            return Geometry(size, crop, interpolation, resized)
         except SaqEvalError as error:
             raise SaqEvalError(f"{self.text}: {error}; give size= and crop=") from error
 
@@ -182,10 +182,16 @@ def _interpolation(text: str, key: str, value: str) -> Interpolation:
     return cast(Interpolation, value)
 
 
+def _resized(text: str, key: str, value: str) -> Resized:
+    check_choice(f"value of {key}", value, Resized)
+    return cast(Resized, value)
+
+
 _PREPARATION: dict[str, Callable[[str, str, str], Any]] = {
     "mean": _numbers,
     "std": _numbers,
     "size": _pixels,
     "crop": _pixels,
     "interpolation": _interpolation,
+    "resized": _resized,
 }

@@ -10,7 +10,7 @@ from torch import nn
 
 from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
 from saq_eval.core.extras import import_extra
-from saq_eval.data.geometry import Geometry
+from saq_eval.data.geometry import Geometry, Resized
 from saq_eval.networks.architectures import build
 from saq_eval.networks.libraries import imagenet_classes, timm_builder
 from saq_eval.networks.preprocessing import Preprocessing
@@ -67,7 +67,7 @@ def _classes(network: Any) -> tuple[str, ...] | None:
 
 
 def _geometry(name: str, prepared: dict[str, Any]) -> Geometry | None:
-    """Return timm's resizing: the crop is the input size, and the shorter side is that size divided by `crop_pct`."""
+    """Return timm's resizing: the crop is the input size, and the side before it is that size divided by `crop_pct`."""
     _, height, width = prepared["input_size"]
     mode, interpolation = prepared["crop_mode"], prepared["interpolation"]
     if height != width or mode == "border" or interpolation not in ("bilinear", "bicubic"):
@@ -78,10 +78,5 @@ def _geometry(name: str, prepared: dict[str, Any]) -> Geometry | None:
             stacklevel=2,
         )
         return None
-    if mode == "squash":
-        warnings.warn(
-            f"{name} asks for pictures squeezed to {height}x{width}; their centre square is taken instead",
-            SaqEvalWarning,
-            stacklevel=2,
-        )
-    return Geometry(math.floor(height / prepared["crop_pct"]), height, interpolation)
+    resized: Resized = "both" if mode == "squash" else "shorter"
+    return Geometry(math.floor(height / prepared["crop_pct"]), height, interpolation, resized)

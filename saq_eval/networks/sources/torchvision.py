@@ -7,12 +7,12 @@ from typing import Any, cast
 from torch import nn
 
 from saq_eval.core.errors import SaqEvalError
-from saq_eval.data.geometry import Geometry
+from saq_eval.data.geometry import Geometry, Interpolation
 from saq_eval.networks.architectures import build
 from saq_eval.networks.libraries import INCEPTIONS, torchvision_builder
 from saq_eval.networks.preprocessing import Preprocessing
 from saq_eval.networks.sources.base import Opened, Stored, builds, read_stored, register_source
-from saq_eval.networks.sources.text import Interpolation, SourceText
+from saq_eval.networks.sources.text import SourceText
 from saq_eval.networks.weights import load_into
 
 

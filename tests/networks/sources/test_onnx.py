@@ -37,20 +37,22 @@ def test_a_file_is_opened(images, here):
     content = (here / "n.onnx").read_bytes()
     assert (network.weights, network.file_bytes) == (hashlib.sha256(content).hexdigest(), len(content))
     assert (network.architecture, network.build, network.classes) == ("n.onnx", None, None)
-    assert network.preprocessing == Preprocessing() and network.geometry == Geometry(8, 8)
+    assert network.preprocessing == Preprocessing() and network.geometry is None and network.input_size == (8, 8)
 
 
 def test_the_input_says_size_axes_and_type(images):
-    assert opened(shape=["n", 3, "h", "w"]).geometry is None
-    assert opened(shape=["n", 3, 8, 9]).geometry is None
+    assert opened(shape=["n", 3, "h", "w"]).input_size is None
+    assert opened(shape=["n", 3, 8, 9]).input_size == (8, 9)
     turned = opened(shape=["n", 8, 8, 3], nhwc=True)
-    assert torch.allclose(turned.module(images), logits_of(images), atol=1e-5) and turned.geometry == Geometry(8, 8)
+    assert torch.allclose(turned.module(images), logits_of(images), atol=1e-5) and turned.input_size == (8, 8)
     one = opened(shape=[1, 3, 8, 8])
     assert torch.allclose(one.module(images), logits_of(images), atol=1e-5)
     whole = opened(dtype="uint8")
     assert whole.preprocessing == Preprocessing(std=(1 / 255,))
     assert torch.allclose(whole.module(255 * images), logits_of((255 * images).round()), atol=1e-2)
     assert opened("onnx:n.onnx?layout=nchw&mean=0.5&size=16", shape=["n", "c", "h", "w"]).geometry == Geometry(16)
+    assert opened("onnx:n.onnx?size=9&crop=8&resized=both").geometry == Geometry(9, 8, resized="both")
+    assert opened("onnx:n.onnx?interpolation=bicubic").geometry == Geometry(8, 8, "bicubic")
     assert opened(dynamic=True).module.facts.one_by_one and not opened().module.facts.one_by_one
 
 

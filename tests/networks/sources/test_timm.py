@@ -1,5 +1,7 @@
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from saq_eval import SaqEvalError
@@ -8,6 +10,7 @@ from saq_eval.data.geometry import Geometry
 from saq_eval.networks.libraries import imagenet_classes
 from saq_eval.networks.sources import open_source
 from saq_eval.networks.sources.timm import _geometry
+from tests.data.writing import noise
 
 timm = pytest.importorskip("timm")
 
@@ -46,8 +49,16 @@ def test_classes_are_named_if_the_weights_are_said_to_be_of_imagenet(folder):
 def test_a_preparation_that_is_not_available_is_said():
     prepared = {"input_size": (3, 64, 64), "crop_mode": "center", "interpolation": "bicubic", "crop_pct": 0.9}
     assert _geometry("x", prepared) == Geometry(71, 64, "bicubic")
-    with pytest.warns(SaqEvalWarning, match="squeezed to 64x64; their centre square is taken instead"):
-        assert _geometry("x", prepared | {"crop_mode": "squash", "crop_pct": 1.0}) == Geometry(64, 64, "bicubic")
+    squeezed = _geometry("x", prepared | {"crop_mode": "squash"})
+    assert squeezed == Geometry(71, 64, "bicubic", "both")
+    for crop_pct in (1.0, 0.9):
+        ours = _geometry("x", prepared | {"crop_mode": "squash", "crop_pct": crop_pct})
+        theirs = timm.data.create_transform(
+            **prepared | {"crop_mode": "squash", "crop_pct": crop_pct}, mean=(0,) * 3, std=(1,) * 3, is_training=False
+        )
+        picture = Image.fromarray(noise(50, 37))
+        expected = (theirs(picture) * 255).round().byte().permute(1, 2, 0)
+        assert np.array_equal(np.asarray(ours.of_picture(picture)), expected.numpy())
     for other in ({"input_size": (3, 64, 32)}, {"crop_mode": "border"}, {"interpolation": "lanczos"}):
         with pytest.warns(SaqEvalWarning, match=r"is not available; say the size with \?size="):
             assert _geometry("x", prepared | other) is None
