@@ -49,8 +49,10 @@ def form_of(network: nn.Module) -> str | None:
         for name, module in network.named_modules()
         if module is not network
     ]
-    tensors = [(name, tuple(tensor.shape), tensor.dtype) for name, tensor in network.state_dict().items()]
-    return repr((network.code, layers, tensors))
+    state = network.state_dict()  # of layers that others have quantized, it holds more than tensors
+    tensors = [(name, tuple(value.shape), value.dtype) for name, value in state.items() if isinstance(value, Tensor)]
+    others = [(name, value) for name, value in state.items() if not isinstance(value, Tensor)]
+    return repr((network.code, layers, tensors, others))
 
 
 class _Digest:

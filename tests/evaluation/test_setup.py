@@ -40,8 +40,7 @@ def test_as_many_images_pass_at_once_as_the_network_that_needs_most_memory_allow
 
 
 def test_a_network_that_is_retrained_for_several_baselines_is_loaded_once(tmp_path, monkeypatch):
-    from saq_eval.evaluation import setup as module
-    from saq_eval.evaluation import subjects
+    from saq_eval.evaluation import subjects as module
 
     opened = []
 
@@ -50,8 +49,7 @@ def test_a_network_that_is_retrained_for_several_baselines_is_loaded_once(tmp_pa
         return module_open(entry, *args, **kwargs)
 
     module_open = module.open_network
-    for each in (module, subjects):
-        monkeypatch.setattr(each, "open_network", counted)
+    monkeypatch.setattr(module, "open_network", counted)
     made = set_up(Plan("digits", models=["cnn-fp32", "cnn-fp32-s1"], target="predicted", **CHEAP), tmp_path)
     assert len(opened) == 5  # the two models, and seeds 2, 3 and 4
     names = [s.name for s in made.subjects if s.role == "retrained"]
