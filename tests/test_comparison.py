@@ -442,7 +442,7 @@ def test_run_json_is_the_whole_record(result, tmp_path):
     card = saq_eval.load_model("digits", "cnn-w2a2").card
     assert run["models"]["cnn-w2a2"] == {
         **{"role": "model", "weights_sha256": card.weights_sha256},
-        **{"baseline": "cnn-fp32", "fine_tuned": "cnn-fp32-ft"},
+        **{"baseline": "cnn-fp32", "fine_tuned": "cnn-fp32-ft", "reads": []},
     }
     assert {"torch", "captum", "quantus", "python", "saq_eval"} <= run["versions"].keys()
     stages = {
