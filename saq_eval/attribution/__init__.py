@@ -1,4 +1,4 @@
-"""Attribution: saliency maps of a network's decision, by many methods (computed by Captum and Zennit)."""
+"""Attribution: saliency maps of a network's decision, by many methods (with Captum and Zennit)."""
 
 from saq_eval.attribution.base import METHODS, Batch, Explainer, Method, find_explainer, register_method
 from saq_eval.attribution.explaining import explain, refusal

@@ -1,6 +1,7 @@
 """The definition of an attribution method. The methods themselves are in the other modules of this package.
 
-Every method explains the logit of a given class, over pixels in [0, 1]. Captum computes the maps (Zennit for LRP). This
+Every method explains the logit of a given class, over pixels in [0, 1]. Captum computes the maps of most methods by
+gradients and rules, Zennit those of LRP. The methods that hide pixels are computed here, for all images at once. This
 package adds rules for quantized layers (`rules`), and the policies of `explaining`.
 """
 
@@ -51,9 +52,19 @@ class Batch:
 
     def singly(self) -> Iterator[Batch]:
         """Yield the images one by one."""
-        for place, seed in enumerate(self.seeds):
-            one = slice(place, place + 1)
-            yield Batch(self.network, self.images[one], self.targets[one], (seed,), self.background, self.batch_size)
+        return self.parts(1)
+
+    def at(self, positions: Sequence[int]) -> Batch:
+        """Return the images at some positions."""
+        images, targets, seeds = self.images[positions], self.targets[positions], [self.seeds[p] for p in positions]
+        return Batch(self.network, images, targets, seeds, self.background, self.batch_size)
+
+    def parts(self, size: int) -> Iterator[Batch]:
+        """Yield `size` images at a time; the last part may be smaller."""
+        for start in range(0, len(self.seeds), size):
+            part = slice(start, start + size)
+            images, targets, seeds = self.images[part], self.targets[part], self.seeds[part]
+            yield Batch(self.network, images, targets, seeds, self.background, self.batch_size)
 
     def draw(self, sampler: Callable[[torch.Generator], Tensor]) -> Tensor:
         """Return what a sampler draws for each image from the image's own generator, stacked, on the images' device."""

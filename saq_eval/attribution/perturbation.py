@@ -3,59 +3,31 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-import numpy as np
 import torch
-from captum._utils.models.linear_model import SkLearnRidge
-from captum.attr import FeatureAblation, KernelShap, Lime, Occlusion
-from skimage.segmentation import slic
 from torch import Tensor
 from torch.nn import functional as F
 
 from saq_eval.attribution.base import Batch, Parameters, Shape, register_method
+from saq_eval.attribution.superpixels import superpixels
+from saq_eval.attribution.surrogates import (
+    Draw,
+    Fit,
+    cosines,
+    draw_coalitions,
+    fair_coalitions,
+    ridge_weights,
+    shapley_coalitions,
+    shapley_values,
+)
 from saq_eval.core.errors import SaqEvalError
-from saq_eval.core.randomness import global_seed
 from saq_eval.core.specs import Count, NotNegative, Pixels, Share
 from saq_eval.data.fills import Fill, fill_images
+from saq_eval.networks.hidden import masks_at_once, outputs_with_hidden
 from saq_eval.networks.memory import at_once
-
-
-def superpixels(images: Tensor, segments: int) -> Tensor:
-    """Return about `segments` superpixels of each image (SLIC, Achanta et al. 2012; scikit-image).
-
-    The colour distance is the root mean square over channels. Images of three channels are not converted to Lab, so a
-    picture has the same superpixels in any number of channels. On a plain background, superpixels are squares.
-
-    Returns:
-        int64 (n, 1, h, w), each pixel's superpixel, numbered from 0.
-    """
-    masks = [_superpixels(image, segments) for image in images.detach().cpu().numpy()]
-    return torch.from_numpy(np.stack(masks)).to(images.device, torch.int64).unsqueeze(1)
-
-
-def _superpixels(image: np.ndarray, segments: int) -> np.ndarray:
-    # scikit-image proposes 0.1 for values from 0 to 1. In a noisy picture this gives very small pieces, which SLIC then
-    # merges into a few superpixels. So the compactness is raised until there are at least half as many superpixels as
-    # requested. At the highest compactness they are squares.
-    wanted = min(segments, image[0].size) / 2
-    for stiffness in 0.1 * 2.0 ** np.arange(10):
-        mask = slic(
-            image,
-            n_segments=segments,
-            compactness=stiffness * len(image) ** 0.5,  # scikit-image sums squares over channels
-            convert2lab=False,
-            channel_axis=0,
-            start_label=0,
-        )
-        if mask.max() + 1 >= wanted:
-            break
-    return mask
-
-
-def _of_pixels(attributions: Tensor) -> Tensor:
-    """Return one channel of Captum's attributions: (n, c, h, w) -> (n, 1, h, w); each channel has the whole pixel's value."""
-    return attributions[:, :1]
 
 
 def _windows(parameters: Parameters, shape: Shape) -> Parameters:
@@ -95,16 +67,23 @@ def occlusion(
     """
     shape = (batch.images.shape[1], batch.images.shape[2], batch.images.shape[3])
     used = _windows({"window": window, "stride": stride}, shape)
-    with torch.no_grad():
-        return _of_pixels(
-            Occlusion(batch.network).attribute(
-                batch.images.detach(),
-                sliding_window_shapes=(shape[0], used["window"], used["window"]),
-                strides=(shape[0], used["stride"], used["stride"]),
-                baselines=fill_images(batch.images, fill),
-                target=batch.targets,
-            )
-        )
+    rows, columns = (_spans(side, used["window"], used["stride"]).to(batch.images.device) for side in shape[1:])
+
+    def hidden(some: slice, pictures: Tensor) -> Tensor:
+        window = (rows[pictures // len(columns), :, None] & columns[pictures % len(columns), None, :]).flatten(1)
+        return window[None]
+
+    drops = _drops(batch, len(rows) * len(columns), hidden, fill).reshape(-1, len(rows), len(columns))
+    rows, columns = rows.double(), columns.double()
+    over = rows.sum(dim=0)[:, None] * columns.sum(dim=0)  # the number of windows over each pixel
+    return (rows.T @ drops @ columns / over).unsqueeze(1)
+
+
+def _spans(side: int, window: int, stride: int) -> Tensor:
+    """Return the pixels of a side that each position of a window covers: bool (positions, side)."""
+    starts = torch.arange(-(-(side - window) // stride) + 1)[:, None] * stride
+    pixels = torch.arange(side)
+    return (starts <= pixels) & (pixels < starts + window)
 
 
 @register_method(
@@ -115,16 +94,54 @@ def occlusion(
 )
 def feature_ablation(batch: Batch, *, segments: Pixels = 50, fill: Fill = "black") -> Tensor:
     """The drop of the logit when a superpixel (SLIC) is replaced by the fill."""
-    masks = superpixels(batch.images, segments)
-    with torch.no_grad():
-        return _of_pixels(
-            FeatureAblation(batch.network).attribute(
-                batch.images.detach(),
-                baselines=fill_images(batch.images, fill),
-                feature_mask=masks.expand_as(batch.images),
-                target=batch.targets,
+    parts = superpixels(batch.images, segments).flatten(1)
+
+    def hidden(some: slice, pictures: Tensor) -> Tensor:
+        return parts[some, None] == pictures[:, None]
+
+    drops = _drops(batch, int(parts.max()) + 1, hidden, fill)
+    return _on_pixels(drops, parts, batch.images)
+
+
+# (images, pictures) -> bool (n or 1, m, h · w), the pixels that are hidden in some of the pictures of some images.
+Hidden = Callable[[slice, Tensor], Tensor]
+
+
+def _logits(batch: Batch, count: int, hidden: Hidden, fill: Fill) -> Tensor:
+    """Return the target's logit for `count` pictures of each image: float64 (n, count)."""
+    images = batch.images.detach()
+    filled = fill_images(images, fill)
+    pixels = images[0, 0].numel()
+    pictures = masks_at_once(pixels, count)
+    logits = torch.empty(len(images), count, dtype=torch.float64, device=images.device)
+    for some in _parts(len(images), masks_at_once(pictures * pixels, len(images))):
+        for part in _parts(count, pictures):
+            masks = hidden(some, torch.arange(count, device=images.device)[part])
+            logits[some, part] = outputs_with_hidden(
+                batch.network,
+                images[some],
+                filled[some],
+                batch.targets[some],
+                masks.expand(len(images[some]), -1, -1),
+                batch_size=batch.batch_size,
             )
-        )
+    return logits
+
+
+def _drops(batch: Batch, count: int, hidden: Hidden, fill: Fill) -> Tensor:
+    """Return by how much the target's logit drops in each picture: float64 (n, count)."""
+
+    def after_the_image(some: slice, pictures: Tensor) -> Tensor:
+        # The image itself is the first picture. So pictures in which nothing changes are equal to it.
+        return hidden(some, (pictures - 1).clamp(min=0)) & (pictures > 0)[:, None]
+
+    logits = _logits(batch, count + 1, after_the_image, fill)
+    return logits[:, :1] - logits[:, 1:]
+
+
+def _on_pixels(values: Tensor, parts: Tensor, images: Tensor) -> Tensor:
+    """Give each pixel its superpixel's value: (n, superpixels) and int64 (n, h · w) -> (n, 1, h, w)."""
+    return values.gather(1, parts).reshape(len(images), 1, *images.shape[2:])
 
 
 @register_method(
@@ -136,7 +153,7 @@ def feature_ablation(batch: Batch, *, segments: Pixels = 50, fill: Fill = "black
 )
 def kernel_shap(batch: Batch, *, n_samples: Count = 200, segments: Pixels = 50, fill: Fill = "black") -> Tensor:
     """Shapley values of superpixels (SLIC), estimated by a weighted linear regression on random coalitions."""
-    return _surrogate(batch, KernelShap(batch.network), n_samples, segments, fill)
+    return _surrogate(batch, shapley_coalitions, shapley_values, n_samples, segments, fill)
 
 
 @register_method(
@@ -155,32 +172,48 @@ def lime(
     fill: Fill = "black",
 ) -> Tensor:
     """The weights of a local ridge regression on random sets of superpixels (SLIC)."""
-    return _surrogate(
-        batch, Lime(batch.network, interpretable_model=SkLearnRidge(alpha=ridge)), n_samples, segments, fill
-    )
+    return _surrogate(batch, fair_coalitions, partial(ridge_weights, ridge), n_samples, segments, fill)
 
 
-def _surrogate(batch: Batch, method: Lime, n_samples: int, segments: int, fill: Fill) -> Tensor:
+# A superpixel of a coalition takes a byte, its random number four, and eight in the pictures' similarity, twice.
+_BYTES_PER_MEMBER = 24
+
+
+def _surrogate(batch: Batch, draw: Draw, fit: Fit, n_samples: int, segments: int, fill: Fill) -> Tensor:
+    """Return the coefficients of a linear surrogate for each image, (n, 1, h, w)."""
     maps = []
-    for one in batch.singly():
-        image, start = one.images.detach(), fill_images(one.images, fill)
-        mask = superpixels(one.images, segments)
-        with torch.no_grad(), global_seed(one.seeds[0]):
-            if not mask.any():  # with a single superpixel, there is nothing to estimate
-                drop = (batch.network(image) - batch.network(start))[0, one.targets[0]]
-                maps.append(drop.expand_as(image))
-                continue
-            maps.append(
-                method.attribute(
-                    image,
-                    baselines=start,
-                    feature_mask=mask.expand_as(image),
-                    target=one.targets,
-                    n_samples=n_samples,
-                    perturbations_per_eval=batch.batch_size,
-                )
-            )
-    return _of_pixels(torch.cat(maps))
+    for some in batch.parts(at_once(_BYTES_PER_MEMBER * n_samples * segments, len(batch.seeds))):
+        parts = superpixels(some.images, segments).flatten(1)
+        values = torch.zeros(len(parts), int(parts.max()) + 1, dtype=torch.float64)
+        single = (parts == 0).all(dim=1).cpu()
+        for positions, evaluate in ((single, _whole_drops), (~single, partial(_coefficients, draw, fit, n_samples))):
+            if positions.any():
+                found = evaluate(some.at(positions.nonzero()[:, 0].tolist()), parts[positions], fill).cpu()
+                values[positions, : found.shape[1]] = found
+        maps.append(_on_pixels(values.to(parts.device), parts, some.images))
+    return torch.cat(maps)
+
+
+def _whole_drops(batch: Batch, parts: Tensor, fill: Fill) -> Tensor:
+    """Return the drop when the whole image is hidden, (n, 1): with a single superpixel, there is nothing to estimate."""
+    return _drops(batch, 1, lambda some, pictures: torch.ones_like(parts[some, None], dtype=torch.bool), fill)
+
+
+def _coefficients(draw: Draw, fit: Fit, n_samples: int, batch: Batch, parts: Tensor, fill: Fill) -> Tensor:
+    """Return the coefficients of a regression on random coalitions, (n, most superpixels of an image)."""
+    images, numbers = batch.images.detach(), (parts.amax(dim=1) + 1).tolist()
+    coalitions = draw_coalitions(draw, batch.seeds, n_samples, numbers)
+    shown = coalitions.to(images.device)
+
+    def hidden(some: slice, pictures: Tensor) -> Tensor:
+        return ~shown[some][:, pictures].gather(2, parts[some, None].expand(-1, len(pictures), -1))
+
+    logits = _logits(batch, n_samples, hidden, fill).cpu()
+    similarities = cosines(images, fill_images(images, fill), parts, shown).cpu()
+    found = torch.zeros(len(parts), max(numbers), dtype=torch.float64)
+    for row, number in enumerate(numbers):
+        found[row, :number] = fit(coalitions[row, :, :number], logits[row], similarities[row])
+    return found
 
 
 @register_method(
@@ -192,22 +225,32 @@ def _surrogate(batch: Batch, method: Lime, n_samples: int, segments: int, fill: 
 )
 def rise(batch: Batch, *, n_masks: Count = 500, cells: Pixels = 7, keep: Share = 0.5, fill: Fill = "black") -> Tensor:
     """Covariance of the logit and a pixel's visibility under smooth random masks, divided by the mask's variance."""
-    maps = []
-    for one in batch.singly():
-        masks = _RandomMasks.draw(n_masks, cells, keep, one)
-        start = fill_images(one.images, fill)
-        logits = []
-        with torch.no_grad():
-            for part in _parts(n_masks, batch.batch_size):
-                shown = start + masks.enlarged(part) * (one.images.detach() - start)
-                logits.append(batch.network(shown)[:, one.targets[0]])
-            centred = torch.cat(logits).double()
-            centred = centred - centred.mean()
-            covariance = torch.zeros_like(one.images[0, :1], dtype=torch.float64)
-            for part in _parts(n_masks, at_once(32 * covariance.numel(), n_masks)):
-                covariance += (centred[part, None, None, None] * masks.enlarged(part)).sum(dim=0)
-            maps.append(covariance / n_masks / (keep * (1 - keep)))
-    return torch.stack(maps)
+    together = at_once(4 * n_masks * (cells + 1) ** 2, len(batch.seeds))  # the grids are float32
+    return torch.cat([_covariances(some, n_masks, cells, keep, fill) for some in batch.parts(together)])
+
+
+def _covariances(batch: Batch, n_masks: int, cells: int, keep: float, fill: Fill) -> Tensor:
+    images = batch.images.detach()
+    start = fill_images(images, fill)
+    masks = _RandomMasks.draw(n_masks, cells, keep, batch)
+    first = torch.zeros(len(images), dtype=torch.float64, device=images.device)
+    changes, visible, products = first.clone(), *torch.zeros(2, len(images), images[0, 0].numel()).to(first)
+    with torch.no_grad():
+        for part in _parts(len(images) * n_masks, batch.batch_size):
+            numbers = torch.arange(len(images) * n_masks, device=images.device)[part]
+            owners = numbers // n_masks
+            enlarged = masks.enlarged(part)
+            shown = start[owners] + enlarged * (images[owners] - start[owners])
+            logits = batch.network(shown).gather(1, batch.targets[owners, None])[:, 0].double()
+            opening = numbers % n_masks == 0
+            first[owners[opening]] = logits[opening]
+            # Changes from the first logit, so that a logit which never changes gives a map of exact zeros.
+            change, visibility = logits - first[owners], enlarged.flatten(1).double()
+            changes.index_add_(0, owners, change)
+            visible.index_add_(0, owners, visibility)
+            products.index_add_(0, owners, change[:, None] * visibility)
+    covariances = (products - changes[:, None] / n_masks * visible) / n_masks
+    return (covariances / (keep * (1 - keep))).reshape(len(images), 1, *images.shape[2:])
 
 
 def _parts(count: int, size: int) -> list[slice]:
@@ -221,33 +264,36 @@ class _RandomMasks:
     The masks of one large image take more memory than a network does, so they are enlarged a part at a time.
 
     Attributes:
-        grids: float32 (count, 1, cells + 1, cells + 1).
-        shifts: int64 (count, 2), in pixels, down and to the right.
-        size: height and width of the image.
-        device: the image's device.
+        grids: float32 (n · count, 1, cells + 1, cells + 1), those of the first image first.
+        shifts: int64 (n · count, 2), in pixels, down and to the right.
+        size: height and width of the images.
     """
 
     grids: Tensor
     shifts: Tensor
     size: tuple[int, int]
-    device: torch.device
 
     @classmethod
     def draw(cls, count: int, cells: int, keep: float, batch: Batch) -> _RandomMasks:
-        """Draw the masks of the only image of a batch."""
+        """Draw `count` masks of each image."""
         size = batch.images.shape[2], batch.images.shape[3]
-        generator = torch.Generator().manual_seed(batch.seeds[0])
-        grids = (torch.rand(count, 1, cells + 1, cells + 1, generator=generator) < keep).float()
-        shifts = torch.stack([torch.randint(-(-side // cells), (count,), generator=generator) for side in size], dim=1)
-        return cls(grids, shifts, size, batch.images.device)
+        grids, shifts = [], []
+        for seed in batch.seeds:
+            generator = torch.Generator().manual_seed(seed)
+            grids.append((torch.rand(count, 1, cells + 1, cells + 1, generator=generator) < keep).float())
+            shifts += [
+                torch.stack([torch.randint(-(-side // cells), (count,), generator=generator) for side in size], 1)
+            ]
+        return cls(torch.cat(grids).to(batch.images.device), torch.cat(shifts).to(batch.images.device), size)
 
     def enlarged(self, part: slice) -> Tensor:
         """Return some of the masks, float32 (m, 1, h, w)."""
-        (height, width), across = self.size, self.grids.shape[-1]
+        across = self.grids.shape[-1]
         whole = [-(-side // (across - 1)) * across for side in self.size]
         large = F.interpolate(self.grids[part], whole, mode="bilinear", align_corners=False)
-        shifted = [
-            mask[:, top : top + height, left : left + width]
-            for mask, (top, left) in zip(large, self.shifts[part].tolist(), strict=True)
-        ]
-        return torch.stack(shifted).to(self.device)
+        rows, columns = (
+            shift[:, None] + torch.arange(side, device=shift.device)
+            for shift, side in zip(self.shifts[part].T, self.size, strict=True)
+        )
+        every = torch.arange(len(large), device=large.device)[:, None, None]
+        return large[every, 0, rows[:, :, None], columns[:, None, :]].unsqueeze(1)

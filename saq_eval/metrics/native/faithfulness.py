@@ -12,7 +12,8 @@ from saq_eval.core.randomness import derived_seed
 from saq_eval.data.fills import Fill
 from saq_eval.metrics.base import Task, once_per_task
 from saq_eval.metrics.maps import Reading, is_degenerate, read
-from saq_eval.metrics.native.hidden import Reads, in_both_orders, outputs, parts, pearson, score_parts
+from saq_eval.metrics.native.hidden import in_both_orders, outputs, parts, pearson, score_parts
+from saq_eval.networks.hidden import Reads
 
 
 def faithfulness_correlation(task: Task, *, nr_runs: int, subset_size: int, fill: Fill) -> np.ndarray:

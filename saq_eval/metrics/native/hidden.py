@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Literal
 
 import numpy as np
 import torch
@@ -11,21 +10,14 @@ from torch import Tensor
 
 from saq_eval.data.fills import Fill, fill_images
 from saq_eval.metrics.base import Task
-from saq_eval.networks.memory import at_once
-
-Reads = Literal["logits", "probabilities"]
+from saq_eval.networks.hidden import Reads, masks_at_once, outputs_with_hidden
 
 
 def parts(task: Task, positions: np.ndarray, pictures: int) -> Iterator[np.ndarray]:
     """Yield positions of images in parts, so that the masks of `pictures` pictures of each image fit into memory."""
-    pixels = task.images[0, 0].size
-    size = at_once(_BYTES_PER_PIXEL * pictures * pixels, max(task.batch_size, 1))
+    size = masks_at_once(pictures * task.images[0, 0].size, max(task.batch_size, 1))
     for start in range(0, len(positions), size):
         yield positions[start : start + size]
-
-
-# A mask takes a byte for each pixel; telling equal masks apart takes an integer for each pixel, twice.
-_BYTES_PER_PIXEL = 20
 
 
 def outputs(task: Task, positions: np.ndarray, hidden: Tensor, fill: Fill, reads: Reads) -> Tensor:
@@ -42,35 +34,10 @@ def outputs(task: Task, positions: np.ndarray, hidden: Tensor, fill: Fill, reads
     """
     images = torch.from_numpy(task.images[positions])
     filled = fill_images(images, fill).to(task.device)
-    images = images.to(task.device)
     targets = torch.from_numpy(task.targets[positions]).to(task.device)
-    hidden = hidden & (images != filled).any(dim=1).flatten(1)[:, None]
-    numbers, first = _equal_pictures(hidden)
-    of_image = first // hidden.shape[1]
-    masks = hidden.flatten(0, 1)
-    answers = []
-    for rows, owners in zip(first.split(task.batch_size), of_image.split(task.batch_size), strict=True):
-        shown = masks[rows].reshape(len(rows), 1, *images.shape[2:])
-        logits = task.logits(torch.where(shown, filled[owners], images[owners]))
-        chosen = logits.softmax(dim=1) if reads == "probabilities" else logits
-        answers.append(chosen.gather(1, targets[owners][:, None])[:, 0].double())
-    return torch.cat(answers)[numbers].reshape(hidden.shape[:2])
-
-
-def _equal_pictures(hidden: Tensor) -> tuple[Tensor, Tensor]:
-    """Number the different pictures: return the number of each, int64 (k · m,), and the first place of each number.
-
-    Pictures are told apart by a sum of random 64-bit integers over their hidden pixels, and over their image's own. Two
-    different pictures have the same sum with a probability of 2⁻⁶⁴.
-    """
-    images, pictures, pixels = hidden.shape
-    draw = torch.Generator().manual_seed(0)
-    weights = torch.randint(-(2**63), 2**63 - 1, (pixels + images,), generator=draw).to(hidden.device)
-    sums = torch.where(hidden, weights[:pixels], 0).sum(dim=2) + weights[pixels:, None]
-    _, numbers = torch.unique(sums.flatten(), return_inverse=True)
-    places = torch.arange(images * pictures, device=hidden.device)
-    first = torch.full((int(numbers.max()) + 1,), images * pictures, device=hidden.device, dtype=torch.int64)
-    return numbers, first.scatter_reduce(0, numbers, places, "amin")
+    return outputs_with_hidden(
+        task.logits, images.to(task.device), filled, targets, hidden, batch_size=task.batch_size, reads=reads
+    )
 
 
 def in_both_orders(relevance: Tensor, *, rising: bool = False) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from saq_eval.attribution.perturbation import superpixels
+from saq_eval.attribution.superpixels import superpixels
 from saq_eval.core.errors import SaqEvalError
 from saq_eval.core.specs import Pixels
 from saq_eval.data.fills import Fill

@@ -7,7 +7,7 @@ from scipy.stats import pearsonr
 from skimage.filters import gaussian
 
 from saq_eval import explain, load_model
-from saq_eval.attribution.perturbation import superpixels
+from saq_eval.attribution.superpixels import superpixels
 from saq_eval.core.randomness import derived_seed
 from tests.metrics.quantus.conftest import COUNT, close, outputs, score, scorer
 
