@@ -25,6 +25,7 @@ of other classes, once for all metrics here.
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ from torch import nn
 
 from saq_eval.core.randomness import derived_seed
 from saq_eval.metrics.base import METRICS, Metric, Task
-from saq_eval.metrics.maps import is_degenerate, read
+from saq_eval.metrics.maps import Reading, is_degenerate, read
 
 Measure = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -113,7 +114,7 @@ def _assemble(task: Task) -> Mosaics:
 
 
 def register_mosaic(
-    *, reference: str, reads: Literal["positive relevance", "magnitudes"]
+    *, reference: str, reads: Literal["positive relevance", "magnitudes"], by_quantus: Measure | None = None
 ) -> Callable[[Measure], Measure]:
     """Register the decorated function as a metric with the function's name.
 
@@ -124,18 +125,10 @@ def register_mosaic(
     Args:
         reference: the paper.
         reads: how relevance is read from the maps.
+        by_quantus: what the function returns, computed by Quantus; see `Metric`.
     """
 
     def register(measure: Measure) -> Measure:
-        def score(task: Task) -> np.ndarray:
-            mosaics = mosaics_of(task)
-            relevance = read(reads, mosaics.maps)
-            usable = ~is_degenerate(relevance)
-            scores = np.full(len(relevance), np.nan)
-            if usable.any():
-                scores[usable] = measure(relevance[usable], mosaics.of_class[usable])
-            return scores
-
         METRICS.add(
             measure.__name__,
             Metric(
@@ -144,7 +137,8 @@ def register_mosaic(
                 higher_is_better=True,
                 range=(0.0, 1.0),
                 reference=reference,
-                score=score,
+                score=functools.partial(_score, measure, reads),
+                by_quantus=functools.partial(_score, by_quantus, reads) if by_quantus else None,
                 declares=measure,
                 resolve=lambda parameters, shape: parameters | {"reads": reads},
                 needs=("mosaics", "explanations"),
@@ -157,9 +151,18 @@ def register_mosaic(
     return register
 
 
-@register_mosaic(reference="Arias-Duart et al. 2022, arXiv 2109.15035", reads="positive relevance")
-def Focus(relevance: np.ndarray, of_class: np.ndarray) -> np.ndarray:
-    """Share of a mosaic's positive relevance for a class that lies on the two images (of four) that show the class."""
+def _score(measure: Measure, reads: Reading, task: Task) -> np.ndarray:
+    """Return a measure of the task's mosaics, float64 (n,)."""
+    mosaics = mosaics_of(task)
+    relevance = read(reads, mosaics.maps)
+    usable = ~is_degenerate(relevance)
+    scores = np.full(len(relevance), np.nan)
+    if usable.any():
+        scores[usable] = measure(relevance[usable], mosaics.of_class[usable])
+    return scores
+
+
+def _focus_by_quantus(relevance: np.ndarray, of_class: np.ndarray) -> np.ndarray:
     scores = quantus.Focus(normalise=False, return_aggregate=False, disable_warnings=True)(
         model=nn.Identity(),  # Quantus needs a model here, but does not use it
         x_batch=relevance[:, None],
@@ -170,6 +173,14 @@ def Focus(relevance: np.ndarray, of_class: np.ndarray) -> np.ndarray:
         batch_size=len(relevance),
     )
     return np.asarray(scores, dtype=np.float64)
+
+
+@register_mosaic(
+    reference="Arias-Duart et al. 2022, arXiv 2109.15035", reads="positive relevance", by_quantus=_focus_by_quantus
+)
+def Focus(relevance: np.ndarray, of_class: np.ndarray) -> np.ndarray:
+    """Share of a mosaic's positive relevance for a class that lies on the two images (of four) that show the class."""
+    return _share(relevance, of_class)
 
 
 @register_mosaic(

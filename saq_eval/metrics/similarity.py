@@ -14,105 +14,19 @@ chance level: the mean similarity of an image's map and the baseline's maps of o
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.stats import rankdata
-from skimage.metrics import structural_similarity
 from skimage.transform import resize_local_mean
 
 from saq_eval.core.errors import SaqEvalError
 from saq_eval.core.specs import Pixels, Share
-from saq_eval.metrics.base import METRICS, Metric, Shape, Task
-from saq_eval.metrics.maps import Reading, is_degenerate, read, top_membership
+from saq_eval.metrics.maps import top_membership
+from saq_eval.metrics.pairs import register_similarity
 
 Maps = Literal["normalised", "raw"]
-Similarity = Callable[..., float]
-OTHERS = 4  # number of other images that each map is compared with for the chance level
-
-
-def register_similarity(
-    name: str,
-    *,
-    reference: str,
-    range: tuple[float, float],
-    higher_is_better: bool = True,
-    settings: Callable[[int, int], dict[str, Any]] = lambda height, width: {},
-) -> Callable[[Similarity], Similarity]:
-    """Register the decorated function, which returns the similarity of two maps, float64 (h, w), that are not degenerate.
-
-    The function's keyword-only parameters are the metric's parameters. It gets magnitudes over their maximum, unless it
-    has a parameter `maps` with the value "raw". `settings` returns further settings that reports print, for maps (h, w).
-    It raises `SaqEvalError` if maps of that size cannot be compared.
-    """
-
-    def register(function: Similarity) -> Similarity:
-        def score(task: Task, **parameters: Any) -> np.ndarray:
-            return pairwise(function, task.maps, task.baseline_maps, **parameters)
-
-        def chance(task: Task, **parameters: Any) -> np.ndarray:
-            return chance_level(function, task.maps, task.baseline_maps, **parameters)
-
-        def resolve(parameters: dict[str, Any], shape: Shape) -> dict[str, Any]:
-            return settings(*shape[1:]) | parameters | ({} if "maps" in parameters else {"maps": "normalised"})
-
-        METRICS.add(
-            name,
-            Metric(
-                name=name,
-                category="similarity",
-                higher_is_better=higher_is_better,
-                range=range,
-                reference=reference,
-                score=score,
-                declares=function,
-                resolve=resolve,
-                chance=chance,
-            ),
-        )
-        return function
-
-    return register
-
-
-def pairwise(similarity: Similarity, ours: np.ndarray, theirs: np.ndarray, **parameters: Any) -> np.ndarray:
-    """Return the similarity of each pair of maps, one of `ours` and one of `theirs` at the same position.
-
-    Args:
-        ours, theirs: maps, float32 (n, h, w).
-        parameters: the parameters of the similarity.
-
-    Returns:
-        float64 (n,); NaN if either map is degenerate.
-    """
-    usable = ~is_degenerate(ours) & ~is_degenerate(theirs)
-    reading: Reading = "magnitudes" if parameters.get("maps", "normalised") == "normalised" else "unscaled maps"
-    pairs = zip(read(reading, ours), read(reading, theirs), usable, strict=True)
-    return np.array([similarity(a, b, **parameters) if ok else np.nan for a, b, ok in pairs])
-
-
-def chance_level(similarity: Similarity, ours: np.ndarray, theirs: np.ndarray, **parameters: Any) -> np.ndarray:
-    """Return the mean similarity of each image's map and the baseline's maps of four *other* images.
-
-    Such maps share the dataset's framing and the method's texture, but not the image. Image k is paired with images
-    k + n/5, k + 2n/5, … (cyclically), regardless of their classes.
-
-    Args:
-        ours, theirs: maps, float32 (n, h, w).
-        parameters: the parameters of the similarity.
-
-    Returns:
-        float64 (n,); NaN if the map or all other maps are degenerate, and for a single image.
-    """
-    count = len(ours)
-    shifts = sorted({round(count * k / (OTHERS + 1)) for k in range(1, OTHERS + 1)} - {0, count})
-    if not shifts:
-        return np.full(count, np.nan)
-    levels = np.stack([pairwise(similarity, ours, np.roll(theirs, -shift, axis=0), **parameters) for shift in shifts])
-    counts = (~np.isnan(levels)).sum(axis=0)
-    return np.divide(np.nansum(levels, axis=0), counts, out=np.full(count, np.nan), where=counts > 0)
 
 
 def _ssim_window(height: int, width: int) -> dict[str, Any]:
@@ -124,16 +38,50 @@ def _ssim_window(height: int, width: int) -> dict[str, Any]:
     return {
         "window": f"Gaussian, {side}x{side}",
         "sigma": 1.5 * side / 11,
-        "k1": 0.01,
-        "k2": 0.03,
+        "k1": _K1,
+        "k2": _K2,
         "data_range": "1, of raw maps the range of the two",
     }
 
 
+_K1, _K2 = 0.01, 0.03
+_REACH = 3.5  # the window's reach to either side, in σ
+
+
+class _Local(NamedTuple):
+    """Maps (n, h, w), their means and variances in each window that fits, (n, h', w'), and their extremes (n, 1, 1)."""
+
+    maps: np.ndarray
+    means: np.ndarray
+    variances: np.ndarray
+    lowest: np.ndarray
+    highest: np.ndarray
+
+
+def _in_windows(maps: np.ndarray) -> np.ndarray:
+    """Return Gaussian weighted means in each window that fits into a map: (n, h, w) -> (n, h', w')."""
+    sigma = _ssim_window(*maps.shape[1:])["sigma"]
+    reach = int(_REACH * sigma + 0.5)
+    weights = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
+    weights /= weights.sum()
+    by_rows = sliding_window_view(maps, len(weights), axis=1) @ weights
+    return sliding_window_view(by_rows, len(weights), axis=2) @ weights
+
+
+def _local(maps: np.ndarray) -> _Local:
+    means = _in_windows(maps)
+    lowest, highest = (extreme(maps, axis=(1, 2), keepdims=True) for extreme in (np.min, np.max))
+    return _Local(maps, means, _in_windows(maps * maps) - means * means, lowest, highest)
+
+
 @register_similarity(
-    "SSIM", reference="Wang et al. 2004, doi 10.1109/TIP.2003.819861", range=(-1.0, 1.0), settings=_ssim_window
+    "SSIM",
+    reference="Wang et al. 2004, doi 10.1109/TIP.2003.819861",
+    range=(-1.0, 1.0),
+    describe=_local,
+    settings=_ssim_window,
 )
-def ssim(a: np.ndarray, b: np.ndarray, *, maps: Maps = "normalised") -> float:
+def ssim(a: _Local, b: _Local, *, maps: Maps = "normalised") -> np.ndarray:
     """Structural similarity, with the paper's Gaussian window (11x11 at σ = 1.5), K1 = 0.01 and K2 = 0.03.
 
     On maps of fewer than 11 pixels across, the window is the largest odd one that fits, and σ is smaller in proportion.
@@ -141,59 +89,124 @@ def ssim(a: np.ndarray, b: np.ndarray, *, maps: Maps = "normalised") -> float:
     SSIM is made for images, which have no sign. For raw maps, a map and its negative get a high score where both the means
     and the deviations change sign, because the formula multiplies the two factors.
     """
-    data_range = 1.0 if maps == "normalised" else max(a.max(), b.max()) - min(a.min(), b.min())
-    sigma = _ssim_window(*a.shape)["sigma"]  # scikit-image's window is 3.5 σ to either side
-    return float(
-        structural_similarity(
-            a, b, data_range=data_range, gaussian_weights=True, sigma=sigma, use_sample_covariance=False
-        )
-    )
+    raw_range = np.maximum(a.highest, b.highest) - np.minimum(a.lowest, b.lowest)
+    c1, c2 = ((k * (1.0 if maps == "normalised" else raw_range)) ** 2 for k in (_K1, _K2))
+    product = a.means * b.means
+    covariances = _in_windows(a.maps * b.maps) - product
+    index = (2 * product + c1) * (2 * covariances + c2)
+    index /= (a.means**2 + b.means**2 + c1) * (a.variances + b.variances + c2)
+    return index.mean(axis=(1, 2))
 
 
-@register_similarity("Spearman", reference="Adebayo et al. 2018, arXiv 1810.03292", range=(-1.0, 1.0))
-def spearman(a: np.ndarray, b: np.ndarray, *, maps: Maps = "normalised") -> float:
+def _directions(vectors: np.ndarray) -> np.ndarray:
+    """Return vectors (n, pixels), scaled to length 1."""
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _centred(vectors: np.ndarray) -> np.ndarray:
+    """Return vectors (n, pixels), less their means, scaled to length 1: their products are correlations."""
+    return _directions(vectors - vectors.mean(axis=1, keepdims=True))
+
+
+def _products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the cosines of pairs of vectors of length 1: (n, pixels) and (n, pixels) -> (n,)."""
+    return np.clip(np.einsum("np,np->n", a, b), -1, 1)  # rounding may give a value just above 1
+
+
+@register_similarity(
+    "Spearman",
+    reference="Adebayo et al. 2018, arXiv 1810.03292",
+    range=(-1.0, 1.0),
+    describe=lambda maps: _centred(rankdata(maps.reshape(len(maps), -1), axis=1)),
+)
+def spearman(a: np.ndarray, b: np.ndarray, *, maps: Maps = "normalised") -> np.ndarray:
     """Rank correlation of the pixels; tied pixels get their mean rank."""
-    return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])
+    return _products(a, b)
 
 
-@register_similarity("Pearson", reference="Adebayo et al. 2018, arXiv 1810.03292", range=(-1.0, 1.0))
-def pearson(a: np.ndarray, b: np.ndarray, *, maps: Maps = "normalised") -> float:
+@register_similarity(
+    "Pearson",
+    reference="Adebayo et al. 2018, arXiv 1810.03292",
+    range=(-1.0, 1.0),
+    describe=lambda maps: _centred(maps.reshape(len(maps), -1)),
+)
+def pearson(a: np.ndarray, b: np.ndarray, *, maps: Maps = "normalised") -> np.ndarray:
     """Linear correlation of the pixels."""
-    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+    return _products(a, b)
 
 
-@register_similarity("Cosine", reference="Ancona et al. 2018, arXiv 1711.06104", range=(-1.0, 1.0))
-def cosine(a: np.ndarray, b: np.ndarray, *, maps: Maps = "normalised") -> float:
+@register_similarity(
+    "Cosine",
+    reference="Ancona et al. 2018, arXiv 1711.06104",
+    range=(-1.0, 1.0),
+    describe=lambda maps: _directions(maps.reshape(len(maps), -1)),
+)
+def cosine(a: np.ndarray, b: np.ndarray, *, maps: Maps = "normalised") -> np.ndarray:
     """The cosine of the angle between the maps as vectors of pixels; from 0 to 1 for magnitudes."""
-    return float((a * b).sum() / (np.linalg.norm(a) * np.linalg.norm(b)))
+    return _products(a, b)
 
 
-@register_similarity("TopKIoU", reference="Ghorbani et al. 2019, arXiv 1710.10547", range=(0.0, 1.0))
-def top_k_iou(a: np.ndarray, b: np.ndarray, *, k: Share = 0.1, maps: Maps = "normalised") -> float:
+def _top(maps: np.ndarray, *, k: float) -> np.ndarray:
+    """Return to which share each pixel belongs to the share k of most relevant pixels: float64 (n, pixels)."""
+    vectors = maps.reshape(len(maps), -1)
+    return top_membership(vectors, np.full(len(vectors), max(1, round(k * vectors.shape[1]))))
+
+
+@register_similarity("TopKIoU", reference="Ghorbani et al. 2019, arXiv 1710.10547", range=(0.0, 1.0), describe=_top)
+def top_k_iou(a: np.ndarray, b: np.ndarray, *, k: Share = 0.1, maps: Maps = "normalised") -> np.ndarray:
     """Intersection over union of the share k of most relevant pixels; if fewer pixels are relevant, of these.
 
     Pixels that are tied for the last places share them equally. The intersection is then the sum of the smaller shares,
     the union the sum of the larger shares. NaN if neither map has a positive value, which is possible for raw maps.
     """
-    count = np.array([max(1, round(k * a.size))])
-    top_a, top_b = (top_membership(m.reshape(1, -1), count) for m in (a, b))
-    union = np.maximum(top_a, top_b).sum()
-    return float(np.minimum(top_a, top_b).sum() / union) if union > 0 else math.nan
+    shared, union = np.minimum(a, b).sum(axis=1), np.maximum(a, b).sum(axis=1)
+    return np.divide(shared, union, out=np.full(len(a), np.nan), where=union > 0)
+
+
+class _Masses(NamedTuple):
+    """Masses on a grid of cells, whose sum is 1: float64 (n, rows, columns); and the maps' sizes, int (n, 2)."""
+
+    masses: np.ndarray
+    sizes: np.ndarray
+
+
+def _on_a_grid(maps: np.ndarray, *, cells: int) -> _Masses:
+    grid = tuple(min(cells, size) for size in maps.shape[1:])
+    means = resize_local_mean(maps, grid, channel_axis=0)
+    return _Masses(means / means.sum(axis=(1, 2), keepdims=True), np.full((len(maps), 2), maps.shape[1:]))
 
 
 @register_similarity(
-    "EMD", reference="Rubner et al. 2000, doi 10.1023/A:1026543900054", range=(0.0, 1.0), higher_is_better=False
+    "EMD",
+    reference="Rubner et al. 2000, doi 10.1023/A:1026543900054",
+    range=(0.0, 1.0),
+    higher_is_better=False,
+    describe=_on_a_grid,
 )
-def earth_movers_distance(a: np.ndarray, b: np.ndarray, *, cells: Pixels = 7) -> float:
+def earth_movers_distance(a: _Masses, b: _Masses, *, cells: Pixels = 7) -> np.ndarray:
     """Earth mover's distance of the magnitudes, as masses of 1 on a grid of cells, in image diagonals (POT).
 
     Both sides of an image have the same number of cells, so the cells of an image that is not square are not square.
     """
+    distances = _distances(a.masses.shape[1:], tuple(a.sizes[0]))
+    return np.array([_moved(gain, distances) for gain in (b.masses - a.masses).reshape(len(a.masses), -1)])
+
+
+def _moved(gain: np.ndarray, distances: np.ndarray) -> float:
+    """Return the least sum of mass × distance that gives each cell its gain, float64 (cells,), which sums to 0.
+
+    The distances obey the triangle inequality. So what a cell has in both maps stays there, and each cell either only
+    gives mass or only gets some: the problem is a quarter of the size.
+    """
     import ot  # imported here, because the import takes a second
 
-    grid = tuple(min(cells, size) for size in a.shape)
-    masses = [resize_local_mean(m, grid).ravel() for m in (a, b)]
-    return float(ot.emd2(*(mass / mass.sum() for mass in masses), _distances(grid, a.shape)))
+    gives, gets = gain < 0, gain > 0
+    mass = gain[gets].sum()
+    if mass < 1e-12:  # equal maps, up to rounding
+        return 0.0
+    left, added = -gain[gives], gain[gets]
+    between = distances[np.ix_(gives, gets)]
+    return float(mass * ot.emd2(left / left.sum(), added / mass, between, check_marginals=False))
 
 
 @functools.cache

@@ -75,6 +75,13 @@ def test_scores_are_those_of_an_independent_computation(make):
         assert found["MosaicPointing"][image] == alike[highest]
 
 
+def test_focus_is_that_of_quantus(make):
+    task = make()
+    found, expected = (find_scorer("Focus", engine).score(task)[0] for engine in ("native", "quantus"))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8)
+    assert METRICS["Focus"].by_quantus is not None and METRICS["MosaicMass"].by_quantus is None
+
+
 def test_a_tile_is_the_four_cells_by_rows():
     cells = np.random.default_rng(0).random((3, 4, 5, 7))
     np.testing.assert_array_equal(tile(cells)[1], np.block([[cells[1, 0], cells[1, 1]], [cells[1, 2], cells[1, 3]]]))

@@ -18,7 +18,7 @@ from saq_eval.analysis.results import Results
 from saq_eval.analysis.tables import TABLES, make_tables
 from saq_eval.evaluation.cells import Cell
 from saq_eval.evaluation.settings import Subject
-from saq_eval.metrics.similarity import pairwise, ssim
+from saq_eval.metrics import find_scorer
 from saq_eval.studies.driver import train_model
 from saq_eval.training.recipes import default_recipe
 
@@ -141,7 +141,7 @@ def test_a_twin_is_seldom_beyond_retraining(twins, retrained):
         assert set(table["retraining"]) == {"beyond", "within"} and beyond <= 0.08 and called <= 0.08
 
 
-def test_precision_moves_a_network_no_further_than_its_seed_does(zoo, digits):
+def test_precision_moves_a_network_no_further_than_its_seed_does(zoo, digits, make_task):
     """Twins trained in float32 and in bfloat16 may stand side by side: their maps are as alike as two seeds' are."""
     images, labels = digits.images[:64], digits.labels[:64]
     names = ["float32", "bfloat16", *(f"twin-{seed}" for seed in range(TWINS))]
@@ -151,7 +151,8 @@ def test_precision_moves_a_network_no_further_than_its_seed_does(zoo, digits):
     for method in METHODS:
         maps = {name: saq_eval.explain(method, network, images, labels).numpy() for name, network in networks.items()}
         pairs = [("float32", "bfloat16"), *itertools.combinations(names[2:], 2)]
-        by_precision, *by_seed = (np.nanmean(pairwise(ssim, maps[a], maps[b])) for a, b in pairs)
+        tasks = [make_task(None, maps[a], baseline_maps=maps[b]) for a, b in pairs]
+        by_precision, *by_seed = (np.nanmean(find_scorer("SSIM").score(task)[0]) for task in tasks)
         print(f"{method}: SSIM {by_precision:.3f} by precision, {min(by_seed):.3f} to {max(by_seed):.3f} by seed")
         assert by_precision >= min(by_seed)
 
