@@ -7,6 +7,7 @@ the scores that Quantus gives, from the same random draws, in fewer passes of th
   of images with random pixels hidden. So methods are compared under the same draws.
 - **Equal pictures are passed once.** Hiding a black pixel behind black changes nothing; two orders of tied pixels often hide
   the same pixels (`hidden`).
+- **Changed copies of an image are explained in one call**, and metrics under the same noise share them (`robustness`).
 - **Curves are shared** by the metrics that read them (`saq_eval.metrics.base.once_per_task`).
 
 `saq-eval compare --engine quantus` uses Quantus itself, which every function here is tested against.
