@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 
 from saq_eval.core.errors import SaqEvalError
 from saq_eval.core.specs import Pixels, Share
 from saq_eval.data.fills import Fill
 from saq_eval.metrics.base import Shape, Task, register_metric
-from saq_eval.metrics.hiding import MaskedNetwork
-from saq_eval.metrics.maps import is_degenerate, read
+from saq_eval.metrics.maps import read
+from saq_eval.metrics.native.hidden import patch_drops, patches
 
 
 def _sides(parameters: dict[str, Any], shape: Shape) -> dict[str, Any]:
@@ -44,35 +43,16 @@ def non_sensitivity(
     are 784 passes too. A patch's relevance is the mean magnitude of its pixels. Patches at the right and lower border may be
     smaller.
     """
-    scores = np.full(len(task.maps), np.nan)
     side = _sides({"patch_size": patch_size}, task.images.shape[1:])["patch_size"]
-    patches = _patches(task.maps.shape[1], task.maps.shape[2], side)
-    pixels = np.bincount(patches.ravel())
-    for position in np.flatnonzero(~is_degenerate(task.maps)):
-        changes = _changes(task, position, patches, fill)
-        magnitudes = read("magnitudes", task.maps[position][None]).reshape(-1)
-        relevance = np.bincount(patches.ravel(), weights=magnitudes) / pixels
-        relevance /= relevance.max()
-        differ = (relevance > eps) != (changes > eps * changes.max())
-        scores[position] = (differ * pixels).sum() / pixels.sum()
-    return scores
+    patch = patches(task.maps.shape[1], task.maps.shape[2], side).ravel()
+    pixels = np.bincount(patch)
+    changes = np.abs(patch_drops(task, side, fill))
+    magnitudes = read("magnitudes", task.maps).reshape(len(task.maps), -1)
+    relevance = np.stack([np.bincount(patch, weights=row) for row in magnitudes]) / pixels
+    differ = _large(relevance, eps) != _large(changes, eps)
+    return (differ * pixels).sum(axis=1) / pixels.sum()
 
 
-def _patches(height: int, width: int, side: int) -> np.ndarray:
-    """Return the patch of each pixel, numbered by rows from 0: int64 (h, w)."""
-    across = -(-width // side)
-    return np.arange(height)[:, None] // side * across + np.arange(width)[None] // side
-
-
-def _changes(task: Task, position: int, patches: np.ndarray, fill: Fill) -> np.ndarray:
-    """Return the absolute changes of an image's logit when each patch is hidden alone, float64 (patches,)."""
-    network = MaskedNetwork(task.network, task.images[position][None], fill, task.device)
-    where = torch.from_numpy(patches)[None, None]
-    logits = []
-    # Number −1 is no patch, so nothing is hidden first.
-    for some in torch.arange(-1, int(patches.max()) + 1).split(task.batch_size):
-        shown = (where != some[:, None, None, None]).float()
-        with torch.no_grad():
-            logits.append(network(shown)[:, task.targets[position]].cpu())
-    every = torch.cat(logits).double()
-    return (every[1:] - every[:1]).abs().numpy()
+def _large(values: np.ndarray, share: float) -> np.ndarray:
+    """Tell which values are above a share of their row's largest value: (n, m) -> bool (n, m)."""
+    return values > share * values.max(axis=1, keepdims=True)

@@ -32,7 +32,12 @@ def test_how_a_value_is_given_follows_from_its_type():
     assert {name for name, kind in known.items() if kind == "path"} == {
         *("classes", "masks", "boxes", "data_root", "zoo", "output")
     }
-    assert {name for name, kind in known.items() if kind == "switch"} == {"progress", "trust_code", "save_maps", "compile"}
+    assert {name for name, kind in known.items() if kind == "switch"} == {
+        "progress",
+        "trust_code",
+        "save_maps",
+        "compile",
+    }
     expected = {"samples": "whole number", "margin": "number", "target": "text", "models": "names", "metrics": "specs"}
     assert expected.items() <= known.items()
 

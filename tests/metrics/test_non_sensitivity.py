@@ -83,4 +83,4 @@ def test_patches_are_hidden_together_and_those_at_the_border_may_be_smaller(make
     }
     task = make_task(network, maps, batch_size=4, **fields)
     np.testing.assert_allclose(find_scorer("NonSensitivity:patch_size=3").score(task)[0], [0, (6 + 3) / 35])
-    assert passed == [4, 3] * 2  # 6 patches and the whole image, for each of two images
+    assert passed == [4, 4, 4, 2]  # 6 patches and the whole image, for each of two images

@@ -8,11 +8,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from saq_eval.attribution.superpixels import superpixels
 from saq_eval.core.randomness import derived_seed
 from saq_eval.data.fills import Fill
 from saq_eval.metrics.base import Task, once_per_task
 from saq_eval.metrics.maps import Reading, is_degenerate, read
-from saq_eval.metrics.native.hidden import in_both_orders, outputs, parts, pearson, score_parts
+from saq_eval.metrics.native.hidden import (
+    in_both_orders,
+    outputs,
+    parts,
+    patch_drops,
+    patches,
+    pearson,
+    places,
+    score_parts,
+)
 from saq_eval.networks.hidden import Reads
 
 
@@ -175,32 +185,57 @@ def _patches_flipped(task: Task, side: int, fill: Fill) -> np.ndarray:
     return once_per_task(task, ("patches flipped", side, fill), curves)
 
 
-def patches(height: int, width: int, side: int) -> np.ndarray:
-    """Return the square patch of each pixel, numbered by rows from 0: int64 (h, w); those at the border may be smaller."""
-    across = -(-width // side)
-    return np.arange(height)[:, None] // side * across + np.arange(width)[None] // side
-
-
 def infidelity(task: Task, *, patch_size: int, fill: Fill) -> np.ndarray:
     """Score as `Infidelity`: float64 (n,). The logits are computed once for all methods."""
     patch = patches(task.maps.shape[1], task.maps.shape[2], patch_size).ravel()
-    count = int(patch.max()) + 1
-
-    def drops() -> np.ndarray:
-        every = np.empty((len(task.images), count))
-        place = torch.from_numpy(patch).to(task.device)
-        masks = place == torch.arange(-1, count, device=task.device)[:, None]
-        for positions in parts(task, np.arange(len(every)), count + 1):
-            logits = outputs(task, positions, masks.expand(len(positions), *masks.shape), fill, "logits")
-            every[positions] = (logits[:, :1] - logits[:, 1:]).cpu().numpy()
-        return every
-
-    changes = task.shared(f"Infidelity {patch_size} {fill}", drops)
+    changes = patch_drops(task, patch_size, fill)
     relevance, usable = _relevance(task, "signed maps")
-    sums = np.stack([np.bincount(patch, weights=row, minlength=count) for row in relevance])
+    sums = np.stack([np.bincount(patch, weights=row, minlength=changes.shape[1]) for row in relevance])
     with np.errstate(invalid="ignore", divide="ignore"):
         explained = (changes * sums).sum(axis=1) ** 2 / ((changes**2).sum(axis=1) * (sums**2).sum(axis=1))
     return np.where(usable, np.maximum(1 - explained, 0), np.nan)  # rounding may give a value just below 0
+
+
+def irof(task: Task, *, segments: int, fill: Fill) -> np.ndarray:
+    """Score as `IROF`: float64 (n,). The segments are computed once for all methods."""
+    relevance, usable = _relevance(task, "signed maps")
+    segment = _segments(task, segments)
+
+    def score(positions: np.ndarray) -> Tensor:
+        number = torch.from_numpy(segment[positions]).to(task.device, torch.int64)
+        values = torch.from_numpy(relevance[positions]).to(task.device)[:, None].expand(number.shape)
+        most = int(number.max()) + 1
+        sums, pixels = (
+            values.new_zeros(*number.shape[:2], most).scatter_add_(2, number, summed)
+            for summed in (values, torch.ones_like(values))
+        )
+        # The numbers that an image does not have come last.
+        means = torch.where(pixels > 0, sums / pixels, -torch.inf)
+        place = places(-means).gather(2, number)
+        hidden = place[:, :, None] < torch.arange(most + 1, device=place.device)[:, None]
+        probabilities = _both(task, positions, hidden, fill, "probabilities")
+        curves = probabilities[:, :, 1:] / probabilities[:, :, :1]
+        last = (pixels > 0).sum(dim=2, keepdim=True) - 1
+        within = torch.arange(most, device=place.device) <= last
+        ends = (curves[:, :, :1] + curves.gather(2, last))[:, :, 0] / 2
+        return (1 - ((curves * within).sum(dim=2) - ends) / last[:, :, 0]).mean(dim=1)
+
+    return score_parts(task, usable, 2 * int(segment.max()) + 4, None, score)
+
+
+def _segments(task: Task, count: int) -> np.ndarray:
+    """Return the superpixel of each pixel, in the image and in the image turned by 180°: int32 (n, 2, pixels).
+
+    An image's superpixels are numbered from 0, without gaps. Those of the turned image lie where they are in the image.
+    """
+
+    def both() -> np.ndarray:
+        turned = np.ascontiguousarray(task.images[..., ::-1, ::-1])
+        masks = [superpixels(torch.from_numpy(images), count).flatten(1).numpy() for images in (task.images, turned)]
+        numbers = [[np.unique(mask, return_inverse=True)[1] for mask in of_images] for of_images in masks]
+        return np.stack([numbers[0], np.flip(numbers[1], axis=1)], axis=1).astype(np.int32)
+
+    return task.shared(f"superpixels in both orders {count}", both)
 
 
 def _relevance(task: Task, reading: Reading) -> tuple[np.ndarray, np.ndarray]:

@@ -51,10 +51,41 @@ def in_both_orders(relevance: Tensor, *, rising: bool = False) -> Tensor:
         int64 (k, 2, pixels): ties are first broken by position, then by position from the end.
     """
     both = torch.stack([relevance, relevance.flip(1)], dim=1)
-    order = torch.argsort(both if rising else -both, dim=2, stable=True)
-    places = torch.empty_like(order)
-    places.scatter_(2, order, torch.arange(order.shape[2], device=order.device).expand_as(order))
-    return torch.stack([places[:, 0], places[:, 1].flip(1)], dim=1)
+    sorted_places = places(both if rising else -both)
+    return torch.stack([sorted_places[:, 0], sorted_places[:, 1].flip(1)], dim=1)
+
+
+def places(values: Tensor) -> Tensor:
+    """Return each value's place when values are sorted along the last axis, the lowest first; ties by position: int64."""
+    order = torch.argsort(values, dim=-1, stable=True)
+    numbers = torch.arange(order.shape[-1], device=order.device).expand_as(order)
+    return torch.empty_like(order).scatter_(-1, order, numbers)
+
+
+def patches(height: int, width: int, side: int) -> np.ndarray:
+    """Return the square patch of each pixel, numbered by rows from 0: int64 (h, w); those at the border may be smaller."""
+    across = -(-width // side)
+    return np.arange(height)[:, None] // side * across + np.arange(width)[None] // side
+
+
+def patch_drops(task: Task, side: int, fill: Fill) -> np.ndarray:
+    """Return the drops of the target's logit when each patch is hidden alone, once for all methods: float64 (n, patches)."""
+    patch = torch.from_numpy(patches(task.images.shape[2], task.images.shape[3], side).ravel()).to(task.device)
+    count = int(patch.max()) + 1
+    size = masks_at_once(len(patch), count)
+
+    def drops() -> np.ndarray:
+        every = np.empty((len(task.images), count))
+        for positions in parts(task, np.arange(len(every)), size + 1):
+            for start in range(0, count, size):
+                numbers = torch.arange(start - 1, min(start + size, count), device=patch.device)
+                numbers[0] = -1  # no patch, so nothing is hidden
+                masks = (patch == numbers[:, None]).expand(len(positions), len(numbers), len(patch))
+                logits = outputs(task, positions, masks, fill, "logits")
+                every[positions, start : start + size] = (logits[:, :1] - logits[:, 1:]).cpu().numpy()
+        return every
+
+    return task.shared(f"patches hidden alone {side} {fill}", drops)
 
 
 def pearson(a: Tensor, b: Tensor) -> Tensor:

@@ -59,6 +59,8 @@ class register_quantus:
         maps: how maps are read before they are passed to Quantus. Further maps that the metric computes are read in the
             same way. Quantus' own `normalise_by_max` divides by the batch's largest magnitude, not by the image's.
         random: whether it uses random draws.
+        draws: the name of its random draws, which seeds them. Metrics of one name see the same draws, in both engines. By
+            default it is the metric's own name.
         ranks: whether it depends on the order of relevance, of pixels (or patches) or of segments. Quantus breaks ties by
             position. So if the order of tied pixels matters, Quantus is called twice, the second time with everything
             turned by 180°. With segments it is always called twice, since a turned image has other segments.
@@ -85,6 +87,7 @@ class register_quantus:
     reads: Literal["logits", "probabilities"] | None = None
     maps: Reading = "signed maps"
     random: bool = False
+    draws: str | None = None
     ranks: Literal["pixels", "segments"] | None = None
     singly: bool = False
     explains_itself: bool = False
@@ -182,7 +185,7 @@ def _ask(
         completed = about.complete(completed, task, positions, maps)
     absolute = about.maps in ("magnitudes", "positive relevance")  # these maps have no negative values already
     softmax = about.reads == "probabilities"
-    with _quiet(), _on_our_terms(name, task, positions, about.maps) as explain:
+    with _quiet(), _on_our_terms(about.draws or name, task, positions, about.maps) as explain:
         metric = getattr(quantus, name)(abs=absolute, **_ALWAYS, **(about.fixed or {}), **completed)
         try:
             answer = metric(
@@ -240,9 +243,12 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _on_our_terms(
-    name: str, task: Task, positions: np.ndarray, reading: Reading
+    draws: str, task: Task, positions: np.ndarray, reading: Reading
 ) -> Iterator[Callable[..., np.ndarray]]:
     """Make Quantus draw from each image's own generator, and explain by the task's method.
+
+    Args:
+        draws: the name of the random draws.
 
     Yields:
         Quantus' `explain_func`.
@@ -253,7 +259,7 @@ def _on_our_terms(
         explained = task.explain(network, inputs.astype(np.float32), targets, task.indices[positions])
         return _with_channels(read(reading, explained), inputs.shape[1:], reading)
 
-    seeds = [derived_seed(task.seed, name, int(index)) for index in task.indices[positions]]
+    seeds = [derived_seed(task.seed, draws, int(index)) for index in task.indices[positions]]
     parts_of_quantus = (
         (quantus, "explain", explain),  # SmoothMPRT calls this and ignores its `explain_func`
         # The adapter has checked each map. These checks would fail for a whole batch.

@@ -209,6 +209,7 @@ def _per_segment(scores: np.ndarray, task: Task, positions: np.ndarray, argument
     singly=True,  # in a batch, Quantus pads shorter curves with zeros and integrates over them
     complete=_of_the_image,
     finish=_per_segment,
+    native=native.irof,
 )
 def IROF(shape: Shape, *, segments: Annotated[Pixels, Field(ge=2)] = 50, fill: Fill = "black") -> Arguments:
     """Mean relative drop of the class' probability while segments (SLIC) are hidden cumulatively, most relevant first.

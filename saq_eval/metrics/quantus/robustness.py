@@ -10,6 +10,7 @@ from torch import nn
 from saq_eval.core.errors import SaqEvalError, Unsupported
 from saq_eval.core.specs import Count, Positive
 from saq_eval.metrics.base import Shape, Task
+from saq_eval.metrics.native import robustness as native
 from saq_eval.metrics.quantus.adapter import Arguments, register_quantus, without
 
 # The default of `eps_min`, which replaces a zero that a change is divided by: a hundredth of a map's or an image's range.
@@ -17,7 +18,12 @@ from saq_eval.metrics.quantus.adapter import Arguments, register_quantus, withou
 _SMALL = 0.01
 
 
-@register_quantus(reference="Alvarez-Melis and Jaakkola 2018, arXiv 1806.08049", range=(0.0, math.inf), random=True)
+@register_quantus(
+    reference="Alvarez-Melis and Jaakkola 2018, arXiv 1806.08049",
+    range=(0.0, math.inf),
+    random=True,
+    native=native.local_lipschitz_estimate,
+)
 def LocalLipschitzEstimate(shape: Shape, *, nr_samples: Count = 10, perturb_std: Positive = 0.1) -> Arguments:
     """Largest change of the map over the change of the image, both Euclidean, under Gaussian noise.
 
@@ -26,7 +32,13 @@ def LocalLipschitzEstimate(shape: Shape, *, nr_samples: Count = 10, perturb_std:
     return {"nr_samples": nr_samples, "perturb_std": perturb_std}
 
 
-@register_quantus(reference="Yeh et al. 2019, arXiv 1901.09392", range=(0.0, math.inf), random=True)
+@register_quantus(
+    reference="Yeh et al. 2019, arXiv 1901.09392",
+    range=(0.0, math.inf),
+    random=True,
+    draws=native.UNIFORM_NOISE,
+    native=native.max_sensitivity,
+)
 def MaxSensitivity(shape: Shape, *, nr_samples: Count = 10, lower_bound: Positive = 0.1) -> Arguments:
     """Largest relative change of the map under uniform noise of at most `lower_bound`.
 
@@ -35,7 +47,13 @@ def MaxSensitivity(shape: Shape, *, nr_samples: Count = 10, lower_bound: Positiv
     return {"nr_samples": nr_samples, "lower_bound": lower_bound}
 
 
-@register_quantus(reference="Yeh et al. 2019, arXiv 1901.09392", range=(0.0, math.inf), random=True)
+@register_quantus(
+    reference="Yeh et al. 2019, arXiv 1901.09392",
+    range=(0.0, math.inf),
+    random=True,
+    draws=native.UNIFORM_NOISE,
+    native=native.avg_sensitivity,
+)
 def AvgSensitivity(shape: Shape, *, nr_samples: Count = 10, lower_bound: Positive = 0.1) -> Arguments:
     """Mean relative change of the map under uniform noise of at most `lower_bound`.
 
@@ -44,7 +62,7 @@ def AvgSensitivity(shape: Shape, *, nr_samples: Count = 10, lower_bound: Positiv
     return {"nr_samples": nr_samples, "lower_bound": lower_bound}
 
 
-@register_quantus(reference="Montavon et al. 2018, arXiv 1706.07979", range=(0.0, math.inf))
+@register_quantus(reference="Montavon et al. 2018, arXiv 1706.07979", range=(0.0, math.inf), native=native.continuity)
 def Continuity(shape: Shape, *, nr_steps: Count = 8) -> Arguments:
     """Largest Manhattan change of the map over the image's Euclidean change, as the image slides out to either side.
 
@@ -65,7 +83,12 @@ def _both_ways(arguments: Arguments, task: Task, positions: np.ndarray, maps: np
 
 
 @register_quantus(
-    reference="Agarwal et al. 2022, arXiv 2203.06877", range=(0.0, math.inf), random=True, complete=_both_ways
+    reference="Agarwal et al. 2022, arXiv 2203.06877",
+    range=(0.0, math.inf),
+    random=True,
+    draws=native.UNIFORM_NOISE,
+    complete=_both_ways,
+    native=native.relative_input_stability,
 )
 def RelativeInputStability(
     shape: Shape, *, nr_samples: Count = 10, lower_bound: Positive = 0.1, eps_min: Positive = _SMALL
@@ -82,7 +105,9 @@ def RelativeInputStability(
     range=(0.0, math.inf),
     reads="logits",
     random=True,
+    draws=native.UNIFORM_NOISE,
     complete=_both_ways,
+    native=native.relative_output_stability,
 )
 def RelativeOutputStability(
     shape: Shape, *, nr_samples: Count = 10, lower_bound: Positive = 0.1, eps_min: Positive = _SMALL
