@@ -40,7 +40,7 @@ def test_a_difference_within_the_margin_is_a_paler_shade_on_which_dark_text_is_r
 
 
 def test_schemes_are_seen_on_both_grounds():
-    assert all(contrast(colour, ground) >= 3 for colour in looks._COLOURS for ground in ("#ffffff", "#14171a"))
+    assert all(contrast(colour, ground) >= 3 for colour in looks.COLOURS for ground in ("#ffffff", "#14171a"))
 
 
 # Machado, Oliveira and Fernandes 2009, severity 1: what people without red, green or blue cones see.

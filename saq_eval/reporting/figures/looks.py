@@ -14,7 +14,7 @@ from saq_eval.reporting.names import short_names, visible
 
 _FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 # After Okabe and Ito. Each colour has a contrast of at least 3 to a white and to a near-black background.
-_COLOURS = ("#767676", "#2a85c7", "#009e73", "#b565a7", "#b07d00", "#d55e00")
+COLOURS = ("#767676", "#2a85c7", "#009e73", "#b565a7", "#b07d00", "#d55e00")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
 GREY = "rgba(128, 128, 128, 0.22)"
 RULE = "rgba(128, 128, 128, 0.9)"
@@ -37,7 +37,7 @@ def template(ink: str, line: str, ground: str) -> go.layout.Template:
             "font": {"family": _FONT, "size": 12, "color": ink},
             "paper_bgcolor": "rgba(0,0,0,0)",
             "plot_bgcolor": "rgba(0,0,0,0)",
-            "colorway": _COLOURS,
+            "colorway": COLOURS,
             "xaxis": axis,
             "yaxis": axis,
             "hoverlabel": hover,
@@ -50,7 +50,7 @@ def template(ink: str, line: str, ground: str) -> go.layout.Template:
                 "yanchor": "bottom",
             },
             "margin": {"l": 8, "r": 8, "t": 36, "b": 8},
-            "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": ink, "activecolor": _COLOURS[1]},
+            "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": ink, "activecolor": COLOURS[1]},
         }
     )
 
@@ -132,7 +132,7 @@ def most_bits_first(names: Iterable[str], models: pd.DataFrame, column: str) -> 
 def scheme_looks(models: pd.DataFrame) -> dict[str, tuple[str, str]]:
     """Return each scheme's colour and sign, most bits first."""
     return {
-        scheme: (_COLOURS[place % len(_COLOURS)], SYMBOLS[place % len(SYMBOLS)])
+        scheme: (COLOURS[place % len(COLOURS)], SYMBOLS[place % len(SYMBOLS)])
         for place, scheme in enumerate(most_bits_first(models["scheme"], models, "scheme"))
     }
 

@@ -1,0 +1,1 @@
+"""Measurements of the suite; see README.md in this folder."""
