@@ -230,7 +230,7 @@ def _segments(task: Task, count: int) -> np.ndarray:
     """
 
     def both() -> np.ndarray:
-        turned = np.ascontiguousarray(task.images[..., ::-1, ::-1])
+        turned = task.images[..., ::-1, ::-1].copy()
         masks = [superpixels(torch.from_numpy(images), count).flatten(1).numpy() for images in (task.images, turned)]
         numbers = [[np.unique(mask, return_inverse=True)[1] for mask in of_images] for of_images in masks]
         return np.stack([numbers[0], np.flip(numbers[1], axis=1)], axis=1).astype(np.int32)

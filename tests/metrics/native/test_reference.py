@@ -21,7 +21,8 @@ def check(name, task, **parameters):
     (scores, curves), (reference, reference_curves) = both(name, task, **parameters)
     np.testing.assert_allclose(scores, reference, rtol=1e-5, atol=1e-5)
     assert np.isnan(scores[DEGENERATE]).all()
-    assert np.isfinite(np.delete(scores, DEGENERATE)).any()
+    if "mosaics" not in METRICS[name].needs:  # the images are too few; see tests/metrics/test_mosaics.py
+        assert np.isfinite(np.delete(scores, DEGENERATE)).any()
     assert (curves is None) == (reference_curves is None)
     if curves is not None:
         np.testing.assert_allclose(curves, reference_curves, rtol=1e-5, atol=1e-5)
