@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,9 @@ class Answer:
 
     def save(self, path: Path) -> None:
         """Write maps and scores to an .npz file."""
-        arrays = {BETWEEN.join(key): values for key, values in (*self.maps.items(), *self.scores.items())}
+        arrays: dict[str, Any] = {
+            BETWEEN.join(key): values for key, values in (*self.maps.items(), *self.scores.items())
+        }
         np.savez(path, **arrays)
 
 

@@ -35,7 +35,7 @@ def _draw(axis: Axis, rows: pd.DataFrame, folder: Path) -> Path:
             plot.set_xticks(list(axis.points), labels=[f"{size:,}" for size in axis.points], minor=False)
             plot.set_xlabel(axis.says)
             plot.set_ylabel(text)
-            plot.set_ylim(bottom=0)
+            plot.set_ylim(0, 1.1 * plot.dataLim.ymax)
             plot.grid(color="#d8dde3", linewidth=0.6)
         seconds.legend(frameon=False)
         path = folder / f"growth-{axis.name}.svg"

@@ -94,7 +94,7 @@ AXES = (
 
 
 def quick(axis: Axis) -> Axis:
-    """Return an axis with its first two points, the first of the images and sizes halved, for tests."""
+    """Return an axis with two small points, for tests."""
     few = {"images": (8, 16), "methods": (1, 2), "sizes": (28, 32)}
     return replace(axis, points=few[axis.name])
 

@@ -175,11 +175,11 @@ class Scoring:
 
     def _of_part(self, metric: str, settings: Settings, part: np.ndarray) -> np.ndarray:
         """Return the scores of a batch of images, int (m,)."""
+        kind: Any
         if metric == "FaithfulnessCorrelation":
             runs, size = settings["nr_runs"], settings["subset_size"]
-            kind = quantus.FaithfulnessCorrelation(
-                nr_runs=runs, subset_size=size, **self._hiding(settings, part), **ALWAYS
-            )
+            hiding = self._hiding(settings, part)
+            kind = quantus.FaithfulnessCorrelation(nr_runs=runs, subset_size=size, **hiding, **ALWAYS)
             return self._ask(kind, part, softmax=False)
         if metric == "FaithfulnessEstimate":
             size = settings["features_in_step"]
