@@ -14,6 +14,7 @@ from torch import nn
 
 from saq_eval.attribution import CONTROLS, Explainer, explain, find_explainer
 from saq_eval.core.errors import Unsupported
+from saq_eval.core.memory import give_back
 from saq_eval.core.randomness import derived_seed
 from saq_eval.evaluation.cells import Explained, Scored
 from saq_eval.evaluation.clock import Clock
@@ -54,6 +55,7 @@ def score(shared: str, job: Job, targets: Sequence[np.ndarray]) -> Done:
         targets: arrays int64 (n,) of explained classes: first those of the network's maps, then those of each network in
             `job.others`, whose maps are on disk.
     """
+    give_back()  # of the job before
     clock, work = Clock(), shared_at(shared)
     scorers = [work.settings.scorer[label] for label in job.metrics]
     similarities = [scorer.label for scorer in scorers if scorer.metric.category == "similarity"]

@@ -21,6 +21,7 @@ from filelock import FileLock
 from torch import Tensor, nn
 
 from saq_eval.core.errors import SaqEvalError, first_line
+from saq_eval.core.memory import give_back
 from saq_eval.data import Images
 from saq_eval.evaluation.settings import Settings
 from saq_eval.networks.compiled import Compiled
@@ -117,6 +118,7 @@ def share(shared: Shared, workers: int) -> Iterator[str]:
                 _write_network(network, Path(folder) / f"network-{place}")
             _write(Path(folder) / "test_set", shared.test_set)
         shared.folder = Path(folder)
+        give_back()  # what loading and trying the networks took
         _OPEN[folder] = shared
         try:
             yield folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -97,9 +97,10 @@ def _ready(name: str, network: Network, preprocessing: Preprocessing | None) -> 
     # The name keeps two networks of one comparison apart whatever they are.
     identity = f"{name}\n{before}\n{network.identity or known or uuid.uuid4().hex}"
     parameters = sum(parameter.numel() for parameter in module.parameters())
+    anew = network.untrained  # not the network itself: a source's module is not needed any more, and may be large
 
     def untrained(seed: int) -> Network | None:
-        return _untrained(described, module, before, network, seed)
+        return _untrained(described, module, before, anew, seed)
 
     described = replace(
         network,
@@ -115,10 +116,14 @@ def _ready(name: str, network: Network, preprocessing: Preprocessing | None) -> 
 
 
 def _untrained(
-    described: Network, module: nn.Module, before: Preprocessing, given: Network, seed: int
+    described: Network,
+    module: nn.Module,
+    before: Preprocessing,
+    anew: Callable[[int], Network | None] | None,
+    seed: int,
 ) -> Network | None:
     """Return a network with random weights: built anew if the user's network can be, else a copy with weights drawn."""
-    fresh = given.untrained(seed) if given.untrained is not None else None
+    fresh = anew(seed) if anew is not None else None
     drawn = private(fresh.module, torch.device("cpu")) if fresh is not None else untrained_copy(module, seed)
     if drawn is None:
         return None
