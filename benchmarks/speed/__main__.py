@@ -27,6 +27,8 @@ def options() -> argparse.ArgumentParser:
     )
     parser.add_argument("--images", type=int, default=Study.images, help="test images; 64 by default")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--batch-size", type=int, default=Study.batch_size, help="images in a pass; 64 by default")
+    parser.add_argument("--compile", action="store_true", help="the suite compiles the networks (torch.compile)")
     parser.add_argument("--data-root", help="folder of the dataset files; else SAQ_EVAL_DATA_ROOT")
     parser.add_argument("--quick", action="store_true", help="eight images and two networks, and little growth")
     parser.add_argument("--growth", action="store_true", help="measure growth as well")
@@ -44,7 +46,7 @@ def main() -> None:
     given = options().parse_args()
     if given.data_root:
         os.environ["SAQ_EVAL_DATA_ROOT"] = str(Path(given.data_root).expanduser().resolve())
-    study = Study(dataset=given.dataset, images=given.images, device=given.device)
+    study = Study(given.dataset, given.images, device=given.device, batch_size=given.batch_size, compile=given.compile)
     study = study.quick() if given.quick else study
     count = size_of_test_set(study.dataset)
     if not 1 <= study.images <= count:

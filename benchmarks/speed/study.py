@@ -24,6 +24,7 @@ class Study:
         metrics: metrics, as `saq_eval.metrics.base.find_scorer` reads them.
         device: "cpu" or "cuda".
         batch_size: the largest number of images in a pass, on every side.
+        compile: whether the suite compiles the networks' passes; the other sides do not.
         seed: of the choice of images, and of random metrics.
         side: if given, made-up colour pictures of so many pixels a side, and a ResNet-18 with random weights, take the
             place of the dataset and its networks.
@@ -39,6 +40,7 @@ class Study:
     )
     device: str = "cpu"
     batch_size: int = 64
+    compile: bool = False
     seed: int = 0
     side: int | None = None
 

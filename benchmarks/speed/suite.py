@@ -39,7 +39,8 @@ def plan_of(study: Study) -> Plan:
         "samples": study.images,
         "seed": study.seed,
     }
-    how: dict[str, Any] = {"batch_size": study.batch_size, "device": study.device, "progress": False}
+    how: dict[str, Any] = {"batch_size": study.batch_size, "device": study.device, "compile": study.compile}
+    how["progress"] = False
     if study.side is None:
         return Plan(study.dataset, models=study.networks, **common, **how)
     (name,) = study.networks
