@@ -61,7 +61,9 @@ def run_side(side: Side, study: Study, arrays: Path) -> Measured:
             process = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.speed.side", side, given, arrays],
                 stdout=output,
-                env=os.environ | ONE_THREAD | {"PYTHONPATH": str(ROOT)},
+                env=os.environ
+                | ONE_THREAD
+                | {"PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.getenv("PYTHONPATH")])])},
             )
             _, status, used = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
