@@ -94,22 +94,13 @@ def set_up(plan: Plan, maps: Path) -> Setup:
     choice = choose(dataset, names, plan.baseline, plan.zoo, outside)
     expected = expectations(choice.entries)
     test_set = open_images_for(plan, expected)
-    explainers = [e for e in find_explainers(plan.methods or ()) if e.label not in CONTROLS]
-    if not explainers:
-        raise SaqEvalError(f"{' and '.join(CONTROLS)} are part of every comparison: name a method to compare with them")
-    scorers = find_scorers(plan.metrics or (), plan.engine)
+    explainers, scorers = _methods_and_metrics(plan, test_set.image_shape)
     device = _device(plan)
     assert plan.samples is not None  # _with_study has filled it in
     sample = test_set.sample(plan.samples, plan.seed)
-    measured = (
-        np.arange(len(test_set)) if plan.accuracy_on is None else _measured(test_set, plan.accuracy_on, plan.seed)
-    )
+    measured = _measured(test_set, plan.accuracy_on, plan.seed)
     check_readable(test_set, measured)
     masks = _masks(sample, scorers)
-    for explainer in explainers:
-        explainer.settings(sample.image_shape)  # it raises if a parameter does not fit the images
-    for scorer in scorers:
-        scorer.settings(sample.image_shape)
     background = background_images(explainers, lambda: typical_images(plan, expected, test_set, sample), plan.seed)
     networks, subjects = _networks(choice, plan, sample)
     _check_outputs(networks, choice.baseline_of, sample)
@@ -142,6 +133,19 @@ def set_up(plan: Plan, maps: Path) -> Setup:
         masks=masks,
         refusals=refusals,
     )
+
+
+def _methods_and_metrics(plan: Plan, shape: tuple[int, int, int]) -> tuple[list[Explainer], list[Scorer]]:
+    """Look methods and metrics up; raises `SaqEvalError` if a parameter does not fit images of the shape (c, h, w)."""
+    explainers = [e for e in find_explainers(plan.methods or ()) if e.label not in CONTROLS]
+    if not explainers:
+        raise SaqEvalError(f"{' and '.join(CONTROLS)} are part of every comparison: name a method to compare with them")
+    scorers = find_scorers(plan.metrics or (), plan.engine)
+    for explainer in explainers:
+        explainer.settings(shape)
+    for scorer in scorers:
+        scorer.settings(shape)
+    return explainers, scorers
 
 
 def _as_used(plan: Plan, explainers: Sequence[Explainer], scorers: Sequence[Scorer]) -> Plan:
@@ -196,8 +200,10 @@ def _workers(plan: Plan, outside: Sequence[Network], sample: Dataset) -> int:
     return plan.workers
 
 
-def _measured(test_set: Images, count: int, seed: int) -> np.ndarray:
-    """Return the positions of images to measure accuracy on, stratified by class."""
+def _measured(test_set: Images, count: int | None, seed: int) -> np.ndarray:
+    """Return the positions of images to measure accuracy on, all of them or so many, stratified by class."""
+    if count is None:
+        return np.arange(len(test_set))
     if not 1 <= count <= len(test_set):
         raise SaqEvalError(
             f"accuracy_on lies between 1 and {len(test_set)}, the size of the {test_set.name} test set, not {count}"
