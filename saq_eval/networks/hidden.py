@@ -56,11 +56,12 @@ def outputs_with_hidden(
 
 # A mask takes a byte for each pixel; telling equal masks apart takes an integer for each pixel, twice.
 _BYTES_PER_PIXEL = 20
+_SHARE = 4  # masks get a quarter of the budget, because the passes of their pictures take memory at the same time
 
 
 def masks_at_once(pixels: int, most: int) -> int:
     """Return how many pictures of so many pixels, at most `most`, may be given to `outputs_with_hidden` at once."""
-    return at_once(_BYTES_PER_PIXEL * pixels, most)
+    return at_once(_SHARE * _BYTES_PER_PIXEL * pixels, most)
 
 
 def _equal_pictures(hidden: Tensor) -> tuple[Tensor, Tensor]:
