@@ -596,6 +596,7 @@ def _run(
                 "weights_sha256": f"{place:064x}",
                 "baseline": row.baseline,
                 "fine_tuned": row.fine_tuned or None,
+                "reads": [],
             }
             for place, row in enumerate(models.itertuples())
         },
