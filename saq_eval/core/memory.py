@@ -10,8 +10,8 @@ from collections.abc import Callable
 def give_back() -> None:
     """Hand memory that this process has freed back to the system, where the C library can.
 
-    glibc keeps freed memory below its heap's top, for example of the copies that are made of a large network. In a
-    comparison of vision transformers this is a gigabyte.
+    glibc keeps freed memory that lies below the top of its heap, such as that of the copies that are made of a large network.
+    After a comparison of two ViT-B/16 has been set up, this is about 400 MiB.
     """
     _trim()(0)
 

@@ -46,7 +46,7 @@ Category = Literal[
 Need = Literal["masks", "explanations", "mosaics", "known layers", "segments"]
 
 
-def _alone(key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+def compute_alone(key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
     """Compute what no other task shares."""
     return compute()
 
@@ -87,7 +87,7 @@ class Task:
     batch_size: int
     device: str
     explain: Callable[[nn.Module, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-    shared: Callable[[str, Callable[[], np.ndarray]], np.ndarray] = _alone
+    shared: Callable[[str, Callable[[], np.ndarray]], np.ndarray] = compute_alone
     compiled: Callable[[Tensor], Tensor] | None = None
 
     def logits(self, images: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from saq_eval.core.errors import SaqEvalError
 from saq_eval.data.fills import Fill, fill_images
-from saq_eval.metrics.base import Shape, Task
+from saq_eval.metrics.base import Shape, Task, compute_alone
 
 
 class MaskedNetwork(nn.Module):
@@ -75,6 +75,7 @@ def mean_of_both_orders(score: Callable[[Task], np.ndarray], task: Task, which: 
             task,
             network=_Turned(task.network),
             compiled=None,
+            shared=compute_alone,  # what tasks of the whole, upright images share is another
             images=_turned(task.images[which]),
             labels=task.labels[which],
             targets=task.targets[which],

@@ -180,3 +180,16 @@ def test_the_order_of_pixels_that_hiding_does_not_change_does_not_matter():
     assert order_matters(maps, changeable(images, "mean")).all()
     images[0, 2, 0, 1] = 0.5
     assert order_matters(maps, changeable(images, "black")).all()
+
+
+def test_turned_images_share_nothing_with_upright_ones(digits, make_task):
+    def wrong(key, compute):
+        raise AssertionError("a turned image was given what upright ones share")
+
+    def score(given):
+        if given is not task:
+            return given.shared("what depends on the images", lambda: np.full(2, 4.0))
+        return np.zeros(2)
+
+    task = make_task(nn.Identity(), np.random.default_rng(0).random((2, 28, 28), dtype=np.float32), shared=wrong)
+    np.testing.assert_array_equal(mean_of_both_orders(score, task, np.array([True, True])), [2, 2])
