@@ -76,14 +76,14 @@ class Plan:
         accuracy_on: the number of test images, stratified by class, that accuracy is measured on; by default all of them.
         seed: the seed of the choice of images, of random methods and metrics, of random weights, and of the statistics.
         margin: differences within this many standard deviations of the baseline's scores count as negligible.
-        engine: "native", or "quantus" to score by Quantus itself where it has the metric. It takes several times as long,
-            for the same scores.
+        engine: "native", or "quantus" to score by Quantus itself where it has the metric, which is slower and gives the same
+            scores.
         batch_size: the largest number of images that may pass through a network at once. Fewer do if they are so large that
             many take too much memory.
         workers: the number of processes that share the work; results are the same for any number.
         device: "cpu", "cuda" or "auto".
-        compile: compile the networks' passes without gradients by `torch.compile`. This takes 5 to 45 seconds for each form
-            of network, once on a machine, and makes the passes about one and a half times as fast. It needs a C++ compiler.
+        compile: compile the networks' passes without gradients by `torch.compile`, which needs a C++ compiler. This takes some
+            seconds for each form of network, once on a machine; then these passes are faster.
         progress: show a progress bar if the output is a terminal.
         data_root: see `saq_eval.load_dataset`.
         zoo: a folder that is searched in addition to the built-in zoo.
