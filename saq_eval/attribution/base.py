@@ -1,8 +1,8 @@
 """The definition of an attribution method. The methods themselves are in the other modules of this package.
 
-Every method explains the logit of a given class, over pixels in [0, 1]. Captum computes the maps of most methods by
-gradients and rules, Zennit those of LRP. The methods that hide pixels are computed here, for all images at once. This
-package adds rules for quantized layers (`rules`), and the policies of `explaining`.
+Every method explains the logit of a given class, over pixels in [0, 1]. Captum computes the maps of most methods, Zennit
+those of LRP. Methods that hide superpixels or random parts are computed here, for all images at once. This package adds
+rules for quantized layers (`rules`), and the policies of `explaining`.
 """
 
 from __future__ import annotations

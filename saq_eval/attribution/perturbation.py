@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
+from captum.attr import Occlusion
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -67,23 +68,15 @@ def occlusion(
     """
     shape = (batch.images.shape[1], batch.images.shape[2], batch.images.shape[3])
     used = _windows({"window": window, "stride": stride}, shape)
-    rows, columns = (_spans(side, used["window"], used["stride"]).to(batch.images.device) for side in shape[1:])
-
-    def hidden(some: slice, pictures: Tensor) -> Tensor:
-        window = (rows[pictures // len(columns), :, None] & columns[pictures % len(columns), None, :]).flatten(1)
-        return window[None]
-
-    drops = _drops(batch, len(rows) * len(columns), hidden, fill).reshape(-1, len(rows), len(columns))
-    rows, columns = rows.double(), columns.double()
-    over = rows.sum(dim=0)[:, None] * columns.sum(dim=0)  # the number of windows over each pixel
-    return (rows.T @ drops @ columns / over).unsqueeze(1)
-
-
-def _spans(side: int, window: int, stride: int) -> Tensor:
-    """Return the pixels of a side that each position of a window covers: bool (positions, side)."""
-    starts = torch.arange(-(-(side - window) // stride) + 1)[:, None] * stride
-    pixels = torch.arange(side)
-    return (starts <= pixels) & (pixels < starts + window)
+    with torch.no_grad():
+        attributions = Occlusion(batch.network).attribute(
+            batch.images.detach(),
+            sliding_window_shapes=(shape[0], used["window"], used["window"]),
+            strides=(shape[0], used["stride"], used["stride"]),
+            baselines=fill_images(batch.images, fill),
+            target=batch.targets,
+        )
+    return attributions[:, :1]  # each channel has the whole pixel's value
 
 
 @register_method(

@@ -169,7 +169,6 @@ def test_small_images(name, shape):
 @pytest.mark.parametrize(
     "spec, pictures",
     [
-        ("occlusion", 65),
         ("feature_ablation:segments=20", 31),
         ("kernel_shap:n_samples=30", 30),
         ("lime:n_samples=30", 30),
@@ -189,7 +188,7 @@ def test_the_pictures_of_all_images_fill_the_batches(spec, pictures, small, digi
     assert sum(sizes) <= 5 * pictures
 
 
-def test_a_window_over_black_is_not_passed_again(small):
+def test_a_superpixel_of_black_is_not_passed_again(small):
     images, sizes = torch.zeros(2, 1, 28, 28), []
     images[:, :, 12:16, 12:16] = 0.7
 
@@ -197,9 +196,12 @@ def test_a_window_over_black_is_not_passed_again(small):
         sizes.append(len(passed))
         return small(passed)
 
-    maps = explain("occlusion:window=4,stride=4", network, images, torch.tensor([0, 1]))
-    assert sizes[-1] == 4  # each image, and each with its square hidden
-    assert not maps[:, :12].any() and (maps[:, 12:16, 12:16] == maps[:, 12:13, 12:13]).all()
+    maps = explain("feature_ablation", network, images, torch.tensor([0, 1]))
+    parts = superpixels(images, 50)
+    lit = [set(part[image > 0].tolist()) for part, image in zip(parts, images, strict=True)]
+    assert sizes[-1] == 2 + len(lit[0]) + len(lit[1])  # each image, and each with a superpixel of the square hidden
+    for part, some, saliency in zip(parts[:, 0], lit, maps, strict=True):
+        assert len(some) < len(part.unique()) and not saliency[~torch.isin(part, torch.tensor(sorted(some)))].any()
 
 
 def test_a_logit_that_never_changes_gives_maps_of_exact_zeros():
