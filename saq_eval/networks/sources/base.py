@@ -154,6 +154,24 @@ def read_stored(source: SourceText) -> Stored | None:
     return Stored(parse_weights(content, source.file), sha256_of(content), len(content))
 
 
+def read_named(source: SourceText, state_dict: str) -> Stored:
+    """Read the file of weights that a text of a library's network names.
+
+    Args:
+        state_dict: code that gives the library's own weights, for a message.
+
+    Raises:
+        SaqEvalError: if the text names no file, or the file cannot be read.
+    """
+    stored = read_stored(source)
+    if stored is None:
+        raise SaqEvalError(
+            f"{source.text}: no file of weights is named, and nothing is downloaded; save them by "
+            f"safetensors.torch.save_file({state_dict}, '{source.name}.safetensors'), then add @{source.name}.safetensors"
+        )
+    return stored
+
+
 def builds(name: str, builder: Callable[..., nn.Module], arguments: Mapping[str, Any]) -> Callable[[], nn.Module]:
     """Return a function that builds an architecture in eval mode, with weights drawn from torch's global generator."""
     return functools.partial(_built, name, builder, arguments)

@@ -8,13 +8,13 @@ from typing import Any
 
 from torch import nn
 
-from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
+from saq_eval.core.errors import SaqEvalWarning
 from saq_eval.core.extras import import_extra
 from saq_eval.data.geometry import Geometry, Resized
 from saq_eval.networks.architectures import build
 from saq_eval.networks.libraries import imagenet_classes, timm_builder
 from saq_eval.networks.preprocessing import Preprocessing
-from saq_eval.networks.sources.base import Opened, builds, read_stored, register_source
+from saq_eval.networks.sources.base import Opened, builds, read_named, register_source
 from saq_eval.networks.sources.text import SourceText
 from saq_eval.networks.weights import load_into
 
@@ -23,13 +23,7 @@ from saq_eval.networks.weights import load_into
 def open_timm(source: SourceText, *, trust_code: bool) -> Opened:
     """Open a timm network; the number of its outputs follows from its weights, the preparation of pictures from its name."""
     name, builder = f"timm:{source.name}", timm_builder(source.name)
-    stored = read_stored(source)
-    if stored is None:
-        raise SaqEvalError(
-            f"{source.text}: no file of weights is named, and nothing is downloaded; save them by "
-            f"safetensors.torch.save_file(timm.create_model({source.name!r}, pretrained=True).state_dict(), "
-            f"'{source.name}.safetensors'), then add @{source.name}.safetensors"
-        )
+    stored = read_named(source, f"timm.create_model({source.name!r}, pretrained=True).state_dict()")
     arguments = dict(source.arguments)
     network = build(name, builder, arguments, seed=0)
     head = _head(network)

@@ -11,7 +11,7 @@ from saq_eval.data.geometry import Geometry, Interpolation
 from saq_eval.networks.architectures import build
 from saq_eval.networks.libraries import INCEPTIONS, torchvision_builder
 from saq_eval.networks.preprocessing import Preprocessing
-from saq_eval.networks.sources.base import Opened, Stored, builds, read_stored, register_source
+from saq_eval.networks.sources.base import Opened, Stored, builds, read_named, register_source
 from saq_eval.networks.sources.text import SourceText
 from saq_eval.networks.weights import load_into
 
@@ -23,13 +23,7 @@ def open_torchvision(source: SourceText, *, trust_code: bool) -> Opened:
     Pictures are prepared as for torchvision's own weights: the release that the file is, by its hash, or the default one.
     """
     name, builder = f"torchvision:{source.name}", torchvision_builder(source.name)
-    stored = read_stored(source)
-    if stored is None:
-        raise SaqEvalError(
-            f"{source.text}: no file of weights is named, and nothing is downloaded; save them by "
-            f"safetensors.torch.save_file(torchvision.models.{source.name}(weights='DEFAULT').state_dict(), "
-            f"'{source.name}.safetensors'), then add @{source.name}.safetensors"
-        )
+    stored = read_named(source, f"torchvision.models.{source.name}(weights='DEFAULT').state_dict()")
     arguments = {**_of_training(source, stored), **source.arguments}
     network = build(name, builder, arguments, seed=0)
     head, outputs = _outputs(network)
