@@ -65,7 +65,7 @@ def with_channels(network: Network, sample: Dataset) -> Network:
 
 
 def zoo_dataset(plan: Plan) -> str:
-    """Return the text by which a zoo's models for a plan's images are found: as the images are named, or what they say."""
+    """Return the name by which models for a plan's images are looked up in a zoo: the plan's text, or the images' own name."""
     return plan.dataset if isinstance(plan.dataset, str) else open_images(plan.dataset).name
 
 

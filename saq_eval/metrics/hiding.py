@@ -75,7 +75,7 @@ def mean_of_both_orders(score: Callable[[Task], np.ndarray], task: Task, which: 
             task,
             network=_Turned(task.network),
             compiled=None,
-            shared=compute_alone,  # what tasks of the whole, upright images share is another
+            shared=compute_alone,  # the shared arrays are those of upright images
             images=_turned(task.images[which]),
             labels=task.labels[which],
             targets=task.targets[which],

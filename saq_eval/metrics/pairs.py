@@ -153,8 +153,8 @@ def _similarities(similarity: _Similarity, task: Task, shifts: list[int], parame
 def _blocks(task: Task, positions: np.ndarray) -> list[np.ndarray]:
     """Split positions, int (k,) and rising, into blocks of maps that fit into memory.
 
-    A block holds images n/5, 2n/5, … places apart, so that the maps that its images are compared with for the chance level
-    are almost the same images'.
+    For the chance level, an image is compared with images that stand n/5, 2n/5, … places further on. So a block holds images
+    that stand so far apart. Then most of the maps that a block needs are those of its own images.
     """
     size = at_once(_BYTES_PER_PIXEL * task.maps[0].size, _MOST_AT_ONCE)
     order = np.argsort((OTHERS + 1) * positions % len(task.maps), kind="stable")

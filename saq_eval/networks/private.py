@@ -162,8 +162,8 @@ def precision(network: nn.Module) -> torch.dtype:
 def readable_in_batches(network: nn.Module, image: Tensor, target: Tensor, at_once: int) -> tuple[nn.Module, Facts]:
     """Return a private network that reads the images of a batch apart, one by one if need be, and its facts.
 
-    The arguments and errors are those of `look_at`. A network that mixes images by its gradient is refused: its logits of
-    one image are not what it was made for.
+    The arguments and errors are those of `look_at`. A network is still refused if its gradient shows that it mixes images, as a
+    normalisation over the batch does: it was not made for one image.
     """
     try:
         return network, look_at(network, image, target, at_once)
