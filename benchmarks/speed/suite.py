@@ -18,14 +18,15 @@ from torch.nn import functional as F
 from benchmarks.speed.answer import Answer
 from benchmarks.speed.study import Study
 from saq_eval.comparison import compare
-from saq_eval.evaluation.executor import run_all
+from saq_eval.evaluation.executors.base import on_one_thread
+from saq_eval.evaluation.maps import maps_of
 from saq_eval.evaluation.plan import Plan
 from saq_eval.evaluation.planning import Job
 from saq_eval.evaluation.scoring import Done, score
 from saq_eval.evaluation.settings import Settings, Subject
 from saq_eval.evaluation.setup import Setup, set_up
 from saq_eval.evaluation.shared import Shared, share
-from saq_eval.evaluation.store import MapStore, read_maps
+from saq_eval.evaluation.store import make_store
 from saq_eval.metrics import Scorer, Task
 
 CLASSES = 10  # of the made-up pictures
@@ -69,8 +70,8 @@ def pictures(study: Study) -> tuple[np.ndarray, np.ndarray]:
 @contextmanager
 def opened(study: Study) -> Iterator[Setup]:
     """Yield all that a study needs, looked up, loaded and checked."""
-    with tempfile.TemporaryDirectory(prefix="saq_eval-benchmark-") as maps:
-        yield set_up(plan_of(study), Path(maps))
+    with tempfile.TemporaryDirectory(prefix="saq_eval-benchmark-") as folder:
+        yield set_up(plan_of(study), make_store(Path(folder)).folder)
 
 
 @contextmanager
@@ -83,15 +84,11 @@ def suite(study: Study) -> Iterator[Callable[[], Answer]]:
         subjects = _subjects(setup, study)
 
         def work() -> Answer:
-            with share(shared, workers=1) as place:
+            with share(shared, apart=False) as place:
                 for subject in subjects.values():
                     for explainer in settings.explainers:
-                        _run(
-                            _job(subject, subjects[subject.baseline], explainer.label, settings),
-                            place,
-                            answer,
-                            settings,
-                        )
+                        job = _job(subject, subjects[subject.baseline], explainer.label, settings)
+                        _run(job, place, answer, shared)
             return answer
 
         yield work
@@ -112,19 +109,20 @@ def _job(subject: Subject, baseline: Subject, method: str, settings: Settings) -
     return Job(subject, method, (*rest, *similar), (baseline,), passes=0)
 
 
-def _run(job: Job, place: str, answer: Answer, settings: Settings) -> None:
+def _run(job: Job, place: str, answer: Answer, shared: Shared) -> None:
     """Compute a job's cells, and add them to the answer; what no metric takes is the time of the maps."""
-    targets = settings.sample.labels.numpy()
+    targets = shared.settings.sample.labels.numpy()
     before, start = sum(answer.stages.values()), time.process_time()
-    (done,) = run_all([(score, (place, job, [targets, targets]))], 1)
+    done = on_one_thread(score, (place, job, [targets, targets]))
     took, metrics = time.process_time() - start, sum(answer.stages.values()) - before
     answer.add(f"maps by {job.method}", took - metrics)
-    _keep(done, job, answer, settings)
+    _keep(done, job, answer, shared)
 
 
-def _keep(done: Done, job: Job, answer: Answer, settings: Settings) -> None:
-    name = job.subject.name
-    answer.maps[name, job.method] = read_maps(MapStore(settings.maps).path(name, job.method))
+def _keep(done: Done, job: Job, answer: Answer, shared: Shared) -> None:
+    name, settings = job.subject.name, shared.settings
+    explainer, targets = settings.explainer[job.method], settings.sample.labels.numpy()
+    answer.maps[name, job.method], _ = maps_of(shared, job.subject, explainer, targets)
     answer.scores |= {(name, job.method, metric): done.scored[metric].scores for metric in job.metrics}
 
 

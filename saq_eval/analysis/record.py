@@ -67,11 +67,29 @@ class RecordedMaps(TypedDict):
     read: int
 
 
+class RecordedCells(TypedDict):
+    """How many cells were computed in this run, and how many the store held."""
+
+    computed: int
+    stored: int
+
+
+class RecordedFailure(TypedDict):
+    """A cell that has failed, and why."""
+
+    model: str
+    method: str
+    metric: str
+    reason: str
+
+
 class _Added(TypedDict, total=False):
     """Fields that records of earlier versions lack."""
 
     accuracy_on: int
     image_files: list[str]
+    cells: RecordedCells
+    failed: list[RecordedFailure]
 
 
 class Record(_Added):
@@ -81,6 +99,7 @@ class Record(_Added):
     - `test_images` is the size of the test set, `accuracy_on` the number of its images that accuracy is
       measured on, by default all; `image_files` names the sample's files, if it is in files.
     - `batch_size` is the number of images that passed at once: that of the plan, or fewer if these did not fit into memory.
+    - `cells` counts the cells, without those that were known to be holes, and `failed` lists those that have failed.
     - `headline` has the first sentences of the report.
     - `interpretability` has, by method, the metrics that separate trained networks from untrained ones. `statistics` has
       the constants of the tests.
@@ -156,7 +175,7 @@ def record_of(setup: Setup, results: Results, headline: list[str], seconds: dict
         "masks": setup.masks,
         "target": plan.target,
         "seed": plan.seed,
-        "batch_size": setup.settings.batch_size,
+        "batch_size": grid.batch_size or setup.settings.batch_size,
         "workers": plan.workers,
         "device": setup.settings.device,
         "methods": {e.label: _method(e, shape) for e in setup.settings.methods_of("model")},
@@ -184,6 +203,14 @@ def record_of(setup: Setup, results: Results, headline: list[str], seconds: dict
             if subject.role != "retrained"
         },
         "retrained": setup.retrained,
+        "cells": {
+            "computed": grid.computed,
+            "stored": len(grid.cells) - grid.computed - len(grid.failed) - grid.known_holes,
+        },
+        "failed": [
+            {"model": cell.subject.name, "method": cell.method, "metric": cell.metric, "reason": reason}
+            for cell, reason in grid.failed.items()
+        ],
         "maps": {
             "kept": plan.save_maps,
             "computed": sum(maps.computed for maps in grid.explained.values()),

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import uuid
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -18,7 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from saq_eval.core.code import checksum_of_packages
+from saq_eval.core.code import code_of
 from saq_eval.core.errors import check_choice
 from saq_eval.core.registry import Registry
 from saq_eval.core.specs import fill_parameters, function_name, label, parse_spec, plain_function
@@ -180,22 +178,12 @@ def register_method(
             resolve=resolve,
             copies=copies,
             load=load,
-            code=_checksum_of_code(attribute),
+            code=code_of(attribute, *CODE),
         )
         METHODS.add(name, method)
         return attribute
 
     return register
-
-
-def _checksum_of_code(attribute: Attribute) -> str:
-    # The checksum is of the whole module, since a function may call others in it. A notebook's cell or a closure depends
-    # on more than a file. It gets a new code at each registration, so its stored maps are not used for a later version.
-    module = inspect.getmodule(attribute)
-    alone = inspect.isfunction(attribute) and not attribute.__closure__
-    if module and alone and getattr(module, "__file__", None) == attribute.__code__.co_filename:
-        return f"{zlib.crc32(inspect.getsource(module).encode()):08x}-{checksum_of_packages(*CODE)}"
-    return uuid.uuid4().hex
 
 
 @dataclass(frozen=True)
@@ -264,7 +252,7 @@ def _method_of(function: Attribute) -> Method:
         attribute=function,
         random=getattr(function, "random", False),
         needs_background=getattr(function, "needs_background", False),
-        code=_checksum_of_code(function),
+        code=code_of(function, *CODE),
     )
 
 

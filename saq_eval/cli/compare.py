@@ -30,7 +30,7 @@ def compare(
 ) -> None:
     """Compare accuracy and saliency maps of full-precision and quantized models; write CSV and HTML reports."""
     import saq_eval
-    from saq_eval.core.devices import pick_device, processor_cores
+    from saq_eval.core.devices import device_count, pick_device, processor_cores
     from saq_eval.data import dataset_name
     from saq_eval.evaluation.configuration import read_configuration
     from saq_eval.evaluation.plan import merge
@@ -40,7 +40,7 @@ def compare(
     check_images_are_named(arguments, "compare networks on")
     arguments.setdefault("output", Path("reports") / dataset_name(arguments["dataset"]))
     on_processor = pick_device(arguments.get("device", "auto")).type == "cpu"
-    arguments.setdefault("workers", processor_cores() if on_processor else 1)
+    arguments.setdefault("workers", processor_cores() if on_processor else device_count())
     arguments |= {"progress": False} if quiet or as_json else {}
     result = saq_eval.compare(**arguments)
     if as_json:

@@ -3,9 +3,32 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import uuid
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
+
+
+def code_of(function: Callable[..., Any], *packages: str) -> str:
+    """Return a text that identifies the version of a function's code.
+
+    It is a checksum of the module that defines the function, since a function may call others in it, and of packages of
+    `saq_eval`. A notebook's cell or a closure outside `saq_eval` depends on more than a file. It gets a new text each time, so
+    stored results are not used for a later version.
+
+    Args:
+        packages: the packages that the function's results depend on, such as "attribution".
+    """
+    ours = checksum_of_packages(*packages)
+    module = inspect.getmodule(function)
+    if module is not None and module.__name__.partition(".")[0] == "saq_eval":
+        return f"{module.__name__.rpartition('.')[2]}-{ours}"
+    alone = inspect.isfunction(function) and not function.__closure__
+    if module and alone and getattr(module, "__file__", None) == function.__code__.co_filename:
+        return f"{zlib.crc32(inspect.getsource(module).encode()):08x}-{ours}"
+    return uuid.uuid4().hex
 
 
 @functools.cache

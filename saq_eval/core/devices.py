@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import joblib
+import loky
 import torch
 
 from saq_eval.core.errors import SaqEvalError, unknown_name
@@ -19,4 +19,9 @@ def pick_device(device: str) -> torch.device:
 
 def processor_cores() -> int:
     """Return the number of processor cores that this process may use."""
-    return joblib.cpu_count()
+    return loky.cpu_count()
+
+
+def device_count() -> int:
+    """Return the number of CUDA devices, at least 1."""
+    return max(1, torch.cuda.device_count())

@@ -31,6 +31,21 @@ class Unsupported(SaqEvalError):
         return "; ".join(filter(None, (f"{self.who}: {self.reason}" if self.who else self.reason, self.advice)))
 
 
+class CannotWrite(SaqEvalError):
+    """A file that cannot be written in the middle of the work, as on a full disk. What was written before is kept.
+
+    The command line prints it and exits with code 3.
+    """
+
+    def __init__(self, path: object, error: OSError) -> None:
+        super().__init__(path, error)  # what a copy in another process is made from
+        self.path, self.error = path, error
+
+    def __str__(self) -> str:
+        reason = self.error.strerror or str(self.error)
+        return f"{self.path} cannot be written: {reason}; all that is finished is kept, and the same command goes on"
+
+
 class SaqEvalWarning(UserWarning):
     """Something that a user should know, but that stops nothing: one sentence, which the command line prints."""
 

@@ -16,6 +16,21 @@ def give_back() -> None:
     _trim()(0)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error, or one that it was raised from, says that memory is short, on a processor or a GPU."""
+    while True:
+        says = str(error)
+        if isinstance(error, MemoryError) or any(part in says for part in _OUT_OF_MEMORY):
+            return True
+        if error.__cause__ is None:
+            return False
+        error = error.__cause__
+
+
+# How torch says it, on a GPU and on a processor; it raises a RuntimeError for both.
+_OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
+
+
 @functools.cache
 def _trim() -> Callable[[int], object]:
     try:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -12,7 +12,6 @@ import numpy as np
 from saq_eval.evaluation.cells import Cell, Explained, Scored
 from saq_eval.evaluation.planning import model_of
 from saq_eval.evaluation.settings import Role, Settings, Subject
-from saq_eval.evaluation.store import MapStore, read_maps
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +31,11 @@ class Grid:
         accuracies: for models and retrained networks, the share of the measured images that they classify correctly.
         surrogate_gaps: by model; see `saq_eval.evaluation.scoring.surrogate_gap`.
         test_labels: int64 (measured images,), the labels of these images.
+        find_maps: (network, method's label) -> its maps, float32 (n, h, w), memory-mapped.
+        failed: why cells have failed; their values are holes.
+        computed: the number of cells that were computed in this run; others were in the store.
+        known_holes: the number of cells that were known to be holes before anything was computed.
+        batch_size: the smallest number of images that passed at once.
     """
 
     subjects: list[Subject]
@@ -44,6 +48,11 @@ class Grid:
     accuracies: Mapping[Subject, float]
     surrogate_gaps: Mapping[str, float]
     test_labels: np.ndarray
+    find_maps: Callable[[Subject, str], np.ndarray]
+    failed: Mapping[Cell, str] = field(default_factory=dict)
+    computed: int = 0
+    known_holes: int = 0
+    batch_size: int = 0
 
     @cached_property
     def by_name(self) -> dict[str, Subject]:
@@ -66,7 +75,7 @@ class Grid:
 
     def maps(self, name: str, method: str) -> np.ndarray:
         """Return a model's or control's maps, float32 (n, h, w), memory-mapped."""
-        return read_maps(MapStore(self.settings.maps).path(name, method))
+        return self.find_maps(self.by_name[name], method)
 
     def in_order(self, *roles: Role) -> Iterator[tuple[Cell, Scored]]:
         """Yield the cells of networks with the given roles, in the order of networks, methods and metrics."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, Field, dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -16,8 +16,10 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from saq_eval.core.errors import SaqEvalError, check_choice, in_short, unknown_name
 from saq_eval.core.specs import Engine
+from saq_eval.evaluation.values import listed, named, numbers
 
 Target = Literal["label", "predicted", "baseline"]
+SharedBy = Literal["processes", "dask"]
 Group = Literal["what", "how measured", "how run", "where from", "where to"]
 MARGIN = 0.2  # in standard deviations: a small effect, by Cohen's convention
 
@@ -84,14 +86,20 @@ class Plan:
         device: "cpu", "cuda" or "auto".
         compile: compile the networks' passes without gradients by `torch.compile`, which needs a C++ compiler. This takes some
             seconds for each form of network, once on a machine; then these passes are faster.
+        executor: what shares the work: "processes" of this machine, or "dask", the workers of a Dask cluster.
+        scheduler: the address of the cluster's scheduler, such as "tcp://10.0.0.1:8786"; by default a cluster of `workers`
+            processes is made on this machine.
+        fail_fast: end at the first cell that fails. By default it becomes a hole with its reason, and the rest is computed.
         progress: show a progress bar if the output is a terminal.
         data_root: see `saq_eval.load_dataset`.
         zoo: a folder that is searched in addition to the built-in zoo.
         trust_code: whether a network may be built by code outside this package that its card names.
         output: a folder to write the result to; see `Comparison.write`.
-        save_maps: keep the maps in the folder `maps` of the output folder as they are computed, and reuse maps of an
-            earlier run with the same networks, methods, parameters, images, classes and seed. So maps can be scored
-            again without being computed again, and an interrupted run can be resumed.
+        store: the folder of the store, which keeps all that is computed; see `saq_eval.evaluation.store`. By default `store` in
+            the output folder, and none without an output folder. Runs and machines may share one.
+        fresh: compute everything again, and put it in the place of what the store holds.
+        join: if another process writes to the output folder, help it by computing cells of the same comparison.
+        save_maps: also write the maps to the folder `maps` of the output folder, under the networks' and methods' names.
         formats: formats to write in addition to CSV: "parquet", "json", "markdown", "latex".
     """
 
@@ -186,6 +194,18 @@ class Plan:
         default=False,
         metadata=_of("how run", "Compile the networks by torch.compile: worth it for many networks or images."),
     )
+    executor: SharedBy = field(
+        default="processes",
+        metadata=_of("how run", "What shares the work: processes of this machine (default), or dask, a Dask cluster."),
+    )
+    scheduler: str | None = field(
+        default=None,
+        metadata=_of("how run", "Address of a Dask scheduler; by default a cluster on this machine."),
+    )
+    fail_fast: bool = field(
+        default=False,
+        metadata=_of("how run", "End at the first cell that fails, instead of leaving a hole."),
+    )
     progress: bool = field(default=True, metadata=_of("how run", ""))
     data_root: str | os.PathLike | None = field(
         default=None,
@@ -203,9 +223,21 @@ class Plan:
         default=None,
         metadata=_of("where to", "Folder of the report; by default reports/<dataset>."),
     )
+    store: str | os.PathLike | None = field(
+        default=None,
+        metadata=_of("where to", "Folder that keeps all that is computed; by default `store` in the output folder."),
+    )
+    fresh: bool = field(
+        default=False,
+        metadata=_of("where to", "Compute everything again, whatever the store holds."),
+    )
+    join: bool = field(
+        default=False,
+        metadata=_of("where to", "Help another process that writes to the same output folder."),
+    )
     save_maps: bool = field(
         default=False,
-        metadata=_of("where to", "Keep the maps in the output folder, and take those that are there already."),
+        metadata=_of("where to", "Also write the maps to the output folder, under the networks' and methods' names."),
     )
     formats: Sequence[str] = field(
         default=("csv",),
@@ -225,13 +257,13 @@ class Plan:
         for each in fields(self):
             value = getattr(self, each.name)
             if isinstance(value, Mapping) and each.name == "models":
-                object.__setattr__(self, each.name, _named(value))
+                object.__setattr__(self, each.name, named(value))
             elif each.metadata["kind"] in ("names", "specs"):
                 functions = each.metadata["kind"] == "specs"
-                given = _listed(each.name.removesuffix("s"), value, functions=functions)
+                given = listed(each.name.removesuffix("s"), value, functions=functions)
                 object.__setattr__(self, each.name, given)
             elif each.metadata["kind"] == "numbers":
-                object.__setattr__(self, each.name, _numbers(each.name, value))
+                object.__setattr__(self, each.name, numbers(each.name, value))
         whole = (("samples", None), ("accuracy_on", None), ("size", 4096), ("crop", 4096), ("batch_size", 100_000))
         for name, most in (*whole, ("workers", max(16, processor_cores()))):
             value = getattr(self, name)
@@ -246,11 +278,16 @@ class Plan:
         if not isinstance(self.target, str) or self.target not in get_args(Target):
             raise unknown_name("target", self.target, get_args(Target))
         check_choice("engine", self.engine, Engine)
+        check_choice("executor", self.executor, SharedBy)
+        if self.scheduler is not None and self.executor != "dask":
+            raise SaqEvalError("a scheduler is an address of Dask: say executor dask with it")
         check_seed(self.seed)
         if (self.mean is None) != (self.std is None):
             raise SaqEvalError("mean and std are given together, with one number per channel each")
         if self.save_maps and self.output is None:
             raise SaqEvalError("maps are kept in the output folder: name one, or save none")
+        if self.join and self.output is None:
+            raise SaqEvalError("two processes join at one output folder: name it")
 
     @property
     def outside(self) -> dict[str, Any]:
@@ -303,45 +340,6 @@ def kinds() -> dict[str, Kind]:
         return option.metadata["kind"] or by_its_type
 
     return {name: kind(name, option) for name, option in options().items()}
-
-
-def _named(models: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return networks by name; raises `SaqEvalError` for a name that is no text."""
-    for name in models:
-        if not isinstance(name, str):
-            raise SaqEvalError(f"a network's name is a text, not {in_short(name)}")
-    if not models:
-        raise SaqEvalError("at least one model is needed")
-    return dict(models)
-
-
-def _numbers(name: str, given: Any) -> list[float] | None:
-    """Return numbers as a list; one number may be given without a list, and `None` stays `None`."""
-    if given is None:
-        return None
-    numbers = list(given) if isinstance(given, (Collection, Iterator)) and not isinstance(given, str) else [given]
-    if not numbers or not all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers):
-        raise SaqEvalError(f"{name} is one finite number per channel, not {in_short(given)}")
-    return [float(number) for number in numbers]
-
-
-def _listed(kind: str, given: Any, *, functions: bool) -> list[Any] | None:
-    """Return names as a list; a single name may be given without a list, and `None` stays `None`.
-
-    Args:
-        functions: whether functions are allowed too.
-
-    Raises:
-        SaqEvalError: if one of them is no string.
-    """
-    if given is None:
-        return None
-    several = isinstance(given, (Collection, Iterator)) and not isinstance(given, str)
-    names: list[Any] = list(given) if several else [given]
-    for name in names:
-        if not isinstance(name, str) and not (functions and callable(name)):
-            raise SaqEvalError(f"a {kind} is asked for by its name, not by {in_short(name)}")
-    return names
 
 
 def merge(*given: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,6 +34,15 @@ class Job:
     passes: int
 
     @property
+    def judged(self) -> Subject:
+        """The network that the maps are scored as explanations of.
+
+        An untrained network's maps may be faithful to that network itself. So a control's maps are scored as if they explained
+        the baseline.
+        """
+        return self.others[0] if self.subject.role == "control" else self.subject
+
+    @property
     def cells(self) -> list[Cell]:
         """The cells, in the metrics' order."""
         return [Cell(self.subject, self.method, metric) for metric in self.metrics]
@@ -100,8 +109,7 @@ def _reason(job: Job, settings: Settings, metric: str, refusals: Refusals) -> st
     theirs = refusals.methods.get((baseline.identity, job.method), "")
     if settings.scorer[metric].metric.category == "similarity" and theirs:
         return f"{baseline.name} has no maps to compare with: {theirs}"
-    judged = baseline if subject.role == "control" else subject  # see `saq_eval.evaluation.scoring.score`
-    return refusals.metrics.get((judged.identity, metric), "")
+    return refusals.metrics.get((job.judged.identity, metric), "")
 
 
 def _job(

@@ -1,175 +1,302 @@
-"""Run the jobs of a comparison: first the logits, then the cells, wave by wave, in one or more processes."""
+"""Run the jobs of a comparison: first the logits, then the cells, wave by wave, by an executor and through the store."""
 
 from __future__ import annotations
 
+import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from saq_eval.core.errors import SaqEvalError
+from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
 from saq_eval.evaluation.cells import Cell, Explained, Scored
 from saq_eval.evaluation.clock import Clock
-from saq_eval.evaluation.executor import run_all
+from saq_eval.evaluation.executors import Call, Died, Executor
 from saq_eval.evaluation.grid import Grid
+from saq_eval.evaluation.maps import maps_of
 from saq_eval.evaluation.plan import Target
-from saq_eval.evaluation.planning import Jobs
-from saq_eval.evaluation.scoring import logits_of, score, surrogate_gap
-from saq_eval.evaluation.settings import Settings, Subject
+from saq_eval.evaluation.planning import Job, Jobs
+from saq_eval.evaluation.predicting import predict_all, targets_of
+from saq_eval.evaluation.scoring import Done, score, surrogate_gap
+from saq_eval.evaluation.settings import Subject
 from saq_eval.evaluation.shared import Shared, share
+from saq_eval.evaluation.store import Key
+from saq_eval.evaluation.store.values import explained_of, explained_written, scored_of, written
 
-_AT_A_TIME = 1024  # about so many images are predicted between two steps of the progress bar
+_WAIT = 1.0  # seconds between two looks at what other processes compute
+OnStep = Callable[[str, float], object]
+
+
+@dataclass(frozen=True)
+class How:
+    """How the work of a comparison is done.
+
+    Attributes:
+        executor: what computes.
+        fail_fast: whether the first cell that fails ends the run.
+        part: (number, count): compute only the jobs of this part of so many, from 1; `None` for all.
+        on_keys: called before cells are computed, with the keys of all entries that the run will use.
+    """
+
+    executor: Executor
+    fail_fast: bool = False
+    part: tuple[int, int] | None = None
+    on_keys: Callable[[list[Key]], object] = lambda keys: None
+
+
+@dataclass
+class Progress:
+    """What is known of the cells of a comparison.
+
+    Attributes:
+        cells: the values of the cells that are finished, and of holes.
+        explained: facts about maps; `None` for a network that the method cannot explain.
+        failed: why cells have failed.
+        computed: the number of cells that were computed in this run; others were in the store.
+        batch_size: the smallest number of images that passed at once.
+    """
+
+    cells: dict[Cell, Scored] = field(default_factory=dict)
+    explained: dict[tuple[Subject, str], Explained | None] = field(default_factory=dict)
+    failed: dict[Cell, str] = field(default_factory=dict)
+    computed: int = 0
+    batch_size: int = 0
 
 
 def run(
     subjects: list[Subject],
     shared: Shared,
     jobs: Jobs,
+    how: How,
     *,
     measured: np.ndarray,
     policy: Target,
-    workers: int,
     clock: Clock,
-    on_step: Callable[[str, float], object],
+    on_step: OnStep,
 ) -> Grid:
-    """Compute all cells of a comparison.
+    """Compute all cells of a comparison that the store does not hold.
 
     Args:
         subjects: the networks, in order: models, controls, retrained networks.
         shared: the settings, networks and test set that jobs share.
         jobs: the jobs and holes; see `saq_eval.evaluation.planning.plan_jobs`.
+        how: how the work is done.
         measured: int64, the positions of the test images that accuracy is measured on.
         policy: which classes the maps explain; see `target` in `saq_eval.compare`.
-        workers: the number of processes.
         clock: the time of each stage, summed over processes, is added to it.
         on_step: called when a part of the work is done, with a description and the number of passes for each image of
             the sample.
+
+    Raises:
+        CannotWrite: if the store cannot be written.
+        SaqEvalError: for a network that cannot predict the test images, or the first failure if `how.fail_fast`.
     """
     settings = shared.settings
-    nothing = {reason: Scored.nothing(len(settings.sample), reason) for reason in jobs.holes.values()}
-    cells: dict[Cell, Scored] = {cell: nothing[reason] for cell, reason in jobs.holes.items()}
-    explained: dict[tuple[Subject, str], Explained] = {}
     models = [subject for subject in subjects if subject.role == "model"]
-    with share(shared, workers) as place:
+    with share(shared, apart=how.executor.apart) as place:
         with clock("prediction"):
-            predicted = _predict(subjects, shared, measured, place, workers, on_step)
-        targets = _targets(subjects, policy, predicted.sample, settings)
+            predicted = predict_all(subjects, shared, measured, place, how.executor, on_step)
+        targets = targets_of(subjects, policy, predicted.sample, settings)
+        work = _Work(shared, place, how, targets, clock, on_step)
+        work.take_holes(jobs.holes)
+        how.on_keys(work.keys(jobs))
         for wave in jobs.waves:
-            calls = ((score, (place, job, [targets[s] for s in (job.subject, *job.others)])) for job in wave)
-            for job, done in zip(wave, run_all(calls, workers), strict=True):
-                cells |= {cell: done.scored[cell.metric] for cell in job.cells}
-                if done.explained is not None:
-                    explained[job.subject, job.method] = done.explained
-                clock.add(done.seconds)
-                on_step(f"{job.subject.name} {job.method}", job.passes)
+            work.compute(wave)
         with clock("attribution"):
-            gaps = run_all(((surrogate_gap, (place, model, targets[model])) for model in models), workers)
-            surrogate_gaps = dict(zip((model.name for model in models), gaps, strict=True))
+            calls = [Call(surrogate_gap, (model, targets[model]), (model.identity,)) for model in models]
+            gaps = {models[number].name: gap for number, gap in how.executor.run(calls, place)}
+    work.warn_of_damage(shared.store.damaged)
     return Grid(
         subjects,
         settings,
-        cells,
-        explained,
+        work.progress.cells,
+        {key: facts for key, facts in work.progress.explained.items() if facts is not None},
         predicted.logits,
         predicted.sample,
         targets,
         {s: predicted.accuracy[s.identity] for s in subjects if s.role != "control"},
-        surrogate_gaps,
+        {model.name: np.nan if isinstance(gaps[model.name], Died) else gaps[model.name] for model in models},
         shared.test_set.labels.numpy()[measured],
+        lambda subject, method: maps_of(shared, subject, settings.explainer[method], targets[subject])[0],
+        failed=work.progress.failed,
+        computed=work.progress.computed,
+        known_holes=len(jobs.holes),
+        batch_size=min(work.progress.batch_size or settings.batch_size, settings.batch_size),
     )
 
 
-@dataclass(frozen=True)
-class _Predicted:
-    """Predictions of networks.
-
-    Attributes:
-        logits: of models and controls by name, float32 (measured images, classes).
-        sample: of models and controls by name, the predicted classes of the sample, int64 (n,).
-        accuracy: of all networks by identity, on the measured images.
-    """
-
-    logits: dict[str, np.ndarray]
-    sample: dict[str, np.ndarray]
-    accuracy: dict[str, float]
-
-
-def prediction_passes(measured: int, sample: int) -> float:
-    """Return the cost of the predictions of one network, in passes for each image of the sample."""
-    return measured / sample
-
-
-def _predict(
-    subjects: Sequence[Subject],
+def fill(
+    subjects: list[Subject],
     shared: Shared,
+    jobs: Jobs,
+    how: How,
+    *,
     measured: np.ndarray,
-    place: str,
-    workers: int,
-    on_step: Callable[[str, float], object],
-) -> _Predicted:
-    """Predict the classes of the measured images and of the sample, a part of the images at a time."""
-    settings, labels = shared.settings, shared.test_set.labels.numpy()[measured]
-    shown = {s.identity: s.name for s in subjects if s.role != "retrained"}
-    names = {subject.identity: subject.name for subject in subjects} | shown
-    size = settings.batch_size * max(1, _AT_A_TIME // settings.batch_size)  # whole batches
-    parts = [measured[start : start + size] for start in range(0, len(measured), size)]
-    found = run_all(((logits_of, (place, identity, part)) for identity in names for part in parts), workers)
-    kept, right = {}, {}
-    for identity, name in names.items():
-        rows = []
-        for part in parts:
-            try:
-                rows.append(next(found))
-            except SaqEvalError as error:
-                raise SaqEvalError(f"the network {name!r}: {error}") from error
-            on_step(f"{name} predicts", prediction_passes(len(part), len(settings.sample)))
-        logits = np.concatenate(rows)
-        right[identity] = float((logits.argmax(axis=1) == labels).mean())
-        if identity in shown:
-            kept[identity] = logits
-    by_identity = _of_sample(kept, shared, measured, place, workers)
-    by_name = {s.name: s.identity for s in subjects if s.role != "retrained"}
-    return _Predicted(
-        {name: kept[identity] for name, identity in by_name.items()},
-        {name: by_identity[identity].argmax(axis=1) for name, identity in by_name.items()},
-        right,
-    )
+    policy: Target,
+    clock: Clock,
+    on_step: OnStep,
+) -> Progress:
+    """Compute the cells of one part of a comparison (see `How.part`) into the store; the arguments are those of `run`."""
+    assert how.part is not None
+    number, count = how.part
+    share_of = part_of([job for wave in jobs.waves for job in wave], number, count)
+    own = {job.subject for job in share_of} | {other for job in share_of for other in job.others}
+    # If labels are explained, no predictions are needed here: the networks are shared among the parts like the jobs.
+    identities = sorted({subject.identity for subject in subjects})[number - 1 :: count]
+    predict = [s for s in subjects if s.identity in identities or (policy != "label" and s in own)]
+    with share(shared, apart=how.executor.apart) as place:
+        with clock("prediction"):
+            predicted = predict_all(_with_baselines(predict, subjects), shared, measured, place, how.executor, on_step)
+        targets = targets_of([s for s in subjects if s in own], policy, predicted.sample, shared.settings)
+        work = _Work(shared, place, how, targets, clock, on_step)
+        for wave in jobs.waves:
+            work.compute([job for job in wave if job in share_of])
+    work.warn_of_damage(shared.store.damaged)
+    return work.progress
 
 
-def _of_sample(
-    logits: Mapping[str, np.ndarray], shared: Shared, measured: np.ndarray, place: str, workers: int
-) -> dict[str, np.ndarray]:
-    """Return the logits of the sample by identity, from the logits of the measured images if they hold the sample."""
-    assert shared.settings.sample.positions is not None  # a sample always has them
-    sample = shared.settings.sample.positions.numpy()
-    where = {int(position): row for row, position in enumerate(measured)}
-    if all(int(position) in where for position in sample):
-        rows = [where[int(position)] for position in sample]
-        return {identity: every[rows] for identity, every in logits.items()}
-    found = run_all(((logits_of, (place, identity, sample)) for identity in logits), workers)
-    return dict(zip(logits, found, strict=True))
+def _with_baselines(some: Sequence[Subject], subjects: Sequence[Subject]) -> list[Subject]:
+    """Return networks and their baselines, in order: other networks may explain what a baseline predicts."""
+    names = {subject.baseline for subject in some}
+    return [s for s in subjects if s in some or (s.role == "model" and s.name in names)]
 
 
-def _targets(
-    subjects: Sequence[Subject], policy: Target, predictions: Mapping[str, np.ndarray], settings: Settings
-) -> dict[Subject, np.ndarray]:
-    labels = settings.sample.labels.numpy()
-    return {subject: choose_targets(subject, policy, labels, predictions) for subject in subjects}
+def part_of(jobs: Sequence[Job], number: int, count: int) -> list[Job]:
+    """Return the jobs of one of so many parts, from 1; the parts have about equally many passes."""
+    loads = [0] * count
+    mine = []
+    for job in sorted(jobs, key=lambda job: -job.passes):  # a stable order: that of the plan among equals
+        least = loads.index(min(loads))
+        loads[least] += job.passes
+        if least == number - 1:
+            mine.append(job)
+    return mine
 
 
-def choose_targets(
-    subject: Subject, policy: Target, labels: np.ndarray, predictions: Mapping[str, np.ndarray]
-) -> np.ndarray:
-    """Return the classes that a network's maps explain: int64 (n,).
+class _Work:
+    """The computation of jobs: what the store holds is taken, the rest is computed and kept."""
 
-    Args:
-        policy: see `target` in `saq_eval.compare`.
-        labels: int64 (n,).
-        predictions: by model, the predicted classes, int64 (n,).
-    """
-    if policy == "label":
-        return labels
-    if policy == "predicted" and subject.role == "model":
-        return predictions[subject.name]
-    # A control or retrained network explains the classes that its baseline predicts, so that their maps can be compared.
-    return predictions[subject.baseline]
+    def __init__(
+        self,
+        shared: Shared,
+        place: str,
+        how: How,
+        targets: Mapping[Subject, np.ndarray],
+        clock: Clock,
+        on_step: OnStep,
+    ) -> None:
+        self.shared, self.place, self.how, self.all_targets = shared, place, how, targets
+        self.clock, self.on_step, self.progress = clock, on_step, Progress()
+
+    def take_holes(self, holes: Mapping[Cell, str]) -> None:
+        """Add the cells that are known not to be computable."""
+        nothing = {reason: self._nothing(reason) for reason in set(holes.values())}
+        self.progress.cells |= {cell: nothing[reason] for cell, reason in holes.items()}
+
+    def _nothing(self, reason: str) -> Scored:
+        return Scored.nothing(len(self.shared.settings.sample), reason)
+
+    def _targets(self, job: Job) -> list[np.ndarray]:
+        return [self.all_targets[subject] for subject in (job.subject, *job.others)]
+
+    def keys(self, jobs: Jobs) -> list[Key]:
+        """Return the keys of the entries that hold the cells of jobs, and their maps."""
+        keys, settings = self.shared.keys, self.shared.settings
+        every = []
+        for job in (job for wave in jobs.waves for job in wave):
+            targets, explainer = self._targets(job), settings.explainer[job.method]
+            every += [keys.cell(job, metric, targets) for metric in job.metrics]
+            every += [keys.explained(job, targets)]
+            noises = (False, True) if job.subject.role == "model" else (False,)
+            every += [keys.maps(job.subject.identity, explainer, targets[0], noisy=noisy) for noisy in noises]
+        return every
+
+    def compute(self, wave: Sequence[Job]) -> None:
+        """Compute the jobs of a wave; those that another process has claimed are waited for."""
+        left = [rest for job in wave if (rest := self._missing(job)) is not None]
+        while left:
+            claimed = self._pass_through(left)
+            before, left = left, [rest for job in claimed if (rest := self._missing(job)) is not None]
+            if len(left) == len(before):
+                time.sleep(_WAIT)
+
+    def _pass_through(self, jobs: Sequence[Job]) -> list[Job]:
+        """Compute jobs; return those that other processes have claimed."""
+        claimed, again = [], []
+        calls = [Call(score, (job, self._targets(job)), _networks(job)) for job in jobs]
+        for number, done in self.how.executor.run(calls, self.place):
+            job = jobs[number]
+            if isinstance(done, Died):
+                again += self._after_death(job, done.reason)
+            elif not done.claimed:
+                claimed.append(job)
+            else:
+                self._take(job, done)
+        return claimed + (self._pass_through(again) if again else [])
+
+    def _missing(self, job: Job) -> Job | None:
+        """Take the cells of a job that the store holds; return the job with the others, `None` if there are none."""
+        store, keys, targets = self.shared.store, self.shared.keys, self._targets(job)
+        left = []
+        for metric in job.metrics:
+            entry = store.get(keys.cell(job, metric, targets))
+            if entry is None:
+                left.append(metric)
+            else:
+                self.progress.cells[Cell(job.subject, job.method, metric)] = scored_of(entry)
+        facts = store.get(keys.explained(job, targets))
+        if facts is not None:
+            self.progress.explained[job.subject, job.method] = explained_of(facts)
+        if left or facts is None:
+            return replace(job, metrics=tuple(left))
+        self.on_step(f"{job.subject.name} {job.method}", job.passes)
+        return None
+
+    def _take(self, job: Job, done: Done) -> None:
+        """Take a job's results, and put into the store what a process that does not see it has computed."""
+        keys, targets, progress = self.shared.keys, self._targets(job), self.progress
+        for metric, scored in done.scored.items():
+            cell = Cell(job.subject, job.method, metric)
+            progress.cells[cell] = scored
+            if metric in done.failed:
+                self._fail(cell, done.failed[metric])
+            else:
+                self.shared.keep(keys.cell(job, metric, targets), *written(scored))
+                progress.computed += 1
+        progress.explained[job.subject, job.method] = done.explained
+        if done.tried:
+            self.shared.keep(keys.explained(job, targets), *explained_written(done.explained))
+        progress.batch_size = min(progress.batch_size or done.batch_size, done.batch_size)
+        self.clock.add(done.seconds)
+        self.warn_of_damage(done.damaged)
+        self.on_step(f"{job.subject.name} {job.method}", job.passes)
+
+    def _after_death(self, job: Job, reason: str) -> list[Job]:
+        """Return what is tried again of a job whose process died: its cells one by one, unless its maps are at fault."""
+        rest = self._missing(job)
+        if rest is None:
+            return []
+        maps_are_there = (job.subject, job.method) in self.progress.explained
+        if maps_are_there and len(rest.metrics) > 1:
+            return [replace(rest, metrics=(metric,)) for metric in rest.metrics]
+        for metric in rest.metrics:
+            self.progress.cells[Cell(job.subject, job.method, metric)] = self._nothing(reason)
+            self._fail(Cell(job.subject, job.method, metric), reason)
+        self.on_step(f"{job.subject.name} {job.method}", job.passes)
+        return []
+
+    def _fail(self, cell: Cell, reason: str) -> None:
+        said = f"{cell.subject.name}, {cell.method}, {cell.metric}: {reason}"
+        if self.how.fail_fast:
+            raise SaqEvalError(said)
+        self.progress.failed[cell] = reason
+
+    def warn_of_damage(self, damaged: Sequence[str]) -> None:
+        """Warn of damaged files of the store, whose contents are computed again."""
+        for sentence in damaged:
+            warnings.warn(f"{sentence}; it is computed again", SaqEvalWarning, stacklevel=4)
+
+
+def _networks(job: Job) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(subject.identity for subject in (job.subject, *job.others)))

@@ -9,15 +9,14 @@ from typing import Any
 
 from saq_eval.evaluation.plan import Plan, is_zoo_name, options
 
-_UNSAID = ("data_root", "zoo", "output", "progress")
+_UNSAID = ("data_root", "zoo", "output", "progress", "executor", "scheduler", "store", "fresh", "join")
 
 
 def said(plan: Plan) -> dict[str, Any]:
     """Return the plan as plain data, by field, in the form that `--config` reads.
 
-    Fields that are `None` or false are left out, and so are `data_root`, `zoo`, `output` and `progress`, which depend
-    on the machine. An object that was given in Python is stated by its name or kind, in angle brackets, which
-    `--config` refuses.
+    Fields that are `None` or false are left out, and so are those that depend on the machine (`_UNSAID`). An object that was
+    given in Python is stated by its name or kind, in angle brackets, which `--config` refuses.
     """
     given = {name: getattr(plan, name) for name in options() if name not in _UNSAID}
     given["formats"] = None if list(plan.formats) == ["csv"] else plan.formats

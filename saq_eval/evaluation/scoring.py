@@ -1,246 +1,203 @@
-"""The jobs of a comparison: logits, maps and scores of one network. They depend only on arguments and on maps on disk."""
+"""The jobs of a comparison: logits, maps and scores of one network. They depend only on arguments and on the store."""
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import nn
 
-from saq_eval.attribution import CONTROLS, Explainer, explain, find_explainer
-from saq_eval.core.errors import Unsupported
-from saq_eval.core.memory import give_back
-from saq_eval.core.randomness import derived_seed
+from saq_eval.attribution import CONTROLS, find_explainer
+from saq_eval.core.errors import CannotWrite, SaqEvalError, Unsupported, first_line
+from saq_eval.core.memory import give_back, is_out_of_memory
 from saq_eval.evaluation.cells import Explained, Scored
 from saq_eval.evaluation.clock import Clock
+from saq_eval.evaluation.maps import JobMaps, maps_of
 from saq_eval.evaluation.planning import Job
-from saq_eval.evaluation.settings import Settings, Subject
+from saq_eval.evaluation.settings import Subject
 from saq_eval.evaluation.shared import Shared, shared_at
-from saq_eval.evaluation.store import MapKey, MapStore, checksum
-from saq_eval.metrics import Scorer, Task, is_degenerate
+from saq_eval.evaluation.store.values import explained_written, scored_of, written
+from saq_eval.metrics import Scorer, is_degenerate
 
-INPUT_NOISE = 0.01  # standard deviation for pixels in [0, 1]; invisible, about 2.5 of 255 steps
+T = TypeVar("T")
 
 
-def logits_of(shared: str, identity: str, positions: np.ndarray) -> np.ndarray:
+def logits_of(shared: str, identity: str, name: str, positions: np.ndarray, fingerprint: str) -> np.ndarray:
     """Return a network's logits for images of the test set, float32 (images, classes), read batch by batch.
 
     Args:
         shared: the folder that `share` yields, here and in the functions below.
         identity: the network's identity.
+        name: its name, for messages.
         positions: int64 (images,), positions in the test set.
+        fingerprint: the fingerprint of these images.
+
+    Raises:
+        SaqEvalError: if the network fails on some of the images; the message names it.
+        CannotWrite: if the store cannot be written.
     """
     work = shared_at(shared)
-    return work.logits(identity, work.test_set.batches(work.settings.batch_size, positions))
+
+    def compute() -> dict[str, np.ndarray]:
+        return {"logits": work.logits(identity, work.test_set.batches(work.settings.batch_size, positions))}
+
+    try:
+        entry, _ = work.store.once(work.keys.logits(identity, fingerprint), lambda: retried(work, compute))
+    except CannotWrite:
+        raise
+    except SaqEvalError as error:
+        raise SaqEvalError(f"the network {name!r}: {error}") from error
+    return np.array(entry.arrays["logits"])
+
+
+def retried(work: Shared, compute: Callable[[], T]) -> T:
+    """Return what a function computes. If memory is short, it is called again, and half as many images pass at once."""
+    while True:
+        try:
+            return compute()
+        except Exception as error:  # a network of the user may have put another error in its place
+            if not is_out_of_memory(error) or not work.halve_batch():
+                raise
+        give_back()
 
 
 @dataclass(frozen=True, eq=False)
 class Done:
-    """A job's results: facts about the maps, if there are maps, the cells' values by metric, and the seconds of each stage."""
+    """A job's results.
 
-    explained: Explained | None
-    scored: dict[str, Scored]
-    seconds: dict[str, float]
+    Attributes:
+        explained: facts about the maps; `None` if the network cannot be explained, or this has failed.
+        tried: whether the facts hold for every run: the network was explained, or cannot be.
+        scored: the cells' values by metric.
+        seconds: the seconds of each stage.
+        failed: by metric, why a cell has failed; its value is a hole. It is not in the store, so the next run tries it again.
+        batch_size: the number of images that have passed at once: that of the settings, or fewer if memory was short.
+        damaged: what damaged files of the store were found, in sentences.
+        claimed: false if another process computes the job's cells, and nothing was done.
+    """
+
+    explained: Explained | None = None
+    tried: bool = True
+    scored: dict[str, Scored] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    batch_size: int = 0
+    damaged: tuple[str, ...] = ()
+    claimed: bool = True
 
 
 def score(shared: str, job: Job, targets: Sequence[np.ndarray]) -> Done:
-    """Compute the cells of a job.
+    """Compute the cells of a job, and put each into the store when it is finished.
+
+    A cell that fails becomes a hole, and the others are computed. If memory is short, half as many images pass at once.
 
     Args:
         targets: arrays int64 (n,) of explained classes: first those of the network's maps, then those of each network in
-            `job.others`, whose maps are on disk.
+            `job.others`, whose maps are in the store.
+
+    Raises:
+        CannotWrite: if the store cannot be written.
     """
     give_back()  # of the job before
-    clock, work = Clock(), shared_at(shared)
-    scorers = [work.settings.scorer[label] for label in job.metrics]
-    similarities = [scorer.label for scorer in scorers if scorer.metric.category == "similarity"]
-    maps = _Maps(work, job, targets)
-    try:
-        with clock("attribution"):
-            own = maps.of(job.subject, targets[0])
-    except Unsupported as error:
-        nothing = Scored.nothing(len(work.settings.sample), error.reason)
-        return Done(None, dict.fromkeys(job.metrics, nothing), clock.seconds)
-    computed = maps.store.computed > 0
-    with clock("attribution"):
-        # The reference maps explain the same classes as `own`. Only similarities use them.
-        others = [maps.reference(place) for place in range(len(job.others))] if similarities else [own]
-    baseline = job.others[0]
-    task = maps.task(job.subject, own, others[0])
-    # An untrained network's maps may be faithful to that network itself. So a control's maps are scored as if they explained
-    # the baseline. Metrics that compute further maps are an exception: for them the control itself explains the images.
-    judged = task if job.subject.role != "control" else maps.task(baseline, own, others[0])
-    scored = {}
-    for scorer in scorers:
-        given = task if "explanations" in scorer.metric.needs else judged
-        try:
-            with clock(scorer.metric.category):
-                scores, curve = scorer.score(given)
-                chance = scorer.chance(given) if job.subject.role != "retrained" else None
-            scored[scorer.label] = Scored(scores, curve, chance)
-        except Unsupported as error:
-            scored[scorer.label] = Scored.nothing(len(own), error.reason)
-    if similarities:
-        beside = _beside(maps, clock, task, others[1:], [work.settings.scorer[label] for label in similarities])
-        scored |= {label: replace(scored[label], **more) for label, more in beside.items()}
-    return Done(Explained(is_degenerate(own), computed), scored, clock.seconds)
+    work = shared_at(shared)
+    with work.store.claim(work.keys.explained(job, targets)) as claimed:
+        if not claimed:
+            return Done(claimed=False)
+        return _Scoring(work, job, targets).done()
 
 
-def _beside(
-    maps: _Maps, clock: Clock, task: Task, fine_tuned: Sequence[np.ndarray], scorers: Sequence[Scorer]
-) -> dict[str, dict[str, Any]]:
-    """Return, for each similarity, the scores against other maps than the baseline's; see `Scored`."""
-    subject, targets = maps.job.subject, maps.targets[0]
-    beside: dict[str, dict[str, Any]] = {scorer.label: {} for scorer in scorers}
-    for theirs in fine_tuned:
-        with clock("similarity"):
-            for scorer in scorers:
-                beside[scorer.label]["to_fine_tuned"] = scorer.score(replace(task, baseline_maps=theirs))[0]
-    if subject.is_baseline:
-        by_control = {control: maps.of(subject, targets, method=control) for control in CONTROLS}
-        with clock("similarity"):
-            for scorer in scorers:
-                beside[scorer.label]["controls"] = {
-                    control: scorer.score(replace(task, maps=theirs))[0] for control, theirs in by_control.items()
-                }
-    if subject.role == "model":
-        with clock("attribution"):
-            noisy = maps.of(subject, targets, noisy=True)
-        with clock("similarity"):
-            for scorer in scorers:
-                beside[scorer.label]["noise"] = scorer.score(replace(task, maps=noisy, baseline_maps=task.maps))[0]
-    return beside
-
-
-class _Maps:
-    """Maps by a job's method."""
+class _Scoring:
+    """A job while its cells are computed."""
 
     def __init__(self, work: Shared, job: Job, targets: Sequence[np.ndarray]) -> None:
         self.work, self.job, self.targets = work, job, targets
-        self.settings, self.store = work.settings, MapStore(work.settings.maps)
-        self.explainer = work.settings.explainer[job.method]
+        self.clock, self.scored, self.failed = Clock(), dict[str, Scored](), dict[str, str]()
+        self.store, self.keys = work.store, work.keys
 
-    def of(
-        self, subject: Subject, targets: np.ndarray, *, method: str | None = None, noisy: bool = False
-    ) -> np.ndarray:
-        """Return a network's maps, by default by the job's method."""
-        explainer = self.explainer if method is None else self.settings.explainer[method]
-        return maps_of(self.work, subject, explainer, targets, self.store, noisy=noisy)
+    def done(self) -> Done:
+        """Compute what is missing, and return the job's results."""
+        explained, tried = None, True
+        try:
+            maps, explained = retried(self.work, self._own_maps)
+        except CannotWrite:
+            raise
+        except Exception as error:  # the parts of a user's network may raise anything
+            maps, tried = None, False
+            self.failed = dict.fromkeys(self.job.metrics, in_a_sentence(error))
+        if maps is not None:
+            for label in self.job.metrics:
+                self._cell(label, maps)
+        damaged, self.store.damaged = tuple(self.store.damaged), []
+        holes = {label: self._nothing(reason) for label, reason in self.failed.items()}
+        size = self.work.settings.batch_size
+        return Done(explained, tried, self.scored | holes, self.clock.seconds, self.failed, size, damaged)
 
-    def reference(self, place: int) -> np.ndarray:
-        """Return the maps of a network in `job.others`, for the classes that the job's maps explain."""
-        other, own, theirs = self.job.others[place], self.targets[0], self.targets[1 + place]
-        maps = self.of(other, theirs)
-        differs = np.flatnonzero(own != theirs)
-        if len(differs):
-            maps = np.array(maps)
-            sample = self.settings.sample
-            pixels, indices = sample.images.numpy()[differs], sample.indices.numpy()[differs]
-            network = self.work.network(other.identity)
-            maps[differs] = _explain(self.explainer, self.settings, network, pixels, own[differs], indices)
-        return maps
+    def _own_maps(self) -> tuple[JobMaps | None, Explained | None]:
+        """Compute the maps; return nothing if the network cannot be explained, which makes all cells holes."""
+        maps = JobMaps(self.work, self.job, self.targets)
+        key = self.keys.explained(self.job, self.targets)
+        try:
+            with self.clock("attribution"):
+                own, computed = maps.own()
+        except Unsupported as error:
+            nothing = self._nothing(error.reason)
+            for label in self.job.metrics:
+                self._put(label, nothing)
+            self.store.put(key, *explained_written(None))
+            return None, None
+        explained = Explained(is_degenerate(own), computed)
+        self.store.put(key, *explained_written(explained))
+        return maps, explained
 
-    def task(self, subject: Subject, maps: np.ndarray, baseline_maps: np.ndarray) -> Task:
-        """Return the input of metrics: maps, scored as explanations of a network."""
-        settings, sample = self.settings, self.settings.sample
+    def _cell(self, label: str, maps: JobMaps) -> None:
+        kept = self.store.get(self.keys.cell(self.job, label, self.targets))  # of a process that was killed meanwhile
+        if kept is not None:
+            self.scored[label] = scored_of(kept)
+            return
+        try:
+            self._put(label, retried(self.work, lambda: self._compute(label, maps)))
+        except CannotWrite:
+            raise
+        except Exception as error:  # the parts of a user's network may raise anything
+            self.failed[label] = in_a_sentence(error)
 
-        def again(network: nn.Module, images: np.ndarray, classes: np.ndarray, which: np.ndarray) -> np.ndarray:
-            return _explain(self.explainer, settings, network, images, classes, which)
+    def _put(self, label: str, scored: Scored) -> None:
+        self.scored[label] = scored
+        self.store.put(self.keys.cell(self.job, label, self.targets), *written(scored))
 
-        return Task(
-            network=self.work.network(subject.identity),
-            images=sample.images.numpy(),
-            labels=sample.labels.numpy(),
-            targets=self.targets[0],
-            masks=sample.masks().numpy(),
-            maps=maps,
-            baseline_maps=baseline_maps,
-            indices=sample.indices.numpy(),
-            seed=settings.seed,
-            batch_size=settings.batch_size,
-            device=settings.device,
-            explain=again,
-            shared=functools.partial(self._shared, subject.identity),
-            compiled=self.work.compiled(subject.identity) if settings.compile else None,
-        )
+    def _nothing(self, reason: str) -> Scored:
+        return Scored.nothing(len(self.work.settings.sample), reason)
 
-    def _shared(self, identity: str, key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
-        """Return what a network's cells share; see `Task.shared`. The images and the seed are the same for all cells."""
-        return self.work.once(f"{identity} {self.targets[0].tobytes().hex()} {key}", compute)
+    def _compute(self, label: str, maps: JobMaps) -> Scored:
+        scorer = self.work.settings.scorer[label]
+        similar = scorer.metric.category == "similarity"
+        task = maps.task_of(scorer)
+        try:
+            with self.clock(scorer.metric.category):
+                scores, curve = scorer.score(task)
+                chance = scorer.chance(task) if self.job.subject.role != "retrained" else None
+        except Unsupported as error:
+            return self._nothing(error.reason)
+        scored = Scored(scores, curve, chance)
+        return replace(scored, **self._beside(maps, scorer)) if similar else scored
 
-
-def maps_of(
-    work: Shared,
-    subject: Subject,
-    explainer: Explainer,
-    targets: np.ndarray,
-    store: MapStore,
-    *,
-    noisy: bool = False,
-) -> np.ndarray:
-    """Return a network's maps of the sample, from disk if they are there: float32 (n, h, w), memory-mapped.
-
-    Args:
-        targets: int64 (n,), the classes to explain.
-        noisy: whether tiny noise is added to the images.
-    """
-    settings = work.settings
-    pixels, indices = settings.sample.images.numpy(), settings.sample.indices.numpy()
-    if noisy:
-        pixels = _with_noise(pixels, indices, settings.seed)
-    images = checksum(pixels, indices)
-    if explainer.method.needs_background and settings.background is not None:
-        images += "-" + checksum(settings.background.numpy())
-    key = MapKey(
-        settings.sample.name,
-        subject.name,
-        subject.identity,
-        f"{explainer.label} under noise" if noisy else explainer.label,
-        explainer.settings(settings.sample.image_shape),
-        settings.seed,
-        images,
-        version=f"{_versions()} {explainer.method.code}",
-    )
-    network = work.network(subject.identity)
-    return store.fetch(key, targets, indices, lambda: _explain(explainer, settings, network, pixels, targets, indices))
+    def _beside(self, maps: JobMaps, scorer: Scorer) -> dict[str, Any]:
+        """Return a similarity's scores against other maps than the baseline's; see `Scored`."""
+        with self.clock("attribution"):
+            tasks = maps.beside
+        with self.clock("similarity"):
+            found = {name: scorer.score(maps.fitting(task))[0] for name, task in tasks.items()}
+        controls = {control: found.pop(control) for control in CONTROLS if control in found}
+        return {**found, "controls": controls}
 
 
-@functools.cache
-def _versions() -> str:
-    return " ".join(f"{name} {importlib.metadata.version(name)}" for name in ("saq_eval", "captum", "zennit", "torch"))
-
-
-def _explain(
-    explainer: Explainer,
-    settings: Settings,
-    network: nn.Module,
-    images: np.ndarray,
-    targets: np.ndarray,
-    indices: np.ndarray,
-) -> np.ndarray:
-    return explain(
-        explainer,
-        network.to(settings.device),
-        torch.from_numpy(np.ascontiguousarray(images)).to(settings.device),
-        torch.from_numpy(np.ascontiguousarray(targets)).to(settings.device),
-        indices=indices.tolist(),
-        seed=settings.seed,
-        batch_size=settings.batch_size,
-        background=settings.background,
-    ).numpy()
-
-
-def _with_noise(images: np.ndarray, indices: np.ndarray, seed: int) -> np.ndarray:
-    draws = [
-        np.random.default_rng(derived_seed(seed, "input noise", int(index))).standard_normal(image.shape)
-        for image, index in zip(images, indices, strict=True)
-    ]
-    return np.clip(images + INPUT_NOISE * np.stack(draws), 0.0, 1.0).astype(np.float32)
+def in_a_sentence(error: Exception) -> str:
+    """Return why a cell has failed, for a table."""
+    if is_out_of_memory(error):
+        return "failed: out of memory, with one image at a time"
+    return f"failed: {error if isinstance(error, SaqEvalError) else first_line(error)}"
 
 
 def surrogate_gap(shared: str, subject: Subject, targets: np.ndarray) -> float:
@@ -256,7 +213,7 @@ def surrogate_gap(shared: str, subject: Subject, targets: np.ndarray) -> float:
     work = shared_at(shared)
     settings = work.settings
     try:
-        maps = maps_of(work, subject, find_explainer("integrated_gradients"), targets, MapStore(settings.maps))
+        maps, _ = maps_of(work, subject, find_explainer("integrated_gradients"), targets)
     except Unsupported:
         return np.nan
     images = settings.sample.images

@@ -14,6 +14,7 @@ from saq_eval.data import Dataset
 from saq_eval.metrics import Scorer
 
 Role = Literal["model", "control", "retrained"]
+INPUT_NOISE = 0.01  # standard deviation for pixels in [0, 1]; invisible, about 2.5 of 255 steps
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Settings:
         device: the device that networks compute on, "cpu" or "cuda".
         compile: whether passes without gradients are compiled; see `saq_eval.networks.compiled`.
         background: float32 (k, c, h, w), typical images; `None` if no method needs them.
-        maps: the folder of the maps.
+        store: the folder of the store; see `saq_eval.evaluation.store`.
     """
 
     sample: Dataset
@@ -71,7 +72,7 @@ class Settings:
     batch_size: int
     device: str
     background: Tensor | None
-    maps: Path
+    store: Path
     compile: bool = False
 
     def methods_of(self, role: Role) -> list[Explainer]:

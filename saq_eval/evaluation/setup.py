@@ -13,7 +13,7 @@ from torch import nn
 
 from saq_eval.attribution import CONTROLS, METHODS, Explainer, find_explainers
 from saq_eval.attribution.background import background_images
-from saq_eval.core.devices import pick_device
+from saq_eval.core.devices import device_count, pick_device
 from saq_eval.core.errors import SaqEvalError, SaqEvalWarning, shortened
 from saq_eval.core.randomness import derived_seed
 from saq_eval.data import Dataset, Images, check_readable, dataset_name
@@ -77,11 +77,11 @@ class Setup:
     refusals: Refusals
 
 
-def set_up(plan: Plan, maps: Path) -> Setup:
+def set_up(plan: Plan, store: Path) -> Setup:
     """Look up, load and check everything that a plan names.
 
     Args:
-        maps: the folder of the maps.
+        store: the folder of the store.
 
     Raises:
         SaqEvalError: an unknown name, a count out of range, a network that no method can explain, or a file that cannot be
@@ -109,7 +109,7 @@ def set_up(plan: Plan, maps: Path) -> Setup:
     modules = {n.identity: cast(nn.Module, n.module) for n in (*again.values(), *networks.values())}
     fitting = min(images_at_once(module, sample.images[:1], plan.batch_size) for module in modules.values())
     plan = _compiling(plan)
-    settings = Settings(sample, explainers, scorers, plan.seed, fitting, device, background, maps, plan.compile)
+    settings = Settings(sample, explainers, scorers, plan.seed, fitting, device, background, store, plan.compile)
     subjects += retrained
     refusals = find_refusals(subjects, modules, settings)
     check_some_work(subjects, settings, refusals)
@@ -173,8 +173,8 @@ def _with_study(plan: Plan, dataset: str) -> tuple[Plan, Sequence[str] | None, s
 
 def _device(plan: Plan) -> str:
     device = pick_device(plan.device).type
-    if device != "cpu" and plan.workers > 1:
-        raise SaqEvalError(f"several workers share a processor, not a {device} device: use one")
+    if device != "cpu" and plan.executor == "processes" and plan.workers > device_count():
+        raise SaqEvalError(f"each worker has a {device} device of its own: use at most {device_count()}")
     return device
 
 

@@ -10,6 +10,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from saq_eval.core.errors import SaqEvalError, first_line
 from saq_eval.core.memory import give_back
 from saq_eval.data import Images
 from saq_eval.evaluation.settings import Settings
+from saq_eval.evaluation.store import Key, Keys, Store
 from saq_eval.networks.compiled import Compiled
 from saq_eval.networks.inference import predict
 
@@ -38,14 +40,29 @@ class Shared:
         networks: by identity, networks in eval mode: float32 pixels (n, c, h, w) in [0, 1] -> logits (n, classes).
         test_set: the whole test set, read batch by batch.
         folder: the folder of what jobs compute once for all; see `once`.
+        store: the store of the settings.
+        keys: the keys of its entries.
     """
 
     def __init__(
         self, settings: Settings, networks: Mapping[str, nn.Module], test_set: Images, folder: Path | None = None
     ) -> None:
         self.settings, self.networks, self.test_set, self.folder = settings, networks, test_set, folder
+        self.store, self.keys = Store(settings.store), Keys(settings)
         self._placed = lru_cache(maxsize=4)(self._place)  # of the few that a job needs
         self._compiled = lru_cache(maxsize=4)(lambda identity: Compiled(self.network(identity), settings.batch_size))
+
+    def keep(self, key: Key, arrays: Mapping[str, np.ndarray], facts: Mapping[str, str] | None = None) -> None:
+        """Put what another machine has computed into the store, unless it is there already."""
+        if not self.store.path(key).exists():
+            self.store.put(key, arrays, facts)
+
+    def halve_batch(self) -> bool:
+        """Let half as many images pass at once in this process, because memory is short; return false for one image."""
+        size = self.settings.batch_size
+        if size > 1:
+            self.settings = replace(self.settings, batch_size=size // 2)
+        return size > 1
 
     def network(self, identity: str) -> nn.Module:
         """Return a network, on the device of the settings."""
@@ -106,10 +123,14 @@ class _Kept(Mapping[str, nn.Module]):
 
 
 @contextmanager
-def share(shared: Shared, workers: int) -> Iterator[str]:
-    """Make shared data available to the jobs of this process and of workers; yield the folder's name for `shared_at`."""
+def share(shared: Shared, *, apart: bool) -> Iterator[str]:
+    """Make shared data available to the jobs of this process and of others; yield the folder's name for `shared_at`.
+
+    Args:
+        apart: whether there are other processes, which read the data from files.
+    """
     with tempfile.TemporaryDirectory(prefix="saq_eval-") as folder:
-        if workers > 1:
+        if apart:
             # cloudpickle also stores the code of classes that other processes cannot import, such as those of a notebook.
             # A network's weights are not in its pickle, but beside it, as `torch.save` writes them.
             _write(Path(folder) / "settings", shared.settings)

@@ -32,6 +32,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from saq_eval.core.code import code_of
 from saq_eval.core.errors import SaqEvalError, Unsupported, check_choice, first_line
 from saq_eval.core.registry import Registry
 from saq_eval.core.specs import Engine, fill_parameters, function_name, label, parse_spec, plain_function
@@ -62,7 +63,8 @@ class Task:
         targets: int64 (n,), the class that each map explains.
         masks: bool (n, 1, h, w), true on the evidence: the object, or the pixels that decide the label by construction.
         maps: float32 (n, h, w), the maps to score.
-        baseline_maps: float32 (n, h, w), the baseline network's maps of the same images and classes.
+        baseline_maps: float32 (n, h, w), for a similarity: the maps to compare with, by default the baseline network's, of the
+            same images and classes. Other metrics get `maps` here.
         indices: int64 (n,), the images' identities, which seed random metrics.
         seed: the seed of random metrics.
         batch_size: the number of images in a chunk.
@@ -135,6 +137,7 @@ class Metric:
         check: raises `Unsupported` for a network that lacks what the metric needs, such as weights to randomise.
         by_quantus: what `score` returns, computed by Quantus: the reference that `score` is tested against; `None` if
             `score` calls Quantus itself, or if Quantus has no score per image that follows the policies above.
+        code: identifies the version of the metric's code; see `saq_eval.core.code.code_of`.
     """
 
     name: str
@@ -152,6 +155,11 @@ class Metric:
     chance: Callable[..., np.ndarray] | None = None
     check: Callable[[nn.Module], None] = lambda network: None
     by_quantus: Callable[..., np.ndarray] | None = None
+    code: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.code:
+            object.__setattr__(self, "code", code_of(self.declares, *CODE))
 
     @property
     def description(self) -> str:
@@ -163,6 +171,9 @@ class Metric:
         """The best possible score; for a similarity, the score of identical maps."""
         return self.range[1] if self.higher_is_better else self.range[0]
 
+
+# The packages that all scores depend on, in addition to the metric's own module.
+CODE = ("core", "data", "networks", "quantization", "attribution", "metrics")
 
 METRICS: Registry[Metric] = Registry("metric", any_case=True)
 

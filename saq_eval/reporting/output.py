@@ -15,7 +15,7 @@ import pandas as pd
 from saq_eval.analysis.record import Record, check_record
 from saq_eval.analysis.schema import Columns
 from saq_eval.analysis.tables import TABLES
-from saq_eval.core.errors import SaqEvalError
+from saq_eval.core.errors import CannotWrite, SaqEvalError
 from saq_eval.core.paths import user_path
 from saq_eval.reporting.formats import check_formats, write_formats
 from saq_eval.reporting.gallery import Gallery
@@ -89,7 +89,7 @@ def write_report(
             _write_text(fresh / RECORD, record + "\n")
             return [file.replace(folder / file.name) for file in sorted(fresh.iterdir())]
     except OSError as error:
-        raise SaqEvalError(f"the output folder {folder} cannot be written: {error.strerror}") from error
+        raise CannotWrite(folder, error) from error
 
 
 def read_run(folder: Path) -> Run:

@@ -1,0 +1,129 @@
+"""Running calls in several processes of this machine (loky), and what happens when one of them is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from pathlib import Path
+from typing import Any
+
+from loky import ProcessPoolExecutor
+from tqdm import tqdm
+
+from saq_eval.evaluation.executors.base import Call, Died, Executor, on_one_thread
+
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_RUNNING = "running-"  # files in the shared folder: what each worker is doing
+KILLED = "failed: its process was killed twice, which the system does when memory is short"
+
+
+class Processes(Executor):
+    """Runs calls in processes of this machine, which start when the first call comes.
+
+    If a process is killed, all of them are started anew. Each call that was running then runs alone, once more.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._pool: ProcessPoolExecutor | None = None
+
+    def run(self, calls: Sequence[Call], place: str) -> Iterator[tuple[int, Any]]:
+        left = dict(enumerate(calls))
+        while left:
+            try:
+                for number, result in self._results(left, place):
+                    del left[number]
+                    yield number, result
+            except BrokenProcessPool:
+                self.stop()
+                for number in self._were_running(left, place):
+                    yield number, self._alone(left.pop(number), place)
+
+    def _results(self, calls: dict[int, Call], place: str) -> Iterator[tuple[int, Any]]:
+        if self._pool is None:
+            self._pool = _pool(self.workers)
+        with _interruptions_held_back():
+            futures = {
+                self._pool.submit(_marked, place, number, call.function, call.arguments): number
+                for number, call in calls.items()
+            }
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            for future in futures:
+                future.cancel()
+
+    def _were_running(self, calls: dict[int, Call], place: str) -> list[int]:
+        """Return the numbers of the calls that were running when a process was killed."""
+        marks = list(Path(place).glob(f"{_RUNNING}*"))
+        numbers = {int(mark.read_text() or -1) for mark in marks}
+        for mark in marks:
+            mark.unlink(missing_ok=True)
+        return sorted(numbers & calls.keys())
+
+    def _alone(self, call: Call, place: str) -> Any:
+        """Run a call in a process of its own; return `Died` if that is killed too."""
+        pool = _pool(1)
+        try:
+            with _interruptions_held_back():
+                future = pool.submit(_marked, place, 0, call.function, call.arguments)
+            return future.result()
+        except BrokenProcessPool:
+            return Died(KILLED)
+        finally:
+            pool.shutdown(kill_workers=True)
+
+    def stop(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(kill_workers=True)
+            self._pool = None
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, initializer=_prepare, initargs=(os.getpid(),), env=_ONE_THREAD)
+
+
+def _marked(place: str, number: int, function: Any, arguments: tuple[Any, ...]) -> Any:
+    mark = Path(place) / f"{_RUNNING}{os.getpid()}"
+    mark.write_text(str(number))
+    try:
+        return on_one_thread(function, (place, *arguments))
+    finally:
+        mark.unlink(missing_ok=True)
+
+
+@contextmanager
+def _interruptions_held_back() -> Iterator[None]:
+    # A terminal sends Ctrl-C to all processes, and each worker would print a traceback. Processes that start inside this
+    # context do not get it. This process gets it, at the latest when the workers have started, and ends the workers.
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # else, in some versions of Python, its start would unblock SIGINT
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _prepare(parent: int) -> None:
+    # By default, tqdm's progress bars (Quantus has some) share a lock with other processes through a semaphore. Python
+    # warns about this semaphore when a worker is killed, for example by Ctrl-C. A lock of the process avoids this.
+    tqdm.set_lock(threading.RLock())
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent has been killed, since nobody waits for its results."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
