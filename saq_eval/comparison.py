@@ -197,7 +197,7 @@ def compare(plan: Plan) -> Comparison:
     """
     start = time.perf_counter()
     output = None if plan.output is None else user_path(plan.output)
-    with _held(plan, output) as ours, _ready(plan, output) as ready:
+    with _ready(plan, output) as ready:
         with _bar(ready, shown=plan.progress) as on_step:
             grid = run(*ready.work(), **ready.measuring(), on_step=on_step)
         _look_at_failures(grid)
@@ -210,7 +210,7 @@ def compare(plan: Plan) -> Comparison:
             write_maps(grid, output / MAPS)
         seconds = ready.clock.seconds | {"elapsed": round(time.perf_counter() - start, 3)}
         result = Comparison(tables, record_of(ready.setup, results, headline(tables), seconds), gallery)
-        if output is not None and ours:
+        if output is not None and ready.holds_output:
             result.write(output, plan.formats)
     return result
 
@@ -220,14 +220,14 @@ class Part:
     """What a part of a comparison has done.
 
     Attributes:
-        cells: the number of its cells.
-        computed: the number of cells that were computed in this run; others were in the store.
+        computed: the number of its cells that were computed in this run.
+        stored: the number of its cells that the store held.
         failed: why cells have failed, by network, method and metric.
         store: the folder of the store.
     """
 
-    cells: int
     computed: int
+    stored: int
     failed: dict[tuple[str, str, str], str]
     store: Path
 
@@ -249,17 +249,17 @@ def compute_part(plan: Plan, number: int, count: int) -> Part:
     output = None if plan.output is None else user_path(plan.output)
     if plan.store is None and output is None:
         raise SaqEvalError("parts of a comparison meet in a store: name its folder, or an output folder")
-    with _ready(plan, output) as ready:
+    with _ready(plan, output, whole=False) as ready:
         ready = replace(ready, how=replace(ready.how, part=(number, count)))
         with _bar(ready, shown=plan.progress) as on_step:
             done = fill(*ready.work(), **ready.measuring(), on_step=on_step)
         failed = {(cell.subject.name, cell.method, cell.metric): reason for cell, reason in done.failed.items()}
-        return Part(len(done.cells), done.computed, failed, ready.shared.settings.store)
+        return Part(done.computed, done.stored, failed, ready.shared.settings.store)
 
 
 @dataclass(frozen=True, eq=False)
 class _Ready:
-    """A comparison that is set up, before anything is computed."""
+    """A comparison that is set up, before anything is computed; `holds_output` if this process writes to the output folder."""
 
     plan: Plan
     setup: Setup
@@ -267,6 +267,7 @@ class _Ready:
     jobs: Jobs
     how: How
     clock: Clock
+    holds_output: bool
 
     def work(self) -> tuple[list[Subject], Shared, Jobs, How]:
         return self.setup.subjects, self.shared, self.jobs, self.how
@@ -276,21 +277,30 @@ class _Ready:
 
 
 @contextmanager
-def _ready(plan: Plan, output: Path | None) -> Iterator[_Ready]:
-    """Set a comparison up, with its store and executor, which end with the context."""
+def _ready(plan: Plan, output: Path | None, *, whole: bool = True) -> Iterator[_Ready]:
+    """Set a comparison up, with its store and executor, which end with the context.
+
+    Args:
+        whole: whether the output folder is written. Parts of a comparison share one.
+    """
     clock = Clock()
     given = user_path(plan.store) if plan.store is not None else None if output is None else output / STORE
     with contextlib.ExitStack() as stack:
         with clock("loading"):
+            setup = set_up(plan, given or Path(STORE))
             check_formats(plan.formats)
+            ours = False
             if output is not None:
                 check_writable(output)
+                ours = stack.enter_context(held(output, join=plan.join or not whole))
+            # From here on, something is written.
             store = stack.enter_context(opened(given, fresh=plan.fresh))
-            setup = set_up(plan, store.folder)
+            setup = replace(setup, settings=replace(setup.settings, store=store.folder))
             jobs = plan_jobs(setup.subjects, setup.settings, plan.target, setup.refusals)
             executor = stack.enter_context(_executor(setup.plan))
         how = How(executor, plan.fail_fast, on_keys=lambda keys: note_run(store, output, keys))
-        yield _Ready(plan, setup, Shared(setup.settings, setup.modules, setup.test_set), jobs, how, clock)
+        shared = Shared(setup.settings, setup.modules, setup.test_set)
+        yield _Ready(plan, setup, shared, jobs, how, clock, ours)
 
 
 def _executor(plan: Plan) -> Executor:
@@ -299,16 +309,6 @@ def _executor(plan: Plan) -> Executor:
 
         return dask_executor(plan.scheduler, plan.workers)
     return Processes(plan.workers) if plan.workers > 1 else Here()
-
-
-@contextmanager
-def _held(plan: Plan, output: Path | None) -> Iterator[bool]:
-    """Hold the output folder; yield whether this process writes to it."""
-    if output is None:
-        yield False
-        return
-    with held(output, join=plan.join) as ours:
-        yield ours
 
 
 def _look_at_failures(grid: Grid) -> None:

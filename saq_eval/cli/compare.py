@@ -67,9 +67,8 @@ def _compute_part(arguments: dict[str, Any], shard: str, *, quiet: bool) -> None
         raise SaqEvalError(f"--shard is written I/N, as in 1/8, not {shard!r}")
     done = compute_part(Plan(**arguments), int(parts[1]), int(parts[2]))
     if not quiet:
-        stored = done.cells - done.computed - len(done.failed)
         typer.echo(
-            f"Part {parts[0]}: {done.computed} cells computed, {stored} in the store already, {len(done.failed)} failed; "
+            f"Part {parts[0]}: {done.computed} cells computed, {done.stored} in the store already, {len(done.failed)} failed; "
             f"the store is {done.store}. When all parts are done, the same command without --shard writes the report."
         )
     if done.failed:
@@ -95,9 +94,7 @@ def _tell(result: Comparison, output: Path) -> None:
     typer.echo(f"\nWritten to {output}: the report in report.html, the tables in CSV files")
     if result.run["maps"]["kept"]:
         counts = result.run["maps"]
-        typer.echo(
-            f"Maps kept beside them: {counts['computed']} sets computed, {counts['read']} taken from an earlier run"
-        )
+        typer.echo(f"Maps kept beside them: {counts['computed']} sets computed, {counts['read']} taken from the store")
 
 
 def report(

@@ -53,7 +53,7 @@ class Shared:
         self._compiled = lru_cache(maxsize=4)(lambda identity: Compiled(self.network(identity), settings.batch_size))
 
     def keep(self, key: Key, arrays: Mapping[str, np.ndarray], facts: Mapping[str, str] | None = None) -> None:
-        """Put what another machine has computed into the store, unless it is there already."""
+        """Put an entry into the store, unless it is there already."""
         if not self.store.path(key).exists():
             self.store.put(key, arrays, facts)
 
