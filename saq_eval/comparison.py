@@ -200,8 +200,8 @@ def compare(plan: Plan) -> Comparison:
     with _held(plan, output) as ours, _ready(plan, output) as ready:
         with _bar(ready, shown=plan.progress) as on_step:
             grid = run(*ready.work(), **ready.measuring(), on_step=on_step)
+        _look_at_failures(grid)
         _warn_of_chance(grid)
-        _warn_of_failures(grid)
         with ready.clock("statistics"):
             results = Results(grid, ready.setup.networks, Composite.of(grid), plan.margin)
             tables = make_tables(results)
@@ -311,15 +311,19 @@ def _held(plan: Plan, output: Path | None) -> Iterator[bool]:
         yield ours
 
 
-def _warn_of_failures(grid: Grid) -> None:
-    if grid.failed:
-        cell, reason = next(iter(grid.failed.items()))
-        warnings.warn(
-            f"{len(grid.failed)} of {len(grid.cells)} cells have failed and are holes, such as {cell.subject.name}, "
-            f"{cell.method}, {cell.metric}: {reason}; the same command tries them again",
-            SaqEvalWarning,
-            stacklevel=5,
-        )
+def _look_at_failures(grid: Grid) -> None:
+    """Warn of cells that have failed; raise `SaqEvalError` if nothing else was computed."""
+    if not grid.failed:
+        return
+    cell, reason = next(iter(grid.failed.items()))
+    such = f"such as {cell.subject.name}, {cell.method}, {cell.metric}: {reason}"
+    if all(scored.hole for scored in grid.cells.values()):
+        raise SaqEvalError(f"every cell has failed, {such}")
+    warnings.warn(
+        f"{len(grid.failed)} of {len(grid.cells)} cells have failed and are holes, {such}; the same command tries them again",
+        SaqEvalWarning,
+        stacklevel=5,
+    )
 
 
 def _warn_of_chance(grid: Grid) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 from saq_eval.cli.console import print_table
 from saq_eval.cli.options import ModelOption, QuietOption, names
 from saq_eval.cli.plan_options import arguments_of_plan, check_images_are_named, takes_a_plan
+from saq_eval.core.errors import SaqEvalError
 
 if TYPE_CHECKING:
     from saq_eval.comparison import Comparison
@@ -21,6 +23,10 @@ def compare(
     model: ModelOption = None,
     config: Annotated[
         Path | None, typer.Option(help="A .yaml file that gives these options; the command line comes before it.")
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(help="I/N: compute one of N parts of the cells into the store, and write nothing else."),
     ] = None,
     quiet: QuietOption = False,
     as_json: Annotated[
@@ -42,11 +48,32 @@ def compare(
     on_processor = pick_device(arguments.get("device", "auto")).type == "cpu"
     arguments.setdefault("workers", processor_cores() if on_processor else device_count())
     arguments |= {"progress": False} if quiet or as_json else {}
+    if shard is not None:
+        _compute_part(arguments, shard, quiet=quiet)
+        return
     result = saq_eval.compare(**arguments)
     if as_json:
         typer.echo(json.dumps(_as_record(result, arguments["output"]), indent=2, ensure_ascii=False))
     elif not quiet:
         _tell(result, arguments["output"])
+
+
+def _compute_part(arguments: dict[str, Any], shard: str, *, quiet: bool) -> None:
+    from saq_eval.comparison import compute_part
+    from saq_eval.evaluation.plan import Plan
+
+    parts = re.fullmatch(r"(\d{1,6})/(\d{1,6})", shard.strip())
+    if parts is None:
+        raise SaqEvalError(f"--shard is written I/N, as in 1/8, not {shard!r}")
+    done = compute_part(Plan(**arguments), int(parts[1]), int(parts[2]))
+    if not quiet:
+        stored = done.cells - done.computed - len(done.failed)
+        typer.echo(
+            f"Part {parts[0]}: {done.computed} cells computed, {stored} in the store already, {len(done.failed)} failed; "
+            f"the store is {done.store}. When all parts are done, the same command without --shard writes the report."
+        )
+    if done.failed:
+        raise typer.Exit(1)
 
 
 def _as_record(result: Comparison, output: Path) -> dict[str, Any]:

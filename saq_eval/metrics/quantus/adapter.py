@@ -120,6 +120,7 @@ class register_quantus:
             return self.native(task, **declare(task.images.shape[1:], **parameters))
 
         by_quantus_itself = functools.partial(_score, self, declare)
+        positions: dict[str, Any] = {"positions": self.positions} if self.positions else {}
         METRICS.add(
             name,
             Metric(
@@ -134,7 +135,7 @@ class register_quantus:
                 resolve=resolve,
                 needs=_NEEDS.get(kind.evaluation_category, ()) if self.needs is None else self.needs,
                 curve=self.steps is not None,
-                **({"positions": self.positions} if self.positions else {}),
+                **positions,
                 random=self.random,
                 chance=self.chance,
                 check=self.check,
