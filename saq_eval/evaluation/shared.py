@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
@@ -29,6 +29,7 @@ from saq_eval.evaluation.store import Key, Keys, Store
 from saq_eval.networks.compiled import Compiled
 from saq_eval.networks.inference import predict
 
+SETTINGS, IDENTITIES, TEST_SET = "settings", "identities", "test_set"  # files in the folder of shared data
 _OPEN: dict[str, Shared] = {}  # by folder, in this process
 
 
@@ -113,7 +114,7 @@ class _Kept(Mapping[str, nn.Module]):
         self.folder, self.identities = folder, identities
 
     def __getitem__(self, identity: str) -> nn.Module:
-        return _read_network(self.folder / f"network-{self.identities.index(identity)}")
+        return _read_network(self.folder / _file_of(self.identities.index(identity)))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.identities)
@@ -133,11 +134,11 @@ def share(shared: Shared, *, apart: bool) -> Iterator[str]:
         if apart:
             # cloudpickle also stores the code of classes that other processes cannot import, such as those of a notebook.
             # A network's weights are not in its pickle, but beside it, as `torch.save` writes them.
-            _write(Path(folder) / "settings", shared.settings)
-            _write(Path(folder) / "identities", list(shared.networks))
+            _write(Path(folder) / SETTINGS, shared.settings)
+            _write(Path(folder) / IDENTITIES, list(shared.networks))
             for place, network in enumerate(shared.networks.values()):
-                _write_network(network, Path(folder) / f"network-{place}")
-            _write(Path(folder) / "test_set", shared.test_set)
+                _write_network(network, Path(folder) / _file_of(place))
+            _write(Path(folder) / TEST_SET, shared.test_set)
         shared.folder = Path(folder)
         give_back()  # what loading and trying the networks took
         _OPEN[folder] = shared
@@ -168,12 +169,30 @@ def shared_at(folder: str) -> Shared:
         place = Path(folder)
         _OPEN.clear()
         _OPEN[folder] = Shared(
-            _read(place / "settings"),
-            _Kept(place, _read(place / "identities")),
-            _read(place / "test_set"),
+            _read(place / SETTINGS),
+            _Kept(place, _read(place / IDENTITIES)),
+            _read(place / TEST_SET),
             place,
         )
     return _OPEN[folder]
+
+
+def files_of(folder: str, networks: Sequence[str]) -> list[str]:
+    """Return the names of the files that calls with networks of these identities read; none if the folder has no such data."""
+    place = Path(folder)
+    if not (place / SETTINGS).exists():
+        return []
+    identities = _read(place / IDENTITIES)
+    return [SETTINGS, IDENTITIES, TEST_SET, *(_file_of(identities.index(identity)) for identity in networks)]
+
+
+def close_at(folder: str) -> None:
+    """Let go of the shared data that were read from a folder."""
+    _OPEN.pop(folder, None)
+
+
+def _file_of(place: int) -> str:
+    return f"network-{place}"
 
 
 def _write_network(network: nn.Module, path: Path) -> None:

@@ -138,6 +138,11 @@ def _digest(targets: np.ndarray) -> str:
     return digest_of(torch.from_numpy(np.ascontiguousarray(targets)))
 
 
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that scores depend on, by name."""
+    return {name: importlib.metadata.version(name) for name in _OF_SCORES}
+
+
 @functools.cache
 def _versions(packages: tuple[str, ...]) -> str:
     return " ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
