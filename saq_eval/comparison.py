@@ -36,6 +36,7 @@ from saq_eval.evaluation.running import How, fill, run
 from saq_eval.evaluation.settings import Subject
 from saq_eval.evaluation.setup import Setup, set_up
 from saq_eval.evaluation.shared import Shared
+from saq_eval.evaluation.store.store import STORE
 from saq_eval.evaluation.store.upkeep import note_run, opened
 from saq_eval.networks.chance import warn_of_chance
 from saq_eval.reporting import Gallery, read_run, write_report
@@ -45,7 +46,7 @@ from saq_eval.reporting.maps import write_maps
 from saq_eval.reporting.notebook import Plots, notebook_summary
 from saq_eval.reporting.output import check_writable
 
-MAPS, STORE = "maps", "store"  # folders in the output folder: of the maps by name, and of the store
+MAPS = "maps"  # the folder in the output folder of the maps by name
 _BAR = "{percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left, {desc}"
 
 P = ParamSpec("P")

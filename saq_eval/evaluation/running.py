@@ -96,7 +96,7 @@ def run(
     """
     settings = shared.settings
     models = [subject for subject in subjects if subject.role == "model"]
-    with share(shared, apart=how.executor.apart) as place:
+    with share(shared, apart=how.executor.apart) as place, how.executor.stops_on_error():
         with clock("prediction"):
             predicted = predict_all(subjects, shared, measured, place, how.executor, on_step)
         targets = targets_of(subjects, policy, predicted.sample, settings)
@@ -148,7 +148,7 @@ def fill(
     # If labels are explained, no predictions are needed here: the networks are shared among the parts like the jobs.
     identities = sorted({subject.identity for subject in subjects})[number - 1 :: count]
     predict = [s for s in subjects if s.identity in identities or (policy != "label" and s in own)]
-    with share(shared, apart=how.executor.apart) as place:
+    with share(shared, apart=how.executor.apart) as place, how.executor.stops_on_error():
         with clock("prediction"):
             predicted = predict_all(_with_baselines(predict, subjects), shared, measured, place, how.executor, on_step)
         targets = targets_of([s for s in subjects if s in own], policy, predicted.sample, shared.settings)

@@ -146,6 +146,8 @@ class _Scoring:
             with self.clock("attribution"):
                 own, computed = maps.own()
         except Unsupported as error:
+            if is_out_of_memory(error):  # a method may say it of any error of the network
+                raise
             nothing = self._nothing(error.reason)
             for label in self.job.metrics:
                 self._put(label, nothing)
@@ -184,6 +186,8 @@ class _Scoring:
                 scores, curve = scorer.score(task)
                 chance = scorer.chance(task) if self.job.subject.role != "retrained" else None
         except Unsupported as error:
+            if is_out_of_memory(error):
+                raise
             return self._nothing(error.reason)
         scored = Scored(scores, curve, chance)
         return replace(scored, **self._beside(maps, scorer)) if similar else scored
