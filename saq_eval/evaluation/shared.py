@@ -20,6 +20,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
+from saq_eval.core.devices import take_cuda_device
 from saq_eval.core.errors import CannotWrite, SaqEvalError, first_line
 from saq_eval.core.memory import give_back
 from saq_eval.core.temporary import temporary_folder
@@ -173,8 +174,11 @@ def shared_at(folder: str) -> Shared:
     if folder not in _OPEN:
         place = Path(folder)
         _OPEN.clear()
+        settings = _read(place / SETTINGS)
+        if settings.device == "cuda":
+            take_cuda_device(place)
         _OPEN[folder] = Shared(
-            _read(place / SETTINGS),
+            settings,
             _Kept(place, _read(place / IDENTITIES)),
             _read(place / TEST_SET),
             place,
