@@ -19,10 +19,11 @@ from tqdm.auto import tqdm
 
 from saq_eval.analysis.headline import headline
 from saq_eval.analysis.interpretability import Composite
+from saq_eval.analysis.kept import tables_of
 from saq_eval.analysis.record import Record, record_of
 from saq_eval.analysis.results import Results
 from saq_eval.analysis.selection import choose_images, gallery_of
-from saq_eval.analysis.tables import TABLES, make_tables
+from saq_eval.analysis.tables import TABLES
 from saq_eval.analysis.wording import in_a_word
 from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
 from saq_eval.core.paths import user_path
@@ -36,6 +37,7 @@ from saq_eval.evaluation.running import How, fill, run
 from saq_eval.evaluation.settings import Subject
 from saq_eval.evaluation.setup import Setup, set_up
 from saq_eval.evaluation.shared import Shared
+from saq_eval.evaluation.store import Key
 from saq_eval.evaluation.store.store import STORE
 from saq_eval.evaluation.store.upkeep import note_run, opened
 from saq_eval.networks.chance import warn_of_chance
@@ -205,7 +207,8 @@ def compare(plan: Plan) -> Comparison:
         _warn_of_chance(grid)
         with ready.clock("statistics"):
             results = Results(grid, ready.setup.networks, Composite.of(grid), plan.margin)
-            tables = make_tables(results)
+            tables, key = tables_of(results, ready.shared.store)
+            ready.note(key)
         gallery = Gallery.of(**gallery_of(results, choose_images(grid)))
         if plan.save_maps and output is not None:
             write_maps(grid, output / MAPS)
@@ -260,7 +263,12 @@ def compute_part(plan: Plan, number: int, count: int) -> Part:
 
 @dataclass(frozen=True, eq=False)
 class _Ready:
-    """A comparison that is set up, before anything is computed; `holds_output` if this process writes to the output folder."""
+    """A comparison that is set up, before anything is computed.
+
+    Attributes:
+        holds_output: whether this process writes to the output folder.
+        note: notes that the run needs the entry of a key; see `saq_eval.evaluation.store.upkeep.prune`.
+    """
 
     plan: Plan
     setup: Setup
@@ -269,6 +277,7 @@ class _Ready:
     how: How
     clock: Clock
     holds_output: bool
+    note: Callable[[Key], object]
 
     def work(self) -> tuple[list[Subject], Shared, Jobs, How]:
         return self.setup.subjects, self.shared, self.jobs, self.how
@@ -299,9 +308,15 @@ def _ready(plan: Plan, output: Path | None, *, whole: bool = True) -> Iterator[_
             setup = replace(setup, settings=replace(setup.settings, store=store.folder))
             jobs = plan_jobs(setup.subjects, setup.settings, plan.target, setup.refusals)
             executor = stack.enter_context(_executor(setup.plan))
-        how = How(executor, plan.fail_fast, on_keys=lambda keys: note_run(store, output, keys))
+        needed: list[Key] = []
+
+        def note(*keys: Key) -> None:
+            needed.extend(keys)
+            note_run(store, output, needed)
+
+        how = How(executor, plan.fail_fast, on_keys=lambda keys: note(*keys))
         shared = Shared(setup.settings, setup.modules, setup.test_set)
-        yield _Ready(plan, setup, shared, jobs, how, clock, ours)
+        yield _Ready(plan, setup, shared, jobs, how, clock, ours, note)
 
 
 def _executor(plan: Plan) -> Executor:

@@ -106,9 +106,7 @@ def run(
         for wave in jobs.waves:
             work.compute(wave)
         with clock("attribution"):
-            calls = [Call(surrogate_gap, (model, targets[model]), (model.identity,)) for model in models]
-            gaps = {models[number].name: gap for number, gap in how.executor.run(calls, place)}
-            gaps = {model.name: work.gap(model, gaps[model.name]) for model in models}
+            gaps = work.gaps(models)
     work.warn_of_damage(shared.store.damaged)
     return Grid(
         subjects,
@@ -211,6 +209,7 @@ class _Work:
             targets, explainer = self._targets(job), settings.explainer[job.method]
             every += [keys.cell(job, metric, targets) for metric in job.metrics]
             every += [keys.explained(job, targets)]
+            every += [keys.gap(job.subject, targets[0])] if job.subject.role == "model" else []
             noises = (False, True) if job.subject.role == "model" else (False,)
             every += [keys.maps(job.subject.identity, explainer, targets[0], noisy=noisy) for noisy in noises]
         return every
@@ -298,12 +297,25 @@ class _Work:
             raise SaqEvalError(said)
         self.progress.failed[cell] = reason
 
-    def gap(self, model: Subject, found: tuple[float, str] | Died) -> float:
-        """Return a model's surrogate gap; NaN if it has failed."""
-        gap, reason = (np.nan, found.reason) if isinstance(found, Died) else found
-        if reason:
-            self._fail(Cell(model, "integrated_gradients", "surrogate gap"), reason)
-        return gap
+    def gaps(self, models: Sequence[Subject]) -> dict[str, float]:
+        """Return the models' surrogate gaps by name; NaN where it is undefined or has failed."""
+        store, keys = (
+            self.shared.store,
+            {model: self.shared.keys.gap(model, self.all_targets[model]) for model in models},
+        )
+        stored = {model: entry for model in models if (entry := store.get(keys[model])) is not None}
+        gaps = {model.name: float(entry.arrays["gap"][0]) for model, entry in stored.items()}
+        left = [model for model in models if model not in stored]
+        calls = [Call(surrogate_gap, (model, self.all_targets[model]), (model.identity,)) for model in left]
+        for number, found in self.how.executor.run(calls, self.place):
+            model = left[number]
+            gap, reason = (np.nan, found.reason) if isinstance(found, Died) else found
+            gaps[model.name] = gap
+            if reason:
+                self._fail(Cell(model, "integrated_gradients", "surrogate gap"), reason)
+            else:
+                self.shared.keep(keys[model], {"gap": np.array([gap])})
+        return {model.name: gaps[model.name] for model in models}
 
     def warn_of_damage(self, damaged: Sequence[str]) -> None:
         """Warn of damaged files of the store, whose contents are computed again."""

@@ -21,7 +21,7 @@ from saq_eval.core.errors import CannotWrite, SaqEvalError
 from saq_eval.evaluation.store.entries import Damaged, Entry, Key, digest_of_key, key_text, read_entry, write_entry
 from saq_eval.evaluation.store.files import is_partial, write_text
 
-KINDS = ("cells", "explained", "maps", "logits")
+KINDS = ("cells", "explained", "maps", "logits", "gaps", "tables")
 LOCKS, RUNS = "locks", "runs"
 MARK = "store.json"  # the file that shows that a folder is a store
 _PARTIAL = ".partial-"  # marks that are being written
