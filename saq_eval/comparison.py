@@ -19,10 +19,11 @@ from tqdm.auto import tqdm
 
 from saq_eval.analysis.headline import headline
 from saq_eval.analysis.interpretability import Composite
+from saq_eval.analysis.kept import tables_of
 from saq_eval.analysis.record import Record, record_of
 from saq_eval.analysis.results import Results
 from saq_eval.analysis.selection import choose_images, gallery_of
-from saq_eval.analysis.tables import TABLES, make_tables
+from saq_eval.analysis.tables import TABLES
 from saq_eval.analysis.wording import in_a_word
 from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
 from saq_eval.core.paths import user_path
@@ -36,6 +37,7 @@ from saq_eval.evaluation.running import How, fill, run
 from saq_eval.evaluation.settings import Subject
 from saq_eval.evaluation.setup import Setup, set_up
 from saq_eval.evaluation.shared import Shared
+from saq_eval.evaluation.store import Key
 from saq_eval.evaluation.store.store import STORE
 from saq_eval.evaluation.store.upkeep import note_run, opened
 from saq_eval.networks.chance import warn_of_chance
@@ -198,20 +200,21 @@ def compare(plan: Plan) -> Comparison:
     """
     start = time.perf_counter()
     output = None if plan.output is None else user_path(plan.output)
-    with _held(plan, output) as ours, _ready(plan, output) as ready:
+    with _ready(plan, output) as ready:
         with _bar(ready, shown=plan.progress) as on_step:
             grid = run(*ready.work(), **ready.measuring(), on_step=on_step)
+        _look_at_failures(grid)
         _warn_of_chance(grid)
-        _warn_of_failures(grid)
         with ready.clock("statistics"):
             results = Results(grid, ready.setup.networks, Composite.of(grid), plan.margin)
-            tables = make_tables(results)
+            tables, key = tables_of(results, ready.shared.store)
+            ready.note(key)
         gallery = Gallery.of(**gallery_of(results, choose_images(grid)))
         if plan.save_maps and output is not None:
             write_maps(grid, output / MAPS)
         seconds = ready.clock.seconds | {"elapsed": round(time.perf_counter() - start, 3)}
         result = Comparison(tables, record_of(ready.setup, results, headline(tables), seconds), gallery)
-        if output is not None and ours:
+        if output is not None and ready.holds_output:
             result.write(output, plan.formats)
     return result
 
@@ -221,14 +224,14 @@ class Part:
     """What a part of a comparison has done.
 
     Attributes:
-        cells: the number of its cells.
-        computed: the number of cells that were computed in this run; others were in the store.
+        computed: the number of its cells that were computed in this run.
+        stored: the number of its cells that the store held.
         failed: why cells have failed, by network, method and metric.
         store: the folder of the store.
     """
 
-    cells: int
     computed: int
+    stored: int
     failed: dict[tuple[str, str, str], str]
     store: Path
 
@@ -250,17 +253,22 @@ def compute_part(plan: Plan, number: int, count: int) -> Part:
     output = None if plan.output is None else user_path(plan.output)
     if plan.store is None and output is None:
         raise SaqEvalError("parts of a comparison meet in a store: name its folder, or an output folder")
-    with _ready(plan, output) as ready:
+    with _ready(plan, output, whole=False) as ready:
         ready = replace(ready, how=replace(ready.how, part=(number, count)))
         with _bar(ready, shown=plan.progress) as on_step:
             done = fill(*ready.work(), **ready.measuring(), on_step=on_step)
         failed = {(cell.subject.name, cell.method, cell.metric): reason for cell, reason in done.failed.items()}
-        return Part(len(done.cells), done.computed, failed, ready.shared.settings.store)
+        return Part(done.computed, done.stored, failed, ready.shared.settings.store)
 
 
 @dataclass(frozen=True, eq=False)
 class _Ready:
-    """A comparison that is set up, before anything is computed."""
+    """A comparison that is set up, before anything is computed.
+
+    Attributes:
+        holds_output: whether this process writes to the output folder.
+        note: notes that the run needs the entry of a key; see `saq_eval.evaluation.store.upkeep.prune`.
+    """
 
     plan: Plan
     setup: Setup
@@ -268,6 +276,8 @@ class _Ready:
     jobs: Jobs
     how: How
     clock: Clock
+    holds_output: bool
+    note: Callable[[Key], object]
 
     def work(self) -> tuple[list[Subject], Shared, Jobs, How]:
         return self.setup.subjects, self.shared, self.jobs, self.how
@@ -277,21 +287,36 @@ class _Ready:
 
 
 @contextmanager
-def _ready(plan: Plan, output: Path | None) -> Iterator[_Ready]:
-    """Set a comparison up, with its store and executor, which end with the context."""
+def _ready(plan: Plan, output: Path | None, *, whole: bool = True) -> Iterator[_Ready]:
+    """Set a comparison up, with its store and executor, which end with the context.
+
+    Args:
+        whole: whether the output folder is written. Parts of a comparison share one.
+    """
     clock = Clock()
     given = user_path(plan.store) if plan.store is not None else None if output is None else output / STORE
     with contextlib.ExitStack() as stack:
         with clock("loading"):
+            setup = set_up(plan, given or Path(STORE))
             check_formats(plan.formats)
+            ours = False
             if output is not None:
                 check_writable(output)
+                ours = stack.enter_context(held(output, join=plan.join or not whole))
+            # From here on, something is written.
             store = stack.enter_context(opened(given, fresh=plan.fresh))
-            setup = set_up(plan, store.folder)
+            setup = replace(setup, settings=replace(setup.settings, store=store.folder))
             jobs = plan_jobs(setup.subjects, setup.settings, plan.target, setup.refusals)
             executor = stack.enter_context(_executor(setup.plan))
-        how = How(executor, plan.fail_fast, on_keys=lambda keys: note_run(store, output, keys))
-        yield _Ready(plan, setup, Shared(setup.settings, setup.modules, setup.test_set), jobs, how, clock)
+        needed: list[Key] = []
+
+        def note(*keys: Key) -> None:
+            needed.extend(keys)
+            note_run(store, output, needed)
+
+        how = How(executor, plan.fail_fast, on_keys=lambda keys: note(*keys))
+        shared = Shared(setup.settings, setup.modules, setup.test_set)
+        yield _Ready(plan, setup, shared, jobs, how, clock, ours, note)
 
 
 def _executor(plan: Plan) -> Executor:
@@ -302,25 +327,19 @@ def _executor(plan: Plan) -> Executor:
     return Processes(plan.workers) if plan.workers > 1 else Here()
 
 
-@contextmanager
-def _held(plan: Plan, output: Path | None) -> Iterator[bool]:
-    """Hold the output folder; yield whether this process writes to it."""
-    if output is None:
-        yield False
+def _look_at_failures(grid: Grid) -> None:
+    """Warn of cells that have failed; raise `SaqEvalError` if nothing else was computed."""
+    if not grid.failed:
         return
-    with held(output, join=plan.join) as ours:
-        yield ours
-
-
-def _warn_of_failures(grid: Grid) -> None:
-    if grid.failed:
-        cell, reason = next(iter(grid.failed.items()))
-        warnings.warn(
-            f"{len(grid.failed)} of {len(grid.cells)} cells have failed and are holes, such as {cell.subject.name}, "
-            f"{cell.method}, {cell.metric}: {reason}; the same command tries them again",
-            SaqEvalWarning,
-            stacklevel=5,
-        )
+    cell, reason = next(iter(grid.failed.items()))
+    such = f"such as {cell.subject.name}, {cell.method}, {cell.metric}: {reason}"
+    if all(scored.hole for scored in grid.cells.values()):
+        raise SaqEvalError(f"every cell has failed, {such}")
+    warnings.warn(
+        f"{len(grid.failed)} of {len(grid.cells)} cells have failed and are holes, {such}; the same command tries them again",
+        SaqEvalWarning,
+        stacklevel=5,
+    )
 
 
 def _warn_of_chance(grid: Grid) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.numpy import load_file
 
 import saq_eval
 from saq_eval import SaqEvalError
@@ -17,11 +18,12 @@ from saq_eval.attribution import find_explainers
 from saq_eval.core.errors import SaqEvalWarning
 from saq_eval.data import DATASETS, Dataset
 from saq_eval.evaluation.clock import Clock
+from saq_eval.evaluation.executors import Here
 from saq_eval.evaluation.planning import plan_jobs
-from saq_eval.evaluation.running import run
+from saq_eval.evaluation.running import How, run
 from saq_eval.evaluation.settings import Settings, Subject
 from saq_eval.evaluation.shared import Shared
-from saq_eval.evaluation.store import read_maps
+from saq_eval.evaluation.store import make_store
 from saq_eval.metrics import find_scorer, find_scorers, metric_sets
 from saq_eval.zoo import random_weights
 
@@ -140,7 +142,14 @@ def test_target_policies(target, tmp_path):
     # The sample takes the place of the test set, where its images have other positions.
     shown = replace(sample, indices=torch.arange(16), positions=torch.arange(16))
     settings = Settings(
-        shown, find_explainers(["saliency"]), find_scorers(["PointingGame", "SSIM"]), 0, 8, "cpu", None, tmp_path
+        shown,
+        find_explainers(["saliency"]),
+        find_scorers(["PointingGame", "SSIM"]),
+        0,
+        8,
+        "cpu",
+        None,
+        make_store(tmp_path).folder,
     )
     names = ("cnn-fp32", "biased", "untrained")
     networks = (model.network, biased, random_weights(model, 7))
@@ -153,9 +162,9 @@ def test_target_policies(target, tmp_path):
         subjects,
         shared,
         jobs,
+        How(Here()),
         measured=np.arange(len(sample)),
         policy=target,
-        workers=1,
         clock=Clock(),
         on_step=lambda description, passes: None,
     )
@@ -174,7 +183,7 @@ def test_target_policies(target, tmp_path):
         np.testing.assert_array_equal(grid.targets[subject], expected[subject.name])
     # Similarity compares maps of one class, whatever the two networks predict; with another class it would not be 1.
     np.testing.assert_allclose(grid.scores(subjects[1], "saliency", "SSIM"), 1.0, atol=1e-4)
-    maps = read_maps(tmp_path / "biased" / "saliency.safetensors")
+    maps = grid.maps("biased", "saliency")
     expected_maps = saq_eval.explain("saliency", biased, sample.images, torch.from_numpy(expected["biased"].copy()))
     np.testing.assert_allclose(maps, expected_maps, atol=1e-5)
 
@@ -243,7 +252,7 @@ def test_models_frame(result):
 def test_the_same_command_writes_the_same_bytes(tmp_path):
     for folder in ("a", "b"):
         saq_eval.compare("digits", models=["cnn-w4a4"], samples=5, output=tmp_path / folder, progress=False, **QUICKER)
-    assert {file.name for file in (tmp_path / "a").iterdir()} == FILES
+    assert {file.name for file in (tmp_path / "a").iterdir()} == FILES | {"store"}
     for name in (f"{table}.csv" for table in TABLES):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     few = {"methods": ["saliency"], "metrics": ["PointingGame"]}
@@ -270,22 +279,25 @@ def test_scores_depend_neither_on_batch_size_nor_on_workers_nor_on_the_order_of_
         pd.testing.assert_series_equal(fewer, reference.loc[fewer.index], atol=2e-3)
 
 
-def test_kept_maps_are_scored_anew_without_being_computed(tmp_path, monkeypatch):
+def test_what_is_computed_is_kept_and_another_metric_is_computed_alone(tmp_path, monkeypatch):
     arguments = {"models": ["cnn-w4a4"], "methods": ["saliency", "smoothgrad"], "samples": 4, "progress": False}
     first = saq_eval.compare("digits", metrics=["SSIM", "PointingGame"], output=tmp_path, save_maps=True, **arguments)
-    # Three networks by two methods and two controls, random weights by two, and four retrained networks by two.
-    computed = 3 * 4 + 2 + 4 * 2
-    assert first.run["maps"]["computed"] == computed
+    # Three networks by two methods, random weights and four retrained networks too; and two controls, once for all networks.
+    computed, controls = 3 * 2 + 2 + 4 * 2 + 2, 2 * 2
+    assert first.run["maps"] == {"kept": True, "computed": computed, "read": controls}
+    assert first.run["cells"]["stored"] == 0
     files = {str(path.relative_to(tmp_path / "maps")) for path in (tmp_path / "maps").rglob("*.safetensors")}
     assert "cnn-w4a4/smoothgrad.safetensors" in files and "cnn-fp32 (random weights)/saliency.safetensors" in files
-    assert read_maps(tmp_path / "maps" / "cnn-w4a4" / "saliency.safetensors").shape == (4, 28, 28)
+    assert load_file(tmp_path / "maps" / "cnn-w4a4" / "saliency.safetensors")["maps"].shape == (4, 28, 28)
 
     def refuse(*args, **kwargs):
         raise AssertionError("a map was computed")
 
-    monkeypatch.setattr("saq_eval.evaluation.scoring.explain", refuse)
+    monkeypatch.setattr("saq_eval.evaluation.maps.explain", refuse)
     again = saq_eval.compare("digits", metrics=["Spearman", "SSIM"], output=tmp_path, save_maps=True, **arguments)
-    assert again.run["maps"] == {"kept": True, "computed": 0, "read": computed}
+    assert again.run["maps"] == {"kept": True, "computed": 0, "read": computed + controls}
+    similar = 3 * 2 + 2 + 4 * 2
+    assert again.run["cells"] == {"computed": similar, "stored": similar}  # by Spearman, and by SSIM
     # All but what is adjusted to the whole table, which is another.
     adjusted = ["p_adjusted", "p_equivalence", "verdict"]
     tables = [
@@ -293,7 +305,7 @@ def test_kept_maps_are_scored_anew_without_being_computed(tmp_path, monkeypatch)
         for result in (first, again)
     ]
     pd.testing.assert_frame_equal(*tables)
-    with pytest.raises(AssertionError, match="a map was computed"):  # other images, another noise
+    with pytest.raises(SaqEvalError, match="every cell has failed, such as .*a map was computed"):  # other images
         saq_eval.compare("digits", metrics=["SSIM"], output=tmp_path, save_maps=True, seed=1, **arguments)
 
 
@@ -305,9 +317,9 @@ def test_maps_for_the_surrogate_gap_are_computed_once():
     assert run["maps"] == {"kept": False, "computed": 3 + 1 + 4, "read": 0}
 
 
-def test_an_interrupted_run_goes_on_from_the_kept_maps(tmp_path, monkeypatch):
+def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
     arguments = {"models": ["cnn-w4a4"], "methods": ["saliency", "lrp"], "metrics": ["SSIM"], "samples": 4}
-    arguments |= {"output": tmp_path, "save_maps": True, "progress": False}
+    arguments |= {"output": tmp_path, "progress": False}
     calls = []
 
     def counted(*args, **kwargs):
@@ -316,12 +328,15 @@ def test_an_interrupted_run_goes_on_from_the_kept_maps(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return saq_eval.explain(*args, **kwargs)
 
-    monkeypatch.setattr("saq_eval.evaluation.scoring.explain", counted)
+    monkeypatch.setattr("saq_eval.evaluation.maps.explain", counted)
     with pytest.raises(KeyboardInterrupt):
         saq_eval.compare("digits", **arguments)
-    assert [path.name for path in tmp_path.iterdir()] == ["maps"]
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+    interrupted = {path: path.stat() for path in (tmp_path / "store").rglob("*.safetensors")}
+    assert len([path for path in interrupted if "/maps/" in str(path)]) == 5
     run = saq_eval.compare("digits", **arguments).run
-    assert run["maps"]["read"] == 4 and run["command"].endswith("--save-maps")
+    assert run["cells"]["stored"] > 0 and run["maps"]["read"] >= 2
+    assert all(path.stat().st_ino == about.st_ino for path, about in interrupted.items())
 
 
 def test_methods_with_parameters_are_columns_of_their_own():
@@ -378,7 +393,7 @@ def test_degenerate_maps_are_counted_and_not_scored(monkeypatch):
             maps[1:3] = 0
         return maps
 
-    monkeypatch.setattr("saq_eval.evaluation.scoring.explain", sometimes_constant)
+    monkeypatch.setattr("saq_eval.evaluation.maps.explain", sometimes_constant)
     result = saq_eval.compare("digits", models=["cnn-w2a2"], samples=6, progress=False, **QUICKER)
     rows = result.summary[result.summary["method"] == "saliency"]
     assert (rows["degenerate"] == 2).all() and (rows["n"] == 4).all()
@@ -438,7 +453,7 @@ def test_run_json_is_the_whole_record(result, tmp_path):
     assert run["metrics"]["SSIM"]["settings"]["sigma"] == 1.5
     smoothgrad = run["methods"][SMOOTHGRAD]
     assert smoothgrad["parameters"] == {"n_samples": 8, "stdev": 0.15} and smoothgrad["sign"] == "absolute"
-    assert run["target"] == "label" and run["maps"]["computed"] == 6 * 4 + 2 * 2 + 2 * 4 * 2
+    assert run["target"] == "label" and run["maps"]["computed"] == 6 * 2 + 2 + 2 * 2 + 2 * 4 * 2
     card = saq_eval.load_model("digits", "cnn-w2a2").card
     assert run["models"]["cnn-w2a2"] == {
         **{"role": "model", "weights_sha256": card.weights_sha256},
@@ -578,11 +593,11 @@ def test_an_interruption_leaves_what_was_there(moment, tmp_path, monkeypatch):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    place = "saq_eval.evaluation.scoring.explain" if moment == "scoring" else "saq_eval.reporting.output.render"
+    place = "saq_eval.evaluation.maps.explain" if moment == "scoring" else "saq_eval.reporting.output.render"
     monkeypatch.setattr(place, interrupt)
     with pytest.raises(KeyboardInterrupt):
         saq_eval.compare("digits", models=["cnn-w4a4"], samples=2, output=tmp_path, progress=False, **QUICKER)
-    assert [file.name for file in tmp_path.iterdir()] == ["scores.csv"]
+    assert {file.name for file in tmp_path.iterdir()} == {"scores.csv", "store"}
     assert (tmp_path / "scores.csv").read_text() == "of an earlier run"
 
 

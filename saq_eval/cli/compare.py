@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from saq_eval.cli.console import print_table
 from saq_eval.cli.ending import say_what_is_kept
 from saq_eval.cli.options import ModelOption, QuietOption, names
 from saq_eval.cli.plan_options import arguments_of_plan, check_images_are_named, takes_a_plan
+from saq_eval.core.errors import SaqEvalError
 
 if TYPE_CHECKING:
     from saq_eval.comparison import Comparison
@@ -22,6 +24,10 @@ def compare(
     model: ModelOption = None,
     config: Annotated[
         Path | None, typer.Option(help="A .yaml file that gives these options; the command line comes before it.")
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(help="I/N: compute one of N parts of the cells into the store, and write nothing else."),
     ] = None,
     quiet: QuietOption = False,
     as_json: Annotated[
@@ -48,12 +54,32 @@ def compare(
     arguments |= {"progress": False} if quiet or as_json else {}
     same = "the same command without --fresh" if arguments.get("fresh") else "the same command"
     say_what_is_kept(f"all that is finished is kept, and {same} goes on")
+    if shard is not None:
+        _compute_part(arguments, shard, quiet=quiet)
+        return
     result = saq_eval.compare(**arguments)
     if as_json:
         typer.echo(json.dumps(_as_record(result, arguments["output"]), indent=2, ensure_ascii=False))
     elif not quiet:
         _tell(result, arguments["output"])
     if result.run["failed"]:
+        raise typer.Exit(1)
+
+
+def _compute_part(arguments: dict[str, Any], shard: str, *, quiet: bool) -> None:
+    from saq_eval.comparison import compute_part
+    from saq_eval.evaluation.plan import Plan
+
+    parts = re.fullmatch(r"(\d{1,6})/(\d{1,6})", shard.strip())
+    if parts is None:
+        raise SaqEvalError(f"--shard is written I/N, as in 1/8, not {shard!r}")
+    done = compute_part(Plan(**arguments), int(parts[1]), int(parts[2]))
+    if not quiet:
+        typer.echo(
+            f"Part {parts[0]}: {done.computed} cells computed, {done.stored} in the store already, {len(done.failed)} failed; "
+            f"the store is {done.store}. When all parts are done, the same command without --shard writes the report."
+        )
+    if done.failed:
         raise typer.Exit(1)
 
 
@@ -76,9 +102,7 @@ def _tell(result: Comparison, output: Path) -> None:
     typer.echo(f"\nWritten to {output}: the report in report.html, the tables in CSV files")
     if result.run["maps"]["kept"]:
         counts = result.run["maps"]
-        typer.echo(
-            f"Maps kept beside them: {counts['computed']} sets computed, {counts['read']} taken from an earlier run"
-        )
+        typer.echo(f"Maps kept beside them: {counts['computed']} sets computed, {counts['read']} taken from the store")
 
 
 def report(

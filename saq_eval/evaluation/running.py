@@ -53,7 +53,8 @@ class Progress:
         cells: the values of the cells that are finished, and of holes.
         explained: facts about maps; `None` for a network that the method cannot explain.
         failed: why cells have failed.
-        computed: the number of cells that were computed in this run; others were in the store.
+        computed: the number of cells that were computed in this run.
+        stored: the number of cells that the store held.
         batch_size: the smallest number of images that passed at once.
     """
 
@@ -61,6 +62,7 @@ class Progress:
     explained: dict[tuple[Subject, str], Explained | None] = field(default_factory=dict)
     failed: dict[Cell, str] = field(default_factory=dict)
     computed: int = 0
+    stored: int = 0
     batch_size: int = 0
 
 
@@ -104,8 +106,7 @@ def run(
         for wave in jobs.waves:
             work.compute(wave)
         with clock("attribution"):
-            calls = [Call(surrogate_gap, (model, targets[model]), (model.identity,)) for model in models]
-            gaps = {models[number].name: gap for number, gap in how.executor.run(calls, place)}
+            gaps = work.gaps(models)
     work.warn_of_damage(shared.store.damaged)
     return Grid(
         subjects,
@@ -116,12 +117,12 @@ def run(
         predicted.sample,
         targets,
         {s: predicted.accuracy[s.identity] for s in subjects if s.role != "control"},
-        {model.name: np.nan if isinstance(gaps[model.name], Died) else gaps[model.name] for model in models},
+        gaps,
         shared.test_set.labels.numpy()[measured],
         lambda subject, method: maps_of(shared, subject, settings.explainer[method], targets[subject])[0],
         failed=work.progress.failed,
         computed=work.progress.computed,
-        known_holes=len(jobs.holes),
+        stored=work.progress.stored,
         batch_size=min(work.progress.batch_size or settings.batch_size, settings.batch_size),
     )
 
@@ -208,6 +209,7 @@ class _Work:
             targets, explainer = self._targets(job), settings.explainer[job.method]
             every += [keys.cell(job, metric, targets) for metric in job.metrics]
             every += [keys.explained(job, targets)]
+            every += [keys.gap(job.subject, targets[0])] if job.subject.role == "model" else []
             noises = (False, True) if job.subject.role == "model" else (False,)
             every += [keys.maps(job.subject.identity, explainer, targets[0], noisy=noisy) for noisy in noises]
         return every
@@ -244,7 +246,9 @@ class _Work:
             if entry is None:
                 left.append(metric)
             else:
-                self.progress.cells[Cell(job.subject, job.method, metric)] = scored_of(entry)
+                cell = Cell(job.subject, job.method, metric)
+                self.progress.stored += cell not in self.progress.cells
+                self.progress.cells[cell] = scored_of(entry)
         facts = store.get(keys.explained(job, targets))
         if facts is not None:
             self.progress.explained[job.subject, job.method] = explained_of(facts)
@@ -263,7 +267,8 @@ class _Work:
                 self._fail(cell, done.failed[metric])
             else:
                 self.shared.keep(keys.cell(job, metric, targets), *written(scored))
-                progress.computed += 1
+        progress.computed += done.computed
+        progress.stored += len(done.scored) - len(done.failed) - done.computed
         progress.explained[job.subject, job.method] = done.explained
         if done.tried:
             self.shared.keep(keys.explained(job, targets), *explained_written(done.explained))
@@ -291,6 +296,26 @@ class _Work:
         if self.how.fail_fast:
             raise SaqEvalError(said)
         self.progress.failed[cell] = reason
+
+    def gaps(self, models: Sequence[Subject]) -> dict[str, float]:
+        """Return the models' surrogate gaps by name; NaN where it is undefined or has failed."""
+        store, keys = (
+            self.shared.store,
+            {model: self.shared.keys.gap(model, self.all_targets[model]) for model in models},
+        )
+        stored = {model: entry for model in models if (entry := store.get(keys[model])) is not None}
+        gaps = {model.name: float(entry.arrays["gap"][0]) for model, entry in stored.items()}
+        left = [model for model in models if model not in stored]
+        calls = [Call(surrogate_gap, (model, self.all_targets[model]), (model.identity,)) for model in left]
+        for number, found in self.how.executor.run(calls, self.place):
+            model = left[number]
+            gap, reason = (np.nan, found.reason) if isinstance(found, Died) else found
+            gaps[model.name] = gap
+            if reason:
+                self._fail(Cell(model, "integrated_gradients", "surrogate gap"), reason)
+            else:
+                self.shared.keep(keys[model], {"gap": np.array([gap])})
+        return {model.name: gaps[model.name] for model in models}
 
     def warn_of_damage(self, damaged: Sequence[str]) -> None:
         """Warn of damaged files of the store, whose contents are computed again."""

@@ -81,7 +81,7 @@ def set_up(plan: Plan, store: Path) -> Setup:
     """Look up, load and check everything that a plan names.
 
     Args:
-        store: the folder of the store.
+        store: the folder of the store, which need not exist yet.
 
     Raises:
         SaqEvalError: an unknown name, a count out of range, a network that no method can explain, or a file that cannot be
@@ -113,11 +113,11 @@ def set_up(plan: Plan, store: Path) -> Setup:
     subjects += retrained
     refusals = find_refusals(subjects, modules, settings)
     check_some_work(subjects, settings, refusals)
-    workers = _workers(
+    plan = _shared_out(
         plan, [n for name, n in networks.items() if name not in choice.entries or name in outside], sample
     )
     return Setup(
-        plan=replace(_as_used(plan, explainers, scorers), workers=workers),
+        plan=_as_used(plan, explainers, scorers),
         study=study,
         missing=missing,
         networks=networks,
@@ -173,7 +173,7 @@ def _with_study(plan: Plan, dataset: str) -> tuple[Plan, Sequence[str] | None, s
 
 def _device(plan: Plan) -> str:
     device = pick_device(plan.device).type
-    if device != "cpu" and plan.executor == "processes" and plan.workers > device_count():
+    if device != "cpu" and plan.scheduler is None and plan.workers > device_count():
         raise SaqEvalError(f"each worker has a {device} device of its own: use at most {device_count()}")
     return device
 
@@ -186,9 +186,9 @@ def _compiling(plan: Plan) -> Plan:
     return replace(plan, compile=plan.compile and not reason)
 
 
-def _workers(plan: Plan, outside: Sequence[Network], sample: Dataset) -> int:
-    """Return the number of processes: one if a network cannot be sent to others, since results are the same for any."""
-    for network in outside if plan.workers > 1 else ():
+def _shared_out(plan: Plan, outside: Sequence[Network], sample: Dataset) -> Plan:
+    """Return the plan, for this process alone if a network cannot be sent to others, since results are the same for any."""
+    for network in outside if plan.workers > 1 or plan.executor == "dask" else ():
         reason = why_not_stored(cast(nn.Module, network.module), sample.images[:1])
         if reason:
             warnings.warn(
@@ -196,8 +196,8 @@ def _workers(plan: Plan, outside: Sequence[Network], sample: Dataset) -> int:
                 SaqEvalWarning,
                 stacklevel=4,
             )
-            return 1
-    return plan.workers
+            return replace(plan, executor="processes", scheduler=None, workers=1)
+    return plan
 
 
 def _measured(test_set: Images, count: int | None, seed: int) -> np.ndarray:

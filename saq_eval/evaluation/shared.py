@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
@@ -20,6 +20,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
+from saq_eval.core.devices import take_cuda_device
 from saq_eval.core.errors import CannotWrite, SaqEvalError, first_line
 from saq_eval.core.memory import give_back
 from saq_eval.core.temporary import temporary_folder
@@ -29,6 +30,7 @@ from saq_eval.evaluation.store import Key, Keys, Store
 from saq_eval.networks.compiled import Compiled
 from saq_eval.networks.inference import predict
 
+SETTINGS, IDENTITIES, TEST_SET = "settings", "identities", "test_set"  # files in the folder of shared data
 _OPEN: dict[str, Shared] = {}  # by folder, in this process
 
 
@@ -53,7 +55,7 @@ class Shared:
         self._compiled = lru_cache(maxsize=4)(lambda identity: Compiled(self.network(identity), settings.batch_size))
 
     def keep(self, key: Key, arrays: Mapping[str, np.ndarray], facts: Mapping[str, str] | None = None) -> None:
-        """Put what another machine has computed into the store, unless it is there already."""
+        """Put an entry into the store, unless it is there already."""
         if not self.store.path(key).exists():
             self.store.put(key, arrays, facts)
 
@@ -113,7 +115,7 @@ class _Kept(Mapping[str, nn.Module]):
         self.folder, self.identities = folder, identities
 
     def __getitem__(self, identity: str) -> nn.Module:
-        return _read_network(self.folder / f"network-{self.identities.index(identity)}")
+        return _read_network(self.folder / _file_of(self.identities.index(identity)))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.identities)
@@ -136,11 +138,11 @@ def share(shared: Shared, *, apart: bool) -> Iterator[str]:
         if apart:
             # cloudpickle also stores the code of classes that other processes cannot import, such as those of a notebook.
             # A network's weights are not in its pickle, but beside it, as `torch.save` writes them.
-            _write(folder / "settings", shared.settings)
-            _write(folder / "identities", list(shared.networks))
+            _write(folder / SETTINGS, shared.settings)
+            _write(folder / IDENTITIES, list(shared.networks))
             for place, network in enumerate(shared.networks.values()):
-                _write_network(network, folder / f"network-{place}")
-            _write(folder / "test_set", shared.test_set)
+                _write_network(network, folder / _file_of(place))
+            _write(folder / TEST_SET, shared.test_set)
         shared.folder = folder
         give_back()  # what loading and trying the networks took
         _OPEN[str(folder)] = shared
@@ -172,13 +174,34 @@ def shared_at(folder: str) -> Shared:
     if folder not in _OPEN:
         place = Path(folder)
         _OPEN.clear()
+        settings = _read(place / SETTINGS)
+        if settings.device == "cuda":
+            take_cuda_device(place)
         _OPEN[folder] = Shared(
-            _read(place / "settings"),
-            _Kept(place, _read(place / "identities")),
-            _read(place / "test_set"),
+            settings,
+            _Kept(place, _read(place / IDENTITIES)),
+            _read(place / TEST_SET),
             place,
         )
     return _OPEN[folder]
+
+
+def files_of(folder: str, networks: Sequence[str]) -> list[str]:
+    """Return the names of the files that calls with networks of these identities read; none if the folder has no such data."""
+    place = Path(folder)
+    if not (place / SETTINGS).exists():
+        return []
+    identities = _read(place / IDENTITIES)
+    return [SETTINGS, IDENTITIES, TEST_SET, *(_file_of(identities.index(identity)) for identity in networks)]
+
+
+def close_at(folder: str) -> None:
+    """Let go of the shared data that were read from a folder."""
+    _OPEN.pop(folder, None)
+
+
+def _file_of(place: int) -> str:
+    return f"network-{place}"
 
 
 def _write_network(network: nn.Module, path: Path) -> None:

@@ -111,11 +111,13 @@ def test_workers_do_not_repeat_the_warning(package, tmp_path):
     site = package("raise RuntimeError('no luck')")
     (tmp_path / "workers.py").write_text(
         "from saq_eval.core.plugins import failed_plugins, load_plugins\n"
-        "from saq_eval.evaluation.executor import run_all\n"
-        "def tried():\n"
+        "from saq_eval.evaluation.executors import Call, Processes\n"
+        "def tried(place):\n"
         "    load_plugins()\n"
         "    return failed_plugins()\n"
-        "print(len(tried()), *map(len, run_all([(tried, ())] * 4, workers=2)))\n"
+        "with Processes(2) as workers:\n"
+        "    found = [len(names) for _, names in workers.run([Call(tried)] * 4, '.')]\n"
+        "print(len(tried('')), *found)\n"
     )
     command = [sys.executable, "workers.py"]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{site}"}

@@ -7,9 +7,11 @@ import torch
 
 from saq_eval.attribution import find_explainers
 from saq_eval.evaluation.clock import Clock
-from saq_eval.evaluation.running import run
+from saq_eval.evaluation.executors import Here, Processes
+from saq_eval.evaluation.running import How, run
 from saq_eval.evaluation.settings import Settings, Subject
 from saq_eval.evaluation.shared import Shared
+from saq_eval.evaluation.store import make_store
 from saq_eval.metrics import find_scorers
 
 SUBJECTS = [
@@ -27,24 +29,27 @@ AGAIN, RETRAINED = SUBJECTS[-2:]
 METHODS = ("saliency", "occlusion")
 
 
-def make_settings(digits, maps, methods=METHODS, metrics=("PointingGame", "SSIM"), **changes):
+def make_settings(digits, store, methods=METHODS, metrics=("PointingGame", "SSIM"), **changes):
     fields = {"seed": 0, "batch_size": 8, "device": "cpu", "background": None}
     sample = replace(digits.subset(range(6)), positions=torch.arange(6))
-    return Settings(sample, find_explainers(methods), find_scorers(metrics), **(fields | changes), maps=maps)
+    return Settings(
+        sample, find_explainers(methods), find_scorers(metrics), **(fields | changes), store=make_store(store).folder
+    )
 
 
 def run_jobs(shared, jobs, clock=None, on_step=lambda description, passes: None, workers=1, measured=range(20)):
     """Compute all cells; accuracy is measured on the first 20 images of the test set."""
-    return run(
-        SUBJECTS,
-        shared,
-        jobs,
-        measured=np.array(measured),
-        policy="label",
-        workers=workers,
-        clock=clock or Clock(),
-        on_step=on_step,
-    )
+    with Processes(workers) if workers > 1 else Here() as executor:
+        return run(
+            SUBJECTS,
+            shared,
+            jobs,
+            How(executor),
+            measured=np.array(measured),
+            policy="label",
+            clock=clock or Clock(),
+            on_step=on_step,
+        )
 
 
 def make_shared(digits, settings, networks):

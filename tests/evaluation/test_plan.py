@@ -30,13 +30,12 @@ def test_how_a_value_is_given_follows_from_its_type():
     known = kinds()
     assert list(known) == [each.name for each in fields(Plan)]
     assert {name for name, kind in known.items() if kind == "path"} == {
-        *("classes", "masks", "boxes", "data_root", "zoo", "output")
+        *("classes", "masks", "boxes", "data_root", "zoo", "output", "store")
     }
     assert {name for name, kind in known.items() if kind == "switch"} == {
         "progress",
         "trust_code",
-        "save_maps",
-        "compile",
+        *("fail_fast", "fresh", "join", "save_maps", "compile"),
     }
     expected = {"samples": "whole number", "margin": "number", "target": "text", "models": "names", "metrics": "specs"}
     assert expected.items() <= known.items()
@@ -55,6 +54,9 @@ def test_one_name_stands_for_a_list():
         ({"margin": 0}, "margin is above 0"),
         ({"target": "labels"}, "unknown target 'labels'; did you mean 'label'"),
         ({"save_maps": True}, "maps are kept in the output folder"),
+        ({"join": True}, "two processes join at one output folder: name it"),
+        ({"executor": "threads"}, "unknown executor 'threads'; valid: processes, dask"),
+        ({"scheduler": "tcp://a:1"}, "a scheduler is an address of Dask: say executor dask with it"),
         ({"methods": [3]}, "a method is asked for by its name, not by 3"),
     ],
 )

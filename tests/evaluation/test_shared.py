@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from saq_eval.evaluation import shared as module
-from saq_eval.evaluation.executor import run_all
+from saq_eval.evaluation.executors import Call, Processes
 from saq_eval.evaluation.scoring import logits_of
 from saq_eval.evaluation.shared import share, shared_at
 from saq_eval.networks.inference import predict
@@ -26,7 +26,7 @@ def networks(cnn):
 
 def test_this_process_finds_the_objects_themselves(networks, digits, tmp_path):
     shared = make_shared(digits, make_settings(digits, tmp_path), networks)
-    with share(shared, workers=1) as place:
+    with share(shared, apart=False) as place:
         assert shared_at(place) is shared and shared.network("a") is networks["a"]
     with pytest.raises(FileNotFoundError):
         shared_at(place)
@@ -34,7 +34,7 @@ def test_this_process_finds_the_objects_themselves(networks, digits, tmp_path):
 
 def test_other_processes_read_the_same(networks, digits, tmp_path, monkeypatch):
     shared = make_shared(digits, make_settings(digits, tmp_path), networks)
-    with share(shared, workers=2) as place:
+    with share(shared, apart=True) as place:
         monkeypatch.setattr(module, "_OPEN", {})  # as in a process that has set nothing up
         read = shared_at(place)
         assert shared_at(place) is read is not shared
@@ -57,8 +57,10 @@ class Local(nn.Module):
 
 def test_workers_compute_with_networks_of_any_class(digits, tmp_path):
     shared = make_shared(digits, make_settings(digits, tmp_path), {"local": Local().eval()})
-    with share(shared, workers=2) as place:
-        ((logits),) = run_all([(logits_of, (place, "local", np.array([3, 7])))], workers=2)
+    with share(shared, apart=True) as place:
+        call = Call(logits_of, ("local", "mine", np.array([3, 7]), "print"), ("local",))
+        with Processes(2) as executor:
+            ((_, logits),) = executor.run([call], place)
     np.testing.assert_allclose(logits, digits.images[[3, 7]].flatten(1)[:, 300:310] * 2)
 
 
@@ -77,7 +79,7 @@ def test_what_jobs_share_is_computed_once(networks, digits, tmp_path, monkeypatc
     def compute(value):
         return lambda: calls.append(value) or np.full((2, 3), value)
 
-    with share(shared, workers=2) as place:
+    with share(shared, apart=True) as place:
         np.testing.assert_array_equal(shared.once("a", compute(1.0)), np.ones((2, 3)))
         np.testing.assert_array_equal(shared.once("b", compute(2.0)), np.full((2, 3), 2.0))
         monkeypatch.setattr(module, "_OPEN", {})  # as in another process

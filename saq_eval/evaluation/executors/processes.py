@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from saq_eval.evaluation.executors.base import Call, Died, Executor, on_one_thread
 
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _RUNNING = "running-"  # files in the shared folder: what each worker is doing
 KILLED = "failed: its process was killed twice, which the system does when memory is short"
 
@@ -88,7 +88,7 @@ class Processes(Executor):
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, initializer=_prepare, initargs=(os.getpid(),), env=_ONE_THREAD)
+    return ProcessPoolExecutor(workers, initializer=prepare, initargs=(os.getpid(),), env=ONE_THREAD)
 
 
 def _marked(place: str, number: int, function: Any, arguments: tuple[Any, ...]) -> Any:
@@ -116,7 +116,8 @@ def _interruptions_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _prepare(parent: int) -> None:
+def prepare(parent: int) -> None:
+    """Prepare a process that works for another one, its parent, and ends with it."""
     # By default, tqdm's progress bars (Quantus has some) share a lock with other processes through a semaphore. Python
     # warns about this semaphore when a worker is killed, for example by Ctrl-C. A lock of the process avoids this.
     tqdm.set_lock(threading.RLock())

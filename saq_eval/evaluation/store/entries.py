@@ -21,7 +21,7 @@ from saq_eval.core.errors import CannotWrite, SaqEvalError
 from saq_eval.evaluation.store.files import write_tensors
 
 Key = Mapping[str, Any]
-_KINDS = {"F32": "<f4", "F64": "<f8", "I64": "<i8", "BOOL": "?"}
+_KINDS = {"U8": "<u1", "F32": "<f4", "F64": "<f8", "I64": "<i8", "BOOL": "?"}
 _MAPPED = 2**16  # bytes; larger files are mapped into memory, smaller ones are read
 
 
@@ -58,7 +58,7 @@ def write_entry(path: Path, key: Key, arrays: Mapping[str, np.ndarray], facts: M
     """Write a file, completely or not at all, in the place of one that is there.
 
     Args:
-        arrays: float32, float64, int64 or bool, by name.
+        arrays: float32, float64, int64, uint8 or bool, by name.
         facts: texts by name, other than "key" and "checksum".
 
     Raises:

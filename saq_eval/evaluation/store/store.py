@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -19,9 +21,10 @@ from saq_eval.core.errors import CannotWrite, SaqEvalError
 from saq_eval.evaluation.store.entries import Damaged, Entry, Key, digest_of_key, key_text, read_entry, write_entry
 from saq_eval.evaluation.store.files import is_partial, write_text
 
-KINDS = ("cells", "explained", "maps", "logits")
+KINDS = ("cells", "explained", "maps", "logits", "gaps", "tables")
 LOCKS, RUNS = "locks", "runs"
 MARK = "store.json"  # the file that shows that a folder is a store
+_PARTIAL = ".partial-"  # marks that are being written
 STORE = "store"  # the name of a store in an output folder
 LAYOUT = 1  # of the files; raised when other versions can no longer read it
 Arrays = Mapping[str, np.ndarray]
@@ -116,6 +119,12 @@ def make_store(folder: Path) -> Store:
         SaqEvalError: if it cannot be made, holds other files, or is a store of another version.
     """
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        others = [path for path in folder.iterdir() if not path.name.startswith(_PARTIAL)]
+        if not (folder / MARK).exists():  # asked last, since another process may be making the store
+            if others:
+                raise SaqEvalError(f"{folder} is not empty and no store: name an empty or new folder as the store")
+            _mark(folder)
         if not (folder / MARK).exists():
             others = [path for path in folder.iterdir() if not is_partial(path)] if folder.is_dir() else []
             if others and not (folder / MARK).exists():  # else another process has just made it
@@ -125,6 +134,30 @@ def make_store(folder: Path) -> Store:
     except OSError as error:
         raise SaqEvalError(f"the store {folder} cannot be made: {error.strerror}") from error
     return open_store(folder)
+
+
+def _mark(folder: Path) -> None:
+    """Make a folder a store with an identity of its own, in one step; another process may do it first."""
+    partial = folder / f"{_PARTIAL}{uuid.uuid4().hex}"
+    about = {"layout": LAYOUT, "id": uuid.uuid4().hex}
+    try:
+        partial.write_text(json.dumps(about) + "\n", encoding="utf-8")
+        try:
+            os.link(partial, folder / MARK)
+        except FileExistsError:
+            return
+        except OSError:  # a file system without links
+            partial.replace(folder / MARK)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def identity_of(folder: Path) -> str:
+    """Return the identity of the store in a folder, a random text that was chosen when it was made; "" if there is none."""
+    try:
+        return str(json.loads((folder / MARK).read_text(encoding="utf-8")).get("id", ""))
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return ""
 
 
 def open_store(folder: Path) -> Store:
