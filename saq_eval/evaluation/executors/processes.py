@@ -57,9 +57,9 @@ class Processes(Executor):
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
-        finally:
-            for future in futures:
-                future.cancel()
+        except BaseException:
+            self.stop()  # with the other calls; loky fails to end processes whose calls were cancelled one by one
+            raise
 
     def _were_running(self, calls: dict[int, Call], place: str) -> list[int]:
         """Return the numbers of the calls that were running when a process was killed."""

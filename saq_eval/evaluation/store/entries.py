@@ -94,9 +94,9 @@ def read_entry(path: Path) -> Entry:
     except OSError as error:
         raise SaqEvalError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise Damaged(f"{path} is damaged: {type(error).__name__} in its header") from error
+        raise Damaged(f"{path} is damaged: it is cut off, or its header was changed") from error
     if _checksum(arrays, metadata) != checksum:
-        raise Damaged(f"{path} is damaged: its checksum is another")
+        raise Damaged(f"{path} is damaged: its checksum is not that of its contents")
     return Entry(metadata.pop("key", ""), arrays, metadata)
 
 

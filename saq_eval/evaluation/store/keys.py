@@ -156,6 +156,6 @@ def stated_versions(packages: tuple[str, ...]) -> str:
 
 @functools.cache
 def _code_of_scoring() -> str:
-    from saq_eval.evaluation import cells, maps, scoring  # which imports this module
+    from saq_eval.evaluation import cells, maps, scoring, settings  # some of them import this module
 
-    return checksum_of_files([Path(inspect.getfile(module)) for module in (cells, maps, scoring)])
+    return checksum_of_files([Path(inspect.getfile(module)) for module in (cells, maps, scoring, settings)])
