@@ -61,6 +61,7 @@ def retried(work: Shared, compute: Callable[[], T]) -> T:
             if not is_out_of_memory(error) or not work.halve_batch():
                 raise
         give_back()
+        torch.cuda.empty_cache()
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +145,7 @@ class _Scoring:
         key = self.keys.explained(self.job, self.targets)
         try:
             with self.clock("attribution"):
-                own, computed = maps.own()
+                own, computed = maps.own
         except Unsupported as error:
             if is_out_of_memory(error):  # a method may say it of any error of the network
                 raise
