@@ -15,6 +15,9 @@ from rich.table import Table
 
 from saq_eval.core.errors import SaqEvalWarning
 
+_UNSAID = frozenset(
+    {"DecompressionBombWarning"}
+)  # of Pillow, about large pictures; this package has a limit of its own
 _MOST_CHARACTERS = 4_000  # of an error; a value in it may be as large as a file
 
 
@@ -55,5 +58,5 @@ def show_warning(message: Warning | str, category: type[Warning], *where: Any, *
     """Print a warning of this package on one line, without its source code; replaces `warnings.showwarning`."""
     if issubclass(category, SaqEvalWarning):
         complain(f"warning: {message}")
-    else:
+    elif category.__name__ not in _UNSAID:
         _show_warning(message, category, *where, **details)

@@ -54,3 +54,12 @@ def test_our_warnings_are_one_line_and_others_are_left_as_they_are(capsys, monke
     warning = UserWarning("another")
     console.show_warning(warning, UserWarning, "file.py", 7, line="code")
     assert capsys.readouterr().err == "" and others == [((warning, UserWarning, "file.py", 7), {"line": "code"})]
+
+
+def test_the_warning_of_pillow_about_large_pictures_is_left_out(capsys, monkeypatch):
+    from PIL import Image
+
+    others = []
+    monkeypatch.setattr(console, "_show_warning", lambda *where, **details: others.append(where))
+    console.show_warning(Image.DecompressionBombWarning("large"), Image.DecompressionBombWarning, "file.py", 7)
+    assert tuple(capsys.readouterr()) == ("", "") and others == []

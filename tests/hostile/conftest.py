@@ -1,5 +1,7 @@
 """Folders for commands on hostile input."""
 
+import sys
+
 import pytest
 
 import saq_eval.comparison
@@ -17,3 +19,12 @@ def here(tmp_path):
 def below(tmp_path_factory):
     """The same for the examples of hypothesis: each makes a folder of its own below."""
     return tmp_path_factory.mktemp("hostile")
+
+
+@pytest.fixture(autouse=True)
+def forgotten(monkeypatch):
+    """Forget the modules called `strange…` that a test's commands import, and where they were."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    for name in [name for name in sys.modules if name.startswith("strange")]:
+        del sys.modules[name]
