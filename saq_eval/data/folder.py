@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from saq_eval.core.errors import SaqEvalError, in_short
-from saq_eval.core.paths import check_file, check_name, user_path
+from saq_eval.core.paths import check_file, check_name, is_folder, user_path
 from saq_eval.data.geometry import Geometry
 from saq_eval.data.images import Split
 from saq_eval.data.lazy import LazyImages, Shape, Source, in_threads
@@ -99,7 +99,7 @@ def open_folder(path: str | os.PathLike, split: Split, *, name: str | None = Non
         SaqEvalError: a path that is no folder, a split that is not there, a class without a picture, or no class.
     """
     root = user_path(path)
-    if not root.is_dir():
+    if not is_folder(root):
         raise SaqEvalError(f"{root}: there is no such folder of pictures, with one folder per class in it")
     name = Path(os.path.abspath(root)).name if name is None else name
     try:

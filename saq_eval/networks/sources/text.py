@@ -13,6 +13,7 @@ prepared, for every kind of network. All other arguments belong to the kind; the
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -99,7 +100,7 @@ def parse_text(text: str, rest: str, *, takes_file: bool) -> SourceText:
         name, mark, query = before.partition("?")
         if at and not file.strip():
             raise SaqEvalError(f"{text}: the file of weights is missing after '@'")
-        if re.search(r"\?\w+=", file) and not user_path(file).exists():
+        if re.search(r"\?\w+=", file) and not os.path.exists(user_path(file)):
             raise SaqEvalError(f"{text}: arguments come before the file, as in {_kind(text)}NAME?argument=1@FILE")
     else:
         at = file = ""
