@@ -37,7 +37,7 @@ from saq_eval.evaluation.running import How, fill, run
 from saq_eval.evaluation.settings import Subject
 from saq_eval.evaluation.setup import Setup, set_up
 from saq_eval.evaluation.shared import Shared
-from saq_eval.evaluation.store import Key
+from saq_eval.evaluation.store import Key, warn_of_damage
 from saq_eval.evaluation.store.store import STORE
 from saq_eval.evaluation.store.upkeep import note_run, opened
 from saq_eval.networks.chance import warn_of_chance
@@ -212,6 +212,7 @@ def compare(plan: Plan) -> Comparison:
         gallery = Gallery.of(**gallery_of(results, choose_images(grid)))
         if plan.save_maps and output is not None:
             write_maps(grid, output / MAPS)
+        warn_of_damage(ready.shared.store.take_damaged())  # of tables, and of maps that only the report reads
         seconds = ready.clock.seconds | {"elapsed": round(time.perf_counter() - start, 3)}
         result = Comparison(tables, record_of(ready.setup, results, headline(tables), seconds), gallery)
         if output is not None and ready.holds_output:
