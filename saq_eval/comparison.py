@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import pandas as pd
-from tqdm.auto import tqdm
 
 from saq_eval.analysis.headline import headline
 from saq_eval.analysis.interpretability import Composite
@@ -27,29 +24,17 @@ from saq_eval.analysis.tables import TABLES
 from saq_eval.analysis.wording import in_a_word
 from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
 from saq_eval.core.paths import user_path
-from saq_eval.evaluation.clock import Clock
-from saq_eval.evaluation.executors import Executor, Here, Processes
 from saq_eval.evaluation.grid import Grid
 from saq_eval.evaluation.plan import Plan
-from saq_eval.evaluation.planning import Jobs, plan_jobs
-from saq_eval.evaluation.predicting import prediction_passes
-from saq_eval.evaluation.running import How, fill, run
-from saq_eval.evaluation.settings import Subject
-from saq_eval.evaluation.setup import Setup, set_up
-from saq_eval.evaluation.shared import Shared
-from saq_eval.evaluation.store import Key, warn_of_damage
-from saq_eval.evaluation.store.store import STORE
-from saq_eval.evaluation.store.upkeep import note_run, opened
+from saq_eval.evaluation.running import fill, run
+from saq_eval.evaluation.store import warn_of_damage
 from saq_eval.networks.chance import warn_of_chance
+from saq_eval.prepared import ready_for
 from saq_eval.reporting import Gallery, read_run, write_report
-from saq_eval.reporting.formats import check_formats
-from saq_eval.reporting.holding import held
 from saq_eval.reporting.maps import write_maps
 from saq_eval.reporting.notebook import Plots, notebook_summary
-from saq_eval.reporting.output import check_writable
 
 MAPS = "maps"  # the folder in the output folder of the maps by name
-_BAR = "{percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left, {desc}"
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -200,8 +185,8 @@ def compare(plan: Plan) -> Comparison:
     """
     start = time.perf_counter()
     output = None if plan.output is None else user_path(plan.output)
-    with _ready(plan, output) as ready:
-        with _bar(ready, shown=plan.progress) as on_step:
+    with ready_for(plan, output) as ready:
+        with ready.progress() as on_step:
             grid = run(*ready.work(), **ready.measuring(), on_step=on_step)
         _look_at_failures(grid)
         _warn_of_chance(grid)
@@ -215,8 +200,10 @@ def compare(plan: Plan) -> Comparison:
         warn_of_damage(ready.shared.store.take_damaged())  # of tables, and of maps that only the report reads
         seconds = ready.clock.seconds | {"elapsed": round(time.perf_counter() - start, 3)}
         result = Comparison(tables, record_of(ready.setup, results, headline(tables), seconds), gallery)
-        if output is not None and ready.holds_output:
-            result.write(output, plan.formats)
+        if output is not None:
+            with ready.output_held() as held:
+                if held:
+                    result.write(output, plan.formats)
     return result
 
 
@@ -254,78 +241,11 @@ def compute_part(plan: Plan, number: int, count: int) -> Part:
     output = None if plan.output is None else user_path(plan.output)
     if plan.store is None and output is None:
         raise SaqEvalError("parts of a comparison meet in a store: name its folder, or an output folder")
-    with _ready(plan, output, whole=False) as ready:
-        ready = replace(ready, how=replace(ready.how, part=(number, count)))
-        with _bar(ready, shown=plan.progress) as on_step:
+    with ready_for(plan, output, part=(number, count)) as ready:
+        with ready.progress() as on_step:
             done = fill(*ready.work(), **ready.measuring(), on_step=on_step)
         failed = {(cell.subject.name, cell.method, cell.metric): reason for cell, reason in done.failed.items()}
         return Part(done.computed, done.stored, failed, ready.shared.settings.store)
-
-
-@dataclass(frozen=True, eq=False)
-class _Ready:
-    """A comparison that is set up, before anything is computed.
-
-    Attributes:
-        holds_output: whether this process writes to the output folder.
-        note: notes that the run needs the entry of a key; see `saq_eval.evaluation.store.upkeep.prune`.
-    """
-
-    plan: Plan
-    setup: Setup
-    shared: Shared
-    jobs: Jobs
-    how: How
-    clock: Clock
-    holds_output: bool
-    note: Callable[[Key], object]
-
-    def work(self) -> tuple[list[Subject], Shared, Jobs, How]:
-        return self.setup.subjects, self.shared, self.jobs, self.how
-
-    def measuring(self) -> dict[str, Any]:
-        return {"measured": self.setup.measured, "policy": self.plan.target, "clock": self.clock}
-
-
-@contextmanager
-def _ready(plan: Plan, output: Path | None, *, whole: bool = True) -> Iterator[_Ready]:
-    """Set a comparison up, with its store and executor, which end with the context.
-
-    Args:
-        whole: whether the output folder is written. Parts of a comparison share one.
-    """
-    clock = Clock()
-    given = user_path(plan.store) if plan.store is not None else None if output is None else output / STORE
-    with contextlib.ExitStack() as stack:
-        with clock("loading"):
-            setup = set_up(plan, given or Path(STORE))
-            check_formats(plan.formats)
-            ours = False
-            if output is not None:
-                check_writable(output)
-                ours = stack.enter_context(held(output, join=plan.join or not whole))
-            # From here on, something is written.
-            store = stack.enter_context(opened(given, fresh=plan.fresh))
-            setup = replace(setup, settings=replace(setup.settings, store=store.folder))
-            jobs = plan_jobs(setup.subjects, setup.settings, plan.target, setup.refusals)
-            executor = stack.enter_context(_executor(setup.plan))
-        needed: list[Key] = []
-
-        def note(*keys: Key) -> None:
-            needed.extend(keys)
-            note_run(store, output, needed)
-
-        how = How(executor, plan.fail_fast, on_keys=lambda keys: note(*keys))
-        shared = Shared(setup.settings, setup.modules, setup.test_set)
-        yield _Ready(plan, setup, shared, jobs, how, clock, ours, note)
-
-
-def _executor(plan: Plan) -> Executor:
-    if plan.executor == "dask":
-        from saq_eval.evaluation.executors.dask import dask_executor  # needs an extra
-
-        return dask_executor(plan.scheduler, plan.workers)
-    return Processes(plan.workers) if plan.workers > 1 else Here()
 
 
 def _look_at_failures(grid: Grid) -> None:
@@ -347,21 +267,3 @@ def _warn_of_chance(grid: Grid) -> None:
     accuracies = {subject.name: value for subject, value in grid.accuracies.items() if subject.role == "model"}
     images, outputs = grid.logits[next(iter(accuracies))].shape
     warn_of_chance(accuracies, images, outputs, stacklevel=5)
-
-
-@contextmanager
-def _bar(ready: _Ready, *, shown: bool) -> Iterator[Callable[[str, float], object]]:
-    """Show a progress bar, and yield a function to call when a part of the work is done.
-
-    The bar counts passes of the networks, so that its remaining time is a good estimate for all parts.
-    """
-    setup = ready.setup
-    predictions = len(setup.modules) * prediction_passes(len(setup.measured), len(setup.settings.sample))
-    total = predictions + sum(job.passes for wave in ready.jobs.waves for job in wave)
-    with tqdm(total=total, unit="pass", bar_format=_BAR, disable=None if shown else True) as bar:
-
-        def on_step(description: str, passes: float) -> None:
-            bar.set_description(description)
-            bar.update(passes)
-
-        yield on_step

@@ -83,7 +83,9 @@ class Run:
     @property
     def workers(self):
         """The processes that compute, by number."""
-        found = subprocess.run(["pgrep", "-g", str(self.pid), "-f", "LokyProcess"], capture_output=True, text=True).stdout
+        found = subprocess.run(
+            ["pgrep", "-g", str(self.pid), "-f", "LokyProcess"], capture_output=True, text=True
+        ).stdout
         return [int(number) for number in found.split()]
 
     def all_gone(self):
@@ -107,7 +109,14 @@ class Run:
 
 def serve():
     """Answer a server's requests, each a line of JSON."""
-    for module in ("saq_eval.comparison", "saq_eval.analysis.kept", "pyarrow.parquet", "quantus", "captum.attr", "plotly.io"):
+    for module in (
+        "saq_eval.comparison",
+        "saq_eval.analysis.kept",
+        "pyarrow.parquet",
+        "quantus",
+        "captum.attr",
+        "plotly.io",
+    ):
         importlib.import_module(module)
     assert not plugins._state["loaded"]
     ended = {}

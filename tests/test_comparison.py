@@ -19,8 +19,9 @@ from saq_eval.core.errors import SaqEvalWarning
 from saq_eval.data import DATASETS, Dataset
 from saq_eval.evaluation.clock import Clock
 from saq_eval.evaluation.executors import Here
+from saq_eval.evaluation.how import How
 from saq_eval.evaluation.planning import plan_jobs
-from saq_eval.evaluation.running import How, run
+from saq_eval.evaluation.running import run
 from saq_eval.evaluation.settings import Settings, Subject
 from saq_eval.evaluation.shared import Shared
 from saq_eval.evaluation.store import make_store

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from saq_eval.core.errors import SaqEvalError
-from saq_eval.evaluation.executors import Call, Died, Executor
+from saq_eval.evaluation.executors import Call, Died
+from saq_eval.evaluation.how import How, OnStep
 from saq_eval.evaluation.plan import Target
 from saq_eval.evaluation.scoring import logits_of
 from saq_eval.evaluation.settings import Settings, Subject
 from saq_eval.evaluation.shared import Shared
-from saq_eval.evaluation.store import Key
 
 _AT_A_TIME = 1024  # about so many images are predicted between two steps of the progress bar
 
@@ -27,13 +27,11 @@ class Predicted:
         logits: of models and controls by name, float32 (measured images, classes).
         sample: of models and controls by name, the predicted classes of the sample, int64 (n,).
         accuracy: of all networks by identity, on the measured images.
-        keys: the keys of the entries of the store that hold the logits.
     """
 
     logits: dict[str, np.ndarray]
     sample: dict[str, np.ndarray]
     accuracy: dict[str, float]
-    keys: list[Key]
 
 
 def prediction_passes(measured: int, sample: int) -> float:
@@ -46,8 +44,8 @@ def predict_all(
     shared: Shared,
     measured: np.ndarray,
     place: str,
-    executor: Executor,
-    on_step: Callable[[str, float], object],
+    how: How,
+    on_step: OnStep,
 ) -> Predicted:
     """Predict the classes of the measured images and of the sample, a part of the images at a time."""
     settings, labels = shared.settings, shared.test_set.labels.numpy()[measured]
@@ -56,8 +54,8 @@ def predict_all(
     size = settings.batch_size * max(1, _AT_A_TIME // settings.batch_size)  # whole batches
     parts = [measured[start : start + size] for start in range(0, len(measured), size)]
     rows: dict[str, dict[int, np.ndarray]] = {identity: {} for identity in names}
-    kept, right, keys = {}, {}, list[Key]()
-    for identity, part, logits in _logits(names, parts, shared, place, executor, keys):
+    kept, right = {}, {}
+    for identity, part, logits in _logits(names, parts, shared, place, how):
         rows[identity][part] = logits
         on_step(f"{names[identity]} predicts", prediction_passes(len(parts[part]), len(settings.sample)))
         if len(rows[identity]) == len(parts):
@@ -66,36 +64,30 @@ def predict_all(
             right[identity] = float((whole.argmax(axis=1) == labels).mean())
             if identity in shown:
                 kept[identity] = whole
-    by_identity = _of_sample(kept, names, shared, measured, place, executor, keys)
+    by_identity = _of_sample(kept, names, shared, measured, place, how)
     by_name = {s.name: s.identity for s in subjects if s.role != "retrained"}
     return Predicted(
         {name: kept[identity] for name, identity in by_name.items()},
         {name: by_identity[identity].argmax(axis=1) for name, identity in by_name.items()},
         right,
-        keys,
     )
 
 
 def _logits(
-    names: Mapping[str, str],
-    parts: Sequence[np.ndarray],
-    shared: Shared,
-    place: str,
-    executor: Executor,
-    used: list[Key],
+    names: Mapping[str, str], parts: Sequence[np.ndarray], shared: Shared, place: str, how: How
 ) -> Iterator[tuple[str, int, np.ndarray]]:
     """Yield networks' logits, from the store or computed: (identity, the part's number, float32 (images, classes)).
 
     Args:
         names: the networks' names, by identity.
         parts: arrays int64 (images,), positions in the test set.
-        used: the keys of the logits are added to it.
     """
     prints = [shared.test_set.subset(part).fingerprint for part in parts]
+    every = list(itertools.product(names, range(len(parts))))
+    how.on_keys([shared.keys.logits(identity, prints[part]) for identity, part in every])
     missing = []
-    for identity, part in itertools.product(names, range(len(parts))):
-        used.append(shared.keys.logits(identity, prints[part]))
-        entry = shared.store.get(used[-1])
+    for identity, part in every:
+        entry = shared.store.get(shared.keys.logits(identity, prints[part]))
         if entry is None:
             missing.append((identity, part))
         else:
@@ -104,7 +96,7 @@ def _logits(
         Call(logits_of, (identity, names[identity], parts[part], prints[part]), (identity,))
         for identity, part in missing
     ]
-    for number, logits in executor.run(calls, place):
+    for number, logits in how.executor.run(calls, place):
         identity, part = missing[number]
         if isinstance(logits, Died):
             raise SaqEvalError(f"the network {names[identity]!r} cannot predict the test images: {logits.reason}")
@@ -118,8 +110,7 @@ def _of_sample(
     shared: Shared,
     measured: np.ndarray,
     place: str,
-    executor: Executor,
-    used: list[Key],
+    how: How,
 ) -> dict[str, np.ndarray]:
     """Return the logits of the sample by identity, from the logits of the measured images if they hold the sample."""
     assert shared.settings.sample.positions is not None  # a sample always has them
@@ -129,7 +120,7 @@ def _of_sample(
         rows = [where[int(position)] for position in sample]
         return {identity: every[rows] for identity, every in logits.items()}
     named = {identity: names[identity] for identity in logits}
-    return {identity: found for identity, _, found in _logits(named, [sample], shared, place, executor, used)}
+    return {identity: found for identity, _, found in _logits(named, [sample], shared, place, how)}
 
 
 def targets_of(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,8 +11,9 @@ import numpy as np
 from saq_eval.core.errors import SaqEvalError
 from saq_eval.evaluation.cells import Cell, Explained, Scored
 from saq_eval.evaluation.clock import Clock
-from saq_eval.evaluation.executors import Call, Died, Executor
+from saq_eval.evaluation.executors import Call, Died
 from saq_eval.evaluation.grid import Grid
+from saq_eval.evaluation.how import How, OnStep
 from saq_eval.evaluation.maps import maps_of
 from saq_eval.evaluation.plan import Target
 from saq_eval.evaluation.planning import Job, Jobs
@@ -24,24 +25,6 @@ from saq_eval.evaluation.store import Key, warn_of_damage
 from saq_eval.evaluation.store.values import explained_of, explained_written, scored_of, written
 
 _WAIT = 1.0  # seconds between two looks at what other processes compute
-OnStep = Callable[[str, float], object]
-
-
-@dataclass(frozen=True)
-class How:
-    """How the work of a comparison is done.
-
-    Attributes:
-        executor: what computes.
-        fail_fast: whether the first cell that fails ends the run.
-        part: (number, count): compute only the jobs of this part of so many, from 1; `None` for all.
-        on_keys: called before cells are computed, with the keys of all entries that the run will use.
-    """
-
-    executor: Executor
-    fail_fast: bool = False
-    part: tuple[int, int] | None = None
-    on_keys: Callable[[list[Key]], object] = lambda keys: None
 
 
 @dataclass
@@ -97,11 +80,11 @@ def run(
     models = [subject for subject in subjects if subject.role == "model"]
     with share(shared, apart=how.executor.apart) as place, how.executor.stops_on_error():
         with clock("prediction"):
-            predicted = predict_all(subjects, shared, measured, place, how.executor, on_step)
+            predicted = predict_all(subjects, shared, measured, place, how, on_step)
         targets = targets_of(subjects, policy, predicted.sample, settings)
         work = _Work(shared, place, how, targets, clock, on_step)
         work.take_holes(jobs.holes)
-        how.on_keys([*predicted.keys, *work.keys(jobs)])
+        how.on_keys(work.keys(jobs))
         for wave in jobs.waves:
             work.compute(wave)
         with clock("attribution"):
@@ -147,11 +130,13 @@ def fill(
     predict = [s for s in subjects if s.identity in identities or (policy != "label" and s in own)]
     with share(shared, apart=how.executor.apart) as place, how.executor.stops_on_error():
         with clock("prediction"):
-            predicted = predict_all(_with_baselines(predict, subjects), shared, measured, place, how.executor, on_step)
+            predicted = predict_all(_with_baselines(predict, subjects), shared, measured, place, how, on_step)
         targets = targets_of([s for s in subjects if s in own], policy, predicted.sample, shared.settings)
         work = _Work(shared, place, how, targets, clock, on_step)
-        for wave in jobs.waves:
-            work.compute([job for job in wave if job in share_of])
+        waves = [[job for job in wave if job in share_of] for wave in jobs.waves]
+        how.on_keys(work.keys(Jobs(waves, {})))
+        for wave in waves:
+            work.compute(wave)
     warn_of_damage(shared.store.take_damaged())
     return work.progress
 

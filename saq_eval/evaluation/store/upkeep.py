@@ -125,15 +125,21 @@ def prune(store: Store) -> tuple[int, int]:
     return len(removed), sizes
 
 
-def note_run(store: Store, output: Path | None, keys: Iterable[Key]) -> None:
-    """Note which entries the last run that writes to an output folder needs; see `prune`. Without one, nothing is noted."""
-    if output is None:
-        return
-    name = hashlib.blake2b(os.fsencode(output.absolute()), digest_size=8).hexdigest()
-    path = store.folder / RUNS / f"{name}.json"
-    about = {"output": str(output.absolute()), "entries": sorted({digest_of_key(key) for key in keys})}
+def note_run(store: Store, output: Path, keys: Iterable[Key], part: tuple[int, int] | None = None) -> None:
+    """Note which entries the last run that writes to an output folder needs; see `prune`.
+
+    Args:
+        output: the output folder; the store's folder for a run without one.
+        part: (number, count) for a part of a comparison. The run that writes the whole takes the place of the notes of parts.
+    """
+    whose = hashlib.blake2b(os.fsencode(output.absolute()), digest_size=8).hexdigest()
+    what = "" if part is None else f", part {part[0]} of {part[1]}"
+    path = store.folder / RUNS / f"{whose}{what.replace(', ', '-').replace(' ', '-')}.json"
+    about = {"output": f"{output.absolute()}{what}", "entries": sorted({digest_of_key(key) for key in keys})}
     try:
         write_text(path, json.dumps(about))
+        for former in path.parent.glob(f"{whose}-part-*.json") if part is None else ():
+            former.unlink(missing_ok=True)
     except OSError as error:
         raise CannotWrite(path, error) from error
 
