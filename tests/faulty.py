@@ -33,6 +33,7 @@ class Server:
             text=True,
             env=environment,
         )
+        self.ask()
 
     def ask(self, **request):
         self.process.stdin.write(json.dumps(request) + "\n")
@@ -129,6 +130,8 @@ def serve():
                 if found:
                     ended[number] = os.waitstatus_to_exitcode(status)
             answer = ended.get(number)
+        elif "start" not in request:  # only asks whether everything is imported
+            answer = None
         else:
             answer = os.fork()
             if answer == 0:
