@@ -27,6 +27,7 @@ from saq_eval.core.paths import user_path
 from saq_eval.evaluation.grid import Grid
 from saq_eval.evaluation.plan import Plan
 from saq_eval.evaluation.running import fill, run
+from saq_eval.evaluation.store import warn_of_damage
 from saq_eval.networks.chance import warn_of_chance
 from saq_eval.prepared import ready_for
 from saq_eval.reporting import Gallery, read_run, write_report
@@ -196,6 +197,7 @@ def compare(plan: Plan) -> Comparison:
         gallery = Gallery.of(**gallery_of(results, choose_images(grid)))
         if plan.save_maps and output is not None:
             write_maps(grid, output / MAPS)
+        warn_of_damage(ready.shared.store.take_damaged())  # of tables, and of maps that only the report reads
         seconds = ready.clock.seconds | {"elapsed": round(time.perf_counter() - start, 3)}
         result = Comparison(tables, record_of(ready.setup, results, headline(tables), seconds), gallery)
         if output is not None:

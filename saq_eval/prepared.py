@@ -121,7 +121,8 @@ def ready_for(plan: Plan, output: Path | None, *, part: tuple[int, int] | None =
 
         def note(*keys: Key) -> None:
             needed.extend(keys)
-            if given is not None:
+            # Not before the cells are known: the note takes the place of that of the last run, which prune goes by.
+            if given is not None and any(key["kind"] == "cells" for key in needed):
                 note_run(store, output or given, needed, part)
 
         how = How(executor, plan.fail_fast, part, on_keys=lambda keys: note(*keys))

@@ -132,7 +132,7 @@ class _Scoring:
         if maps is not None:
             for label in self.job.metrics:
                 self._cell(label, maps)
-        damaged, self.store.damaged = tuple(self.store.damaged), []
+        damaged = self.store.take_damaged()
         holes = {label: self._nothing(reason) for label, reason in self.failed.items()}
         size = self.work.settings.batch_size
         return Done(

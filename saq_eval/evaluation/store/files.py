@@ -13,13 +13,13 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-_PARTIAL = ".partial-"
+PARTIAL = ".partial-"
 _NUMBER = re.compile(r"os error (\d+)")
 
 
 def is_partial(path: Path) -> bool:
     """Tell whether a file is one that a process is writing, or was killed while it wrote."""
-    return path.name.startswith(_PARTIAL)
+    return path.name.startswith(PARTIAL)
 
 
 @contextlib.contextmanager
@@ -30,7 +30,7 @@ def completely(path: Path) -> Iterator[Path]:
         OSError: if the folder cannot be made, or the file cannot be moved.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{_PARTIAL}{uuid.uuid4().hex}")
+    partial = path.with_name(f"{PARTIAL}{uuid.uuid4().hex}")
     try:
         yield partial
         partial.replace(path)
