@@ -2,51 +2,38 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import pandas as pd
-from tqdm.auto import tqdm
 
 from saq_eval.analysis.headline import headline
 from saq_eval.analysis.interpretability import Composite
+from saq_eval.analysis.kept import tables_of
 from saq_eval.analysis.record import Record, record_of
 from saq_eval.analysis.results import Results
 from saq_eval.analysis.selection import choose_images, gallery_of
-from saq_eval.analysis.tables import TABLES, make_tables
+from saq_eval.analysis.tables import TABLES
 from saq_eval.analysis.wording import in_a_word
 from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
 from saq_eval.core.paths import user_path
-from saq_eval.evaluation.clock import Clock
-from saq_eval.evaluation.executors import Executor, Here, Processes
 from saq_eval.evaluation.grid import Grid
 from saq_eval.evaluation.plan import Plan
-from saq_eval.evaluation.planning import Jobs, plan_jobs
-from saq_eval.evaluation.predicting import prediction_passes
-from saq_eval.evaluation.running import How, fill, run
-from saq_eval.evaluation.settings import Subject
-from saq_eval.evaluation.setup import Setup, set_up
-from saq_eval.evaluation.shared import Shared
-from saq_eval.evaluation.store.upkeep import note_run, opened
+from saq_eval.evaluation.running import fill, run
 from saq_eval.networks.chance import warn_of_chance
+from saq_eval.prepared import ready_for
 from saq_eval.reporting import Gallery, read_run, write_report
-from saq_eval.reporting.formats import check_formats
-from saq_eval.reporting.holding import held
 from saq_eval.reporting.maps import write_maps
 from saq_eval.reporting.notebook import Plots, notebook_summary
-from saq_eval.reporting.output import check_writable
 
-MAPS, STORE = "maps", "store"  # folders in the output folder: of the maps by name, and of the store
-_BAR = "{percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left, {desc}"
+MAPS = "maps"  # the folder in the output folder of the maps by name
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -197,21 +184,24 @@ def compare(plan: Plan) -> Comparison:
     """
     start = time.perf_counter()
     output = None if plan.output is None else user_path(plan.output)
-    with _held(plan, output) as ours, _ready(plan, output) as ready:
-        with _bar(ready, shown=plan.progress) as on_step:
+    with ready_for(plan, output) as ready:
+        with ready.progress() as on_step:
             grid = run(*ready.work(), **ready.measuring(), on_step=on_step)
         _look_at_failures(grid)
         _warn_of_chance(grid)
         with ready.clock("statistics"):
             results = Results(grid, ready.setup.networks, Composite.of(grid), plan.margin)
-            tables = make_tables(results)
+            tables, key = tables_of(results, ready.shared.store)
+            ready.note(key)
         gallery = Gallery.of(**gallery_of(results, choose_images(grid)))
         if plan.save_maps and output is not None:
             write_maps(grid, output / MAPS)
         seconds = ready.clock.seconds | {"elapsed": round(time.perf_counter() - start, 3)}
         result = Comparison(tables, record_of(ready.setup, results, headline(tables), seconds), gallery)
-        if output is not None and ours:
-            result.write(output, plan.formats)
+        if output is not None:
+            with ready.output_held() as held:
+                if held:
+                    result.write(output, plan.formats)
     return result
 
 
@@ -220,14 +210,14 @@ class Part:
     """What a part of a comparison has done.
 
     Attributes:
-        cells: the number of its cells.
-        computed: the number of cells that were computed in this run; others were in the store.
+        computed: the number of its cells that were computed in this run.
+        stored: the number of its cells that the store held.
         failed: why cells have failed, by network, method and metric.
         store: the folder of the store.
     """
 
-    cells: int
     computed: int
+    stored: int
     failed: dict[tuple[str, str, str], str]
     store: Path
 
@@ -249,66 +239,11 @@ def compute_part(plan: Plan, number: int, count: int) -> Part:
     output = None if plan.output is None else user_path(plan.output)
     if plan.store is None and output is None:
         raise SaqEvalError("parts of a comparison meet in a store: name its folder, or an output folder")
-    with _ready(plan, output) as ready:
-        ready = replace(ready, how=replace(ready.how, part=(number, count)))
-        with _bar(ready, shown=plan.progress) as on_step:
+    with ready_for(plan, output, part=(number, count)) as ready:
+        with ready.progress() as on_step:
             done = fill(*ready.work(), **ready.measuring(), on_step=on_step)
         failed = {(cell.subject.name, cell.method, cell.metric): reason for cell, reason in done.failed.items()}
-        return Part(len(done.cells), done.computed, failed, ready.shared.settings.store)
-
-
-@dataclass(frozen=True, eq=False)
-class _Ready:
-    """A comparison that is set up, before anything is computed."""
-
-    plan: Plan
-    setup: Setup
-    shared: Shared
-    jobs: Jobs
-    how: How
-    clock: Clock
-
-    def work(self) -> tuple[list[Subject], Shared, Jobs, How]:
-        return self.setup.subjects, self.shared, self.jobs, self.how
-
-    def measuring(self) -> dict[str, Any]:
-        return {"measured": self.setup.measured, "policy": self.plan.target, "clock": self.clock}
-
-
-@contextmanager
-def _ready(plan: Plan, output: Path | None) -> Iterator[_Ready]:
-    """Set a comparison up, with its store and executor, which end with the context."""
-    clock = Clock()
-    given = user_path(plan.store) if plan.store is not None else None if output is None else output / STORE
-    with contextlib.ExitStack() as stack:
-        with clock("loading"):
-            check_formats(plan.formats)
-            if output is not None:
-                check_writable(output)
-            store = stack.enter_context(opened(given, fresh=plan.fresh))
-            setup = set_up(plan, store.folder)
-            jobs = plan_jobs(setup.subjects, setup.settings, plan.target, setup.refusals)
-            executor = stack.enter_context(_executor(setup.plan))
-        how = How(executor, plan.fail_fast, on_keys=lambda keys: note_run(store, output, keys))
-        yield _Ready(plan, setup, Shared(setup.settings, setup.modules, setup.test_set), jobs, how, clock)
-
-
-def _executor(plan: Plan) -> Executor:
-    if plan.executor == "dask":
-        from saq_eval.evaluation.executors.dask import dask_executor  # needs an extra
-
-        return dask_executor(plan.scheduler, plan.workers)
-    return Processes(plan.workers) if plan.workers > 1 else Here()
-
-
-@contextmanager
-def _held(plan: Plan, output: Path | None) -> Iterator[bool]:
-    """Hold the output folder; yield whether this process writes to it."""
-    if output is None:
-        yield False
-        return
-    with held(output, join=plan.join) as ours:
-        yield ours
+        return Part(done.computed, done.stored, failed, ready.shared.settings.store)
 
 
 def _look_at_failures(grid: Grid) -> None:
@@ -330,21 +265,3 @@ def _warn_of_chance(grid: Grid) -> None:
     accuracies = {subject.name: value for subject, value in grid.accuracies.items() if subject.role == "model"}
     images, outputs = grid.logits[next(iter(accuracies))].shape
     warn_of_chance(accuracies, images, outputs, stacklevel=5)
-
-
-@contextmanager
-def _bar(ready: _Ready, *, shown: bool) -> Iterator[Callable[[str, float], object]]:
-    """Show a progress bar, and yield a function to call when a part of the work is done.
-
-    The bar counts passes of the networks, so that its remaining time is a good estimate for all parts.
-    """
-    setup = ready.setup
-    predictions = len(setup.modules) * prediction_passes(len(setup.measured), len(setup.settings.sample))
-    total = predictions + sum(job.passes for wave in ready.jobs.waves for job in wave)
-    with tqdm(total=total, unit="pass", bar_format=_BAR, disable=None if shown else True) as bar:
-
-        def on_step(description: str, passes: float) -> None:
-            bar.set_description(description)
-            bar.update(passes)
-
-        yield on_step

@@ -19,8 +19,9 @@ from saq_eval.core.errors import SaqEvalWarning
 from saq_eval.data import DATASETS, Dataset
 from saq_eval.evaluation.clock import Clock
 from saq_eval.evaluation.executors import Here
+from saq_eval.evaluation.how import How
 from saq_eval.evaluation.planning import plan_jobs
-from saq_eval.evaluation.running import How, run
+from saq_eval.evaluation.running import run
 from saq_eval.evaluation.settings import Settings, Subject
 from saq_eval.evaluation.shared import Shared
 from saq_eval.evaluation.store import make_store
@@ -252,7 +253,7 @@ def test_models_frame(result):
 def test_the_same_command_writes_the_same_bytes(tmp_path):
     for folder in ("a", "b"):
         saq_eval.compare("digits", models=["cnn-w4a4"], samples=5, output=tmp_path / folder, progress=False, **QUICKER)
-    assert {file.name for file in (tmp_path / "a").iterdir()} == FILES
+    assert {file.name for file in (tmp_path / "a").iterdir()} == FILES | {"store"}
     for name in (f"{table}.csv" for table in TABLES):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     few = {"methods": ["saliency"], "metrics": ["PointingGame"]}
@@ -393,7 +394,7 @@ def test_degenerate_maps_are_counted_and_not_scored(monkeypatch):
             maps[1:3] = 0
         return maps
 
-    monkeypatch.setattr("saq_eval.evaluation.scoring.explain", sometimes_constant)
+    monkeypatch.setattr("saq_eval.evaluation.maps.explain", sometimes_constant)
     result = saq_eval.compare("digits", models=["cnn-w2a2"], samples=6, progress=False, **QUICKER)
     rows = result.summary[result.summary["method"] == "saliency"]
     assert (rows["degenerate"] == 2).all() and (rows["n"] == 4).all()
@@ -453,7 +454,7 @@ def test_run_json_is_the_whole_record(result, tmp_path):
     assert run["metrics"]["SSIM"]["settings"]["sigma"] == 1.5
     smoothgrad = run["methods"][SMOOTHGRAD]
     assert smoothgrad["parameters"] == {"n_samples": 8, "stdev": 0.15} and smoothgrad["sign"] == "absolute"
-    assert run["target"] == "label" and run["maps"]["computed"] == 6 * 4 + 2 * 2 + 2 * 4 * 2
+    assert run["target"] == "label" and run["maps"]["computed"] == 6 * 2 + 2 + 2 * 2 + 2 * 4 * 2
     card = saq_eval.load_model("digits", "cnn-w2a2").card
     assert run["models"]["cnn-w2a2"] == {
         **{"role": "model", "weights_sha256": card.weights_sha256},
@@ -593,11 +594,11 @@ def test_an_interruption_leaves_what_was_there(moment, tmp_path, monkeypatch):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    place = "saq_eval.evaluation.scoring.explain" if moment == "scoring" else "saq_eval.reporting.output.render"
+    place = "saq_eval.evaluation.maps.explain" if moment == "scoring" else "saq_eval.reporting.output.render"
     monkeypatch.setattr(place, interrupt)
     with pytest.raises(KeyboardInterrupt):
         saq_eval.compare("digits", models=["cnn-w4a4"], samples=2, output=tmp_path, progress=False, **QUICKER)
-    assert [file.name for file in tmp_path.iterdir()] == ["scores.csv"]
+    assert {file.name for file in tmp_path.iterdir()} == {"scores.csv", "store"}
     assert (tmp_path / "scores.csv").read_text() == "of an earlier run"
 
 

@@ -10,7 +10,7 @@ import saq_eval
 PACKAGE = Path(saq_eval.__file__).parent
 ORDER = (
     *("core", "data", "networks", "quantization", "training", "zoo", "studies", "attribution", "metrics"),
-    *("evaluation", "analysis", "reporting", "comparison", "panel", "cli"),
+    *("evaluation", "analysis", "reporting", "prepared", "comparison", "panel", "cli"),
 )
 # What compares and what draws know of everything; the top of the package only names what is where.
 FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent != PACKAGE or path.stem in ORDER]

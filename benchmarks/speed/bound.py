@@ -4,7 +4,8 @@ What is counted, for each image and network:
 
 - for each method its passes, as the method states them; gradients are counted as passes forward and backward;
 - for a metric with random pictures that do not depend on the map, its draws and the image itself, once for all methods;
-- for the other metrics that hide pixels, for each method, one picture for each step, in one order of tied pixels;
+- for the other metrics that hide pixels, for each method, one picture for each step, in one order of tied pixels, and the
+  further maps that a metric computes;
 - a curve that several metrics read, once: PixelFlipping's is one of the two of SymmetricRelevanceGain;
 - nothing for metrics that read the maps alone.
 
@@ -16,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -26,48 +26,21 @@ from benchmarks.speed.study import Study
 from benchmarks.speed.suite import opened
 from saq_eval.attribution import Explainer
 from saq_eval.core.randomness import deterministic
+from saq_eval.evaluation.passes import Passes, passes_of_map, passes_of_metrics, passes_of_scores
 from saq_eval.metrics import Scorer
-
-WITH_GRADIENTS = ("gradient", "class activation", "rules")  # families of methods
-MAPS_ALONE = ("localisation", "complexity", "similarity")  # categories of metrics
-
-
-@dataclass(frozen=True)
-class Passes:
-    """Numbers of passes: for each image of a network, and in total."""
-
-    forward: int
-    backward: int
-
-    def __mul__(self, times: int) -> Passes:
-        return Passes(self.forward * times, self.backward * times)
 
 
 def passes_of_image(explainers: Sequence[Explainer], scorers: Sequence[Scorer], shape: tuple[int, int, int]) -> Passes:
-    """Return the passes that an image (c, h, w) of a network takes: forward alone, and forward and backward."""
-    by_method = {explainer.label: explainer.passes(shape) for explainer in explainers}
-    graded = sum(by_method[e.label] for e in explainers if e.method.family in WITH_GRADIENTS)
-    pixels = shape[1] * shape[2]
-    once: dict[object, int] = {}
-    each: dict[object, int] = {}
+    """Return the passes that an image (c, h, w) of a network takes."""
     for scorer in scorers:
-        name, settings = scorer.metric.name, scorer.settings(shape)
-        if name == "FaithfulnessCorrelation":
-            once[scorer.label] = settings["nr_runs"] + 1
-        elif name == "FaithfulnessEstimate":
-            each[scorer.label] = pixels // settings["features_in_step"] + 1
-        elif name in ("PixelFlipping", "SymmetricRelevanceGain"):
-            steps = pixels // settings["features_in_step"]
-            curve = (settings["features_in_step"], settings["fill"])
-            each[*curve, "most relevant first"] = steps
-            if name == "SymmetricRelevanceGain":
-                each[*curve, "least relevant first"] = steps
-        elif name == "ROAD":
-            each[scorer.label] = len(settings["percentages"])
-        elif scorer.metric.category not in MAPS_ALONE:
+        passes = scorer.passes(shape)
+        if passes is None or passes.maps_of_layers:
             raise ValueError(f"the passes of {scorer.label} are not counted")
-    forward = sum(by_method.values()) - graded + sum(once.values()) + len(explainers) * sum(each.values())
-    return Passes(forward, graded)
+    metrics = passes_of_metrics(scorers, shape)
+    total = Passes(forward=sum(metrics.shared.values()))
+    for explainer in explainers:
+        total += passes_of_map(explainer, shape) + passes_of_scores(explainer, metrics, shape, layers=0)
+    return total
 
 
 @contextmanager

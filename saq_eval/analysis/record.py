@@ -203,10 +203,7 @@ def record_of(setup: Setup, results: Results, headline: list[str], seconds: dict
             if subject.role != "retrained"
         },
         "retrained": setup.retrained,
-        "cells": {
-            "computed": grid.computed,
-            "stored": len(grid.cells) - grid.computed - len(grid.failed) - grid.known_holes,
-        },
+        "cells": {"computed": grid.computed, "stored": grid.stored},
         "failed": [
             {"model": cell.subject.name, "method": cell.method, "metric": cell.metric, "reason": reason}
             for cell, reason in grid.failed.items()

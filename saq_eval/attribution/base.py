@@ -120,6 +120,11 @@ class Method:
         return (inspect.getdoc(self.attribute) or "").partition("\n")[0]
 
     @property
+    def with_gradients(self) -> bool:
+        """Whether its passes go forward and backward; otherwise they go forward alone."""
+        return self.family in ("gradient", "class activation", "rules")
+
+    @property
     def needs(self) -> str:
         """The method's requirements for the network and the data, as text."""
         needs = [

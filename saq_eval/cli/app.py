@@ -14,11 +14,13 @@ import typer
 import saq_eval
 from saq_eval.cli.compare import compare, explain, report
 from saq_eval.cli.console import complain, show_warning
+from saq_eval.cli.ending import INTERRUPTED, STOPPED, Stopped, complain_of_end, ends_when_told
 from saq_eval.cli.lists import architectures, datasets, methods, metrics, quantizers, schemes, sources, tables
 from saq_eval.cli.quantize import quantize
+from saq_eval.cli.store import store_app
 from saq_eval.cli.train import train
 from saq_eval.cli.zoo import zoo_app
-from saq_eval.core.errors import SaqEvalError
+from saq_eval.core.errors import CannotWrite, SaqEvalError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,6 +45,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(zoo_app, name="zoo")
+app.add_typer(store_app, name="store")
 
 
 def _print_version(asked: bool) -> None:
@@ -61,17 +64,25 @@ def before_any_command(
 
 
 def main() -> None:
-    """Run the command line; for bad input, print one line on standard error and exit with code 2."""
+    """Run the command line, and end this process with an exit code.
+
+    It is 0 if all went well, 1 if something that was asked for has failed or is damaged, 2 for bad input, 3 if a file could
+    not be written in the middle of the work, 130 after Ctrl-C and 143 after SIGTERM. From 2 on, one line on standard error
+    says why.
+    """
     warnings.showwarning = show_warning
     try:
-        code = app(prog_name="saq-eval", standalone_mode=False)
+        with ends_when_told():
+            code = app(prog_name="saq-eval", standalone_mode=False)
     except SaqEvalError as error:
         complain(error)
-        code = 2
+        code = 3 if isinstance(error, CannotWrite) else 2
     except typer.TyperException as error:
         if error.format_message():  # empty if no command was given, which prints the help
             complain(error.format_message())
         code = 2
-    if code == 130:
-        complain("interrupted")
+    except Stopped:
+        code = STOPPED
+    if code in (INTERRUPTED, STOPPED):
+        complain_of_end(code)
     sys.exit(code)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from saq_eval.cli.console import print_table
+from saq_eval.cli.ending import say_what_is_kept
 from saq_eval.cli.options import ModelOption, QuietOption, names
 from saq_eval.cli.plan_options import arguments_of_plan, check_images_are_named, takes_a_plan
 from saq_eval.core.errors import SaqEvalError
@@ -34,7 +35,10 @@ def compare(
     ] = False,
     **plan: Any,
 ) -> None:
-    """Compare accuracy and saliency maps of full-precision and quantized models; write CSV and HTML reports."""
+    """Compare accuracy and saliency maps of full-precision and quantized models; write CSV and HTML reports.
+
+    What is finished is kept, so the same command goes on after an interruption. The exit code is 1 if cells have failed.
+    """
     import saq_eval
     from saq_eval.core.devices import device_count, pick_device, processor_cores
     from saq_eval.data import dataset_name
@@ -48,6 +52,8 @@ def compare(
     on_processor = pick_device(arguments.get("device", "auto")).type == "cpu"
     arguments.setdefault("workers", processor_cores() if on_processor else device_count())
     arguments |= {"progress": False} if quiet or as_json else {}
+    same = "the same command without --fresh" if arguments.get("fresh") else "the same command"
+    say_what_is_kept(f"all that is finished is kept, and {same} goes on")
     if shard is not None:
         _compute_part(arguments, shard, quiet=quiet)
         return
@@ -56,6 +62,8 @@ def compare(
         typer.echo(json.dumps(_as_record(result, arguments["output"]), indent=2, ensure_ascii=False))
     elif not quiet:
         _tell(result, arguments["output"])
+    if result.run["failed"]:
+        raise typer.Exit(1)
 
 
 def _compute_part(arguments: dict[str, Any], shard: str, *, quiet: bool) -> None:
@@ -67,9 +75,8 @@ def _compute_part(arguments: dict[str, Any], shard: str, *, quiet: bool) -> None
         raise SaqEvalError(f"--shard is written I/N, as in 1/8, not {shard!r}")
     done = compute_part(Plan(**arguments), int(parts[1]), int(parts[2]))
     if not quiet:
-        stored = done.cells - done.computed - len(done.failed)
         typer.echo(
-            f"Part {parts[0]}: {done.computed} cells computed, {stored} in the store already, {len(done.failed)} failed; "
+            f"Part {parts[0]}: {done.computed} cells computed, {done.stored} in the store already, {len(done.failed)} failed; "
             f"the store is {done.store}. When all parts are done, the same command without --shard writes the report."
         )
     if done.failed:
@@ -95,9 +102,7 @@ def _tell(result: Comparison, output: Path) -> None:
     typer.echo(f"\nWritten to {output}: the report in report.html, the tables in CSV files")
     if result.run["maps"]["kept"]:
         counts = result.run["maps"]
-        typer.echo(
-            f"Maps kept beside them: {counts['computed']} sets computed, {counts['read']} taken from an earlier run"
-        )
+        typer.echo(f"Maps kept beside them: {counts['computed']} sets computed, {counts['read']} taken from the store")
 
 
 def report(

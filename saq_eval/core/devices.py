@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
+
 import loky
 import torch
+from filelock import BaseFileLock, FileLock, Timeout
 
 from saq_eval.core.errors import SaqEvalError, unknown_name
 
@@ -20,6 +24,24 @@ def pick_device(device: str) -> torch.device:
 def processor_cores() -> int:
     """Return the number of processor cores that this process may use."""
     return loky.cpu_count()
+
+
+def take_cuda_device(folder: Path) -> None:
+    """Make "cuda" mean a device that no other process of a run computes on, for the rest of this process.
+
+    Args:
+        folder: a folder of the run on this machine, where a lock for each device shows that it is taken.
+    """
+    for index in range(device_count()):
+        lock = FileLock(folder / f"cuda-{index}.lock")
+        with contextlib.suppress(Timeout):
+            lock.acquire(timeout=0)
+            _TAKEN.append(lock)  # until the process ends
+            torch.cuda.set_device(index)
+            return
+
+
+_TAKEN: list[BaseFileLock] = []
 
 
 def device_count() -> int:

@@ -33,8 +33,8 @@ class Grid:
         test_labels: int64 (measured images,), the labels of these images.
         find_maps: (network, method's label) -> its maps, float32 (n, h, w), memory-mapped.
         failed: why cells have failed; their values are holes.
-        computed: the number of cells that were computed in this run; others were in the store.
-        known_holes: the number of cells that were known to be holes before anything was computed.
+        computed: the number of cells that were computed in this run.
+        stored: the number of cells that the store held.
         batch_size: the smallest number of images that passed at once.
     """
 
@@ -51,7 +51,7 @@ class Grid:
     find_maps: Callable[[Subject, str], np.ndarray]
     failed: Mapping[Cell, str] = field(default_factory=dict)
     computed: int = 0
-    known_holes: int = 0
+    stored: int = 0
     batch_size: int = 0
 
     @cached_property

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from saq_eval.attribution import CONTROLS, Explainer
 from saq_eval.evaluation.cells import Cell
+from saq_eval.evaluation.passes import passes_of_map, passes_of_metrics, passes_of_scores
 from saq_eval.evaluation.plan import Target
 from saq_eval.evaluation.settings import Settings, Subject
 
@@ -24,7 +25,7 @@ class Job:
         metrics: the metrics' labels, in order, similarities last.
         others: the networks that it is compared with: first its baseline (for a baseline, itself), then its fine-tuned
             control, which was trained further in full precision, if there is one.
-        passes: the approximate number of passes of the network for each image.
+        passes: about how long it takes: as so many passes of the network, forward alone, for each image.
     """
 
     subject: Subject
@@ -74,6 +75,10 @@ class Jobs:
     holes: dict[Cell, str]
 
 
+# Metrics of randomisation explain the images anew for each layer. Networks are not known here: the cnn has 7, a ResNet-18 41.
+_LAYERS = 20
+
+
 def plan_jobs(
     subjects: Sequence[Subject], settings: Settings, policy: Target, refusals: Refusals | None = None
 ) -> Jobs:
@@ -120,18 +125,27 @@ def _job(
     # A retrained network may also be a model. If it explains the same classes, that model has its other scores.
     again = subject.role == "retrained" and policy == "label" and model_of(subject, subjects) is not None
     models = {s.name: s for s in subjects if s.role == "model"}
-    passes = explainer.passes(settings.sample.image_shape)
+    metrics = (*([] if again else rest), *([] if explainer.label in CONTROLS else similar))
     names = [subject.baseline]
     if subject.role == "model" and subject.fine_tuned and not subject.is_fine_tuned:
         names.append(subject.fine_tuned)
     return Job(
         subject,
         explainer.label,
-        metrics=(*([] if again else rest), *([] if explainer.label in CONTROLS else similar)),
+        metrics,
         others=tuple(models[name] for name in names),
-        # Models' images are explained a second time, with noise. A metric takes about ten passes.
-        passes=passes * (2 if subject.role == "model" else 1) + (1 if again else 10 * len(settings.scorers)),
+        passes=_passes(subject, explainer, metrics, settings),
     )
+
+
+def _passes(subject: Subject, explainer: Explainer, metrics: Sequence[str], settings: Settings) -> int:
+    shape, scorers = settings.sample.image_shape, [settings.scorer[metric] for metric in metrics]
+    similar = any(scorer.metric.category == "similarity" for scorer in scorers)
+    maps = 2 if similar and subject.role == "model" else 1  # models' images are explained a second time, with noise
+    asked = passes_of_metrics(scorers, shape)
+    shared = sum(asked.shared.values()) / len(settings.methods_of(subject.role))
+    passes = passes_of_map(explainer, shape) * maps + passes_of_scores(explainer, asked, shape, _LAYERS)
+    return passes.cost + round(shared) + len(metrics)  # what is done beside takes a pass, say, for each metric
 
 
 def model_of(subject: Subject, subjects: Sequence[Subject]) -> Subject | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from saq_eval.core.errors import SaqEvalError
-from saq_eval.evaluation.executors import Call, Died, Executor
+from saq_eval.evaluation.executors import Call, Died
+from saq_eval.evaluation.how import How, OnStep
 from saq_eval.evaluation.plan import Target
 from saq_eval.evaluation.scoring import logits_of
 from saq_eval.evaluation.settings import Settings, Subject
@@ -43,8 +44,8 @@ def predict_all(
     shared: Shared,
     measured: np.ndarray,
     place: str,
-    executor: Executor,
-    on_step: Callable[[str, float], object],
+    how: How,
+    on_step: OnStep,
 ) -> Predicted:
     """Predict the classes of the measured images and of the sample, a part of the images at a time."""
     settings, labels = shared.settings, shared.test_set.labels.numpy()[measured]
@@ -54,7 +55,7 @@ def predict_all(
     parts = [measured[start : start + size] for start in range(0, len(measured), size)]
     rows: dict[str, dict[int, np.ndarray]] = {identity: {} for identity in names}
     kept, right = {}, {}
-    for identity, part, logits in _logits(names, parts, shared, place, executor):
+    for identity, part, logits in _logits(names, parts, shared, place, how):
         rows[identity][part] = logits
         on_step(f"{names[identity]} predicts", prediction_passes(len(parts[part]), len(settings.sample)))
         if len(rows[identity]) == len(parts):
@@ -63,7 +64,7 @@ def predict_all(
             right[identity] = float((whole.argmax(axis=1) == labels).mean())
             if identity in shown:
                 kept[identity] = whole
-    by_identity = _of_sample(kept, names, shared, measured, place, executor)
+    by_identity = _of_sample(kept, names, shared, measured, place, how)
     by_name = {s.name: s.identity for s in subjects if s.role != "retrained"}
     return Predicted(
         {name: kept[identity] for name, identity in by_name.items()},
@@ -73,7 +74,7 @@ def predict_all(
 
 
 def _logits(
-    names: Mapping[str, str], parts: Sequence[np.ndarray], shared: Shared, place: str, executor: Executor
+    names: Mapping[str, str], parts: Sequence[np.ndarray], shared: Shared, place: str, how: How
 ) -> Iterator[tuple[str, int, np.ndarray]]:
     """Yield networks' logits, from the store or computed: (identity, the part's number, float32 (images, classes)).
 
@@ -82,8 +83,10 @@ def _logits(
         parts: arrays int64 (images,), positions in the test set.
     """
     prints = [shared.test_set.subset(part).fingerprint for part in parts]
+    every = list(itertools.product(names, range(len(parts))))
+    how.on_keys([shared.keys.logits(identity, prints[part]) for identity, part in every])
     missing = []
-    for identity, part in itertools.product(names, range(len(parts))):
+    for identity, part in every:
         entry = shared.store.get(shared.keys.logits(identity, prints[part]))
         if entry is None:
             missing.append((identity, part))
@@ -93,7 +96,7 @@ def _logits(
         Call(logits_of, (identity, names[identity], parts[part], prints[part]), (identity,))
         for identity, part in missing
     ]
-    for number, logits in executor.run(calls, place):
+    for number, logits in how.executor.run(calls, place):
         identity, part = missing[number]
         if isinstance(logits, Died):
             raise SaqEvalError(f"the network {names[identity]!r} cannot predict the test images: {logits.reason}")
@@ -107,7 +110,7 @@ def _of_sample(
     shared: Shared,
     measured: np.ndarray,
     place: str,
-    executor: Executor,
+    how: How,
 ) -> dict[str, np.ndarray]:
     """Return the logits of the sample by identity, from the logits of the measured images if they hold the sample."""
     assert shared.settings.sample.positions is not None  # a sample always has them
@@ -117,7 +120,7 @@ def _of_sample(
         rows = [where[int(position)] for position in sample]
         return {identity: every[rows] for identity, every in logits.items()}
     named = {identity: names[identity] for identity in logits}
-    return {identity: found for identity, _, found in _logits(named, [sample], shared, place, executor)}
+    return {identity: found for identity, _, found in _logits(named, [sample], shared, place, how)}
 
 
 def targets_of(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,8 +12,9 @@ import numpy as np
 from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
 from saq_eval.evaluation.cells import Cell, Explained, Scored
 from saq_eval.evaluation.clock import Clock
-from saq_eval.evaluation.executors import Call, Died, Executor
+from saq_eval.evaluation.executors import Call, Died
 from saq_eval.evaluation.grid import Grid
+from saq_eval.evaluation.how import How, OnStep
 from saq_eval.evaluation.maps import maps_of
 from saq_eval.evaluation.plan import Target
 from saq_eval.evaluation.planning import Job, Jobs
@@ -25,24 +26,6 @@ from saq_eval.evaluation.store import Key
 from saq_eval.evaluation.store.values import explained_of, explained_written, scored_of, written
 
 _WAIT = 1.0  # seconds between two looks at what other processes compute
-OnStep = Callable[[str, float], object]
-
-
-@dataclass(frozen=True)
-class How:
-    """How the work of a comparison is done.
-
-    Attributes:
-        executor: what computes.
-        fail_fast: whether the first cell that fails ends the run.
-        part: (number, count): compute only the jobs of this part of so many, from 1; `None` for all.
-        on_keys: called before cells are computed, with the keys of all entries that the run will use.
-    """
-
-    executor: Executor
-    fail_fast: bool = False
-    part: tuple[int, int] | None = None
-    on_keys: Callable[[list[Key]], object] = lambda keys: None
 
 
 @dataclass
@@ -53,7 +36,8 @@ class Progress:
         cells: the values of the cells that are finished, and of holes.
         explained: facts about maps; `None` for a network that the method cannot explain.
         failed: why cells have failed.
-        computed: the number of cells that were computed in this run; others were in the store.
+        computed: the number of cells that were computed in this run.
+        stored: the number of cells that the store held.
         batch_size: the smallest number of images that passed at once.
     """
 
@@ -61,6 +45,7 @@ class Progress:
     explained: dict[tuple[Subject, str], Explained | None] = field(default_factory=dict)
     failed: dict[Cell, str] = field(default_factory=dict)
     computed: int = 0
+    stored: int = 0
     batch_size: int = 0
 
 
@@ -94,9 +79,9 @@ def run(
     """
     settings = shared.settings
     models = [subject for subject in subjects if subject.role == "model"]
-    with share(shared, apart=how.executor.apart) as place:
+    with share(shared, apart=how.executor.apart) as place, how.executor.stops_on_error():
         with clock("prediction"):
-            predicted = predict_all(subjects, shared, measured, place, how.executor, on_step)
+            predicted = predict_all(subjects, shared, measured, place, how, on_step)
         targets = targets_of(subjects, policy, predicted.sample, settings)
         work = _Work(shared, place, how, targets, clock, on_step)
         work.take_holes(jobs.holes)
@@ -104,8 +89,7 @@ def run(
         for wave in jobs.waves:
             work.compute(wave)
         with clock("attribution"):
-            calls = [Call(surrogate_gap, (model, targets[model]), (model.identity,)) for model in models]
-            gaps = {models[number].name: gap for number, gap in how.executor.run(calls, place)}
+            gaps = work.gaps(models)
     work.warn_of_damage(shared.store.damaged)
     return Grid(
         subjects,
@@ -116,12 +100,12 @@ def run(
         predicted.sample,
         targets,
         {s: predicted.accuracy[s.identity] for s in subjects if s.role != "control"},
-        {model.name: np.nan if isinstance(gaps[model.name], Died) else gaps[model.name] for model in models},
+        gaps,
         shared.test_set.labels.numpy()[measured],
         lambda subject, method: maps_of(shared, subject, settings.explainer[method], targets[subject])[0],
         failed=work.progress.failed,
         computed=work.progress.computed,
-        known_holes=len(jobs.holes),
+        stored=work.progress.stored,
         batch_size=min(work.progress.batch_size or settings.batch_size, settings.batch_size),
     )
 
@@ -145,13 +129,15 @@ def fill(
     # If labels are explained, no predictions are needed here: the networks are shared among the parts like the jobs.
     identities = sorted({subject.identity for subject in subjects})[number - 1 :: count]
     predict = [s for s in subjects if s.identity in identities or (policy != "label" and s in own)]
-    with share(shared, apart=how.executor.apart) as place:
+    with share(shared, apart=how.executor.apart) as place, how.executor.stops_on_error():
         with clock("prediction"):
-            predicted = predict_all(_with_baselines(predict, subjects), shared, measured, place, how.executor, on_step)
+            predicted = predict_all(_with_baselines(predict, subjects), shared, measured, place, how, on_step)
         targets = targets_of([s for s in subjects if s in own], policy, predicted.sample, shared.settings)
         work = _Work(shared, place, how, targets, clock, on_step)
-        for wave in jobs.waves:
-            work.compute([job for job in wave if job in share_of])
+        waves = [[job for job in wave if job in share_of] for wave in jobs.waves]
+        how.on_keys(work.keys(Jobs(waves, {})))
+        for wave in waves:
+            work.compute(wave)
     work.warn_of_damage(shared.store.damaged)
     return work.progress
 
@@ -208,6 +194,7 @@ class _Work:
             targets, explainer = self._targets(job), settings.explainer[job.method]
             every += [keys.cell(job, metric, targets) for metric in job.metrics]
             every += [keys.explained(job, targets)]
+            every += [keys.gap(job.subject, targets[0])] if job.subject.role == "model" else []
             noises = (False, True) if job.subject.role == "model" else (False,)
             every += [keys.maps(job.subject.identity, explainer, targets[0], noisy=noisy) for noisy in noises]
         return every
@@ -244,7 +231,9 @@ class _Work:
             if entry is None:
                 left.append(metric)
             else:
-                self.progress.cells[Cell(job.subject, job.method, metric)] = scored_of(entry)
+                cell = Cell(job.subject, job.method, metric)
+                self.progress.stored += cell not in self.progress.cells
+                self.progress.cells[cell] = scored_of(entry)
         facts = store.get(keys.explained(job, targets))
         if facts is not None:
             self.progress.explained[job.subject, job.method] = explained_of(facts)
@@ -263,7 +252,8 @@ class _Work:
                 self._fail(cell, done.failed[metric])
             else:
                 self.shared.keep(keys.cell(job, metric, targets), *written(scored))
-                progress.computed += 1
+        progress.computed += done.computed
+        progress.stored += len(done.scored) - len(done.failed) - done.computed
         progress.explained[job.subject, job.method] = done.explained
         if done.tried:
             self.shared.keep(keys.explained(job, targets), *explained_written(done.explained))
@@ -291,6 +281,26 @@ class _Work:
         if self.how.fail_fast:
             raise SaqEvalError(said)
         self.progress.failed[cell] = reason
+
+    def gaps(self, models: Sequence[Subject]) -> dict[str, float]:
+        """Return the models' surrogate gaps by name; NaN where it is undefined or has failed."""
+        store, keys = (
+            self.shared.store,
+            {model: self.shared.keys.gap(model, self.all_targets[model]) for model in models},
+        )
+        stored = {model: entry for model in models if (entry := store.get(keys[model])) is not None}
+        gaps = {model.name: float(entry.arrays["gap"][0]) for model, entry in stored.items()}
+        left = [model for model in models if model not in stored]
+        calls = [Call(surrogate_gap, (model, self.all_targets[model]), (model.identity,)) for model in left]
+        for number, found in self.how.executor.run(calls, self.place):
+            model = left[number]
+            gap, reason = (np.nan, found.reason) if isinstance(found, Died) else found
+            gaps[model.name] = gap
+            if reason:
+                self._fail(Cell(model, "integrated_gradients", "surrogate gap"), reason)
+            else:
+                self.shared.keep(keys[model], {"gap": np.array([gap])})
+        return {model.name: gaps[model.name] for model in models}
 
     def warn_of_damage(self, damaged: Sequence[str]) -> None:
         """Warn of damaged files of the store, whose contents are computed again."""

@@ -75,6 +75,7 @@ class Done:
         failed: by metric, why a cell has failed; its value is a hole. It is not in the store, so the next run tries it again.
         batch_size: the number of images that have passed at once: that of the settings, or fewer if memory was short.
         damaged: what damaged files of the store were found, in sentences.
+        computed: the number of cells that were computed; others were finished by another process meanwhile, or have failed.
         claimed: false if another process computes the job's cells, and nothing was done.
     """
 
@@ -85,6 +86,7 @@ class Done:
     failed: dict[str, str] = field(default_factory=dict)
     batch_size: int = 0
     damaged: tuple[str, ...] = ()
+    computed: int = 0
     claimed: bool = True
 
 
@@ -114,7 +116,7 @@ class _Scoring:
     def __init__(self, work: Shared, job: Job, targets: Sequence[np.ndarray]) -> None:
         self.work, self.job, self.targets = work, job, targets
         self.clock, self.scored, self.failed = Clock(), dict[str, Scored](), dict[str, str]()
-        self.store, self.keys = work.store, work.keys
+        self.store, self.keys, self.computed = work.store, work.keys, 0
 
     def done(self) -> Done:
         """Compute what is missing, and return the job's results."""
@@ -132,7 +134,9 @@ class _Scoring:
         damaged, self.store.damaged = tuple(self.store.damaged), []
         holes = {label: self._nothing(reason) for label, reason in self.failed.items()}
         size = self.work.settings.batch_size
-        return Done(explained, tried, self.scored | holes, self.clock.seconds, self.failed, size, damaged)
+        return Done(
+            explained, tried, self.scored | holes, self.clock.seconds, self.failed, size, damaged, self.computed
+        )
 
     def _own_maps(self) -> tuple[JobMaps | None, Explained | None]:
         """Compute the maps; return nothing if the network cannot be explained, which makes all cells holes."""
@@ -142,13 +146,15 @@ class _Scoring:
             with self.clock("attribution"):
                 own, computed = maps.own()
         except Unsupported as error:
+            if is_out_of_memory(error):  # a method may say it of any error of the network
+                raise
             nothing = self._nothing(error.reason)
             for label in self.job.metrics:
                 self._put(label, nothing)
-            self.store.put(key, *explained_written(None))
+            self.work.keep(key, *explained_written(None))
             return None, None
         explained = Explained(is_degenerate(own), computed)
-        self.store.put(key, *explained_written(explained))
+        self.work.keep(key, *explained_written(explained))
         return maps, explained
 
     def _cell(self, label: str, maps: JobMaps) -> None:
@@ -165,6 +171,7 @@ class _Scoring:
 
     def _put(self, label: str, scored: Scored) -> None:
         self.scored[label] = scored
+        self.computed += 1
         self.store.put(self.keys.cell(self.job, label, self.targets), *written(scored))
 
     def _nothing(self, reason: str) -> Scored:
@@ -179,6 +186,8 @@ class _Scoring:
                 scores, curve = scorer.score(task)
                 chance = scorer.chance(task) if self.job.subject.role != "retrained" else None
         except Unsupported as error:
+            if is_out_of_memory(error):
+                raise
             return self._nothing(error.reason)
         scored = Scored(scores, curve, chance)
         return replace(scored, **self._beside(maps, scorer)) if similar else scored
@@ -200,22 +209,40 @@ def in_a_sentence(error: Exception) -> str:
     return f"failed: {error if isinstance(error, SaqEvalError) else first_line(error)}"
 
 
-def surrogate_gap(shared: str, subject: Subject, targets: np.ndarray) -> float:
+def surrogate_gap(shared: str, subject: Subject, targets: np.ndarray) -> tuple[float, str]:
+    """Return a network's surrogate gap, see `gap_of`, and why it could not be computed; "" if it could."""
+    work = shared_at(shared)
+
+    def compute() -> dict[str, np.ndarray]:
+        try:
+            gap = retried(work, lambda: gap_of(work, subject, targets))
+        except Unsupported:  # no gradient reaches the image
+            gap = np.nan
+        return {"gap": np.array([gap])}
+
+    try:
+        return float(work.store.once(work.keys.gap(subject, targets), compute)[0].arrays["gap"][0]), ""
+    except CannotWrite:
+        raise
+    except Exception as error:  # the parts of a user's network may raise anything
+        return np.nan, in_a_sentence(error)
+
+
+def gap_of(work: Shared, subject: Subject, targets: np.ndarray) -> float:
     """Return Σ|Σ map − Δ| / Σ|Δ|, where the outer sums are over images and the inner sum is over a map's pixels.
 
     The map is by integrated gradients from black, and Δ is the logit's change from black. If the value is 0, gradients
     account for the decision. Rounding has no useful gradient, so a quantized network uses a surrogate gradient. The value
-    is the surrogate's relative error. It is NaN if no gradient reaches the image.
+    is the surrogate's relative error.
 
     Args:
         targets: int64 (n,), the explained classes.
+
+    Raises:
+        Unsupported: if no gradient reaches the image.
     """
-    work = shared_at(shared)
     settings = work.settings
-    try:
-        maps, _ = maps_of(work, subject, find_explainer("integrated_gradients"), targets)
-    except Unsupported:
-        return np.nan
+    maps, _ = maps_of(work, subject, find_explainer("integrated_gradients"), targets)
     images = settings.sample.images
     every = torch.cat([images, torch.zeros_like(images[:1])])
     logits = work.logits(subject.identity, every.split(settings.batch_size))

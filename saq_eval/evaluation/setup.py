@@ -81,7 +81,7 @@ def set_up(plan: Plan, store: Path) -> Setup:
     """Look up, load and check everything that a plan names.
 
     Args:
-        store: the folder of the store.
+        store: the folder of the store, which need not exist yet.
 
     Raises:
         SaqEvalError: an unknown name, a count out of range, a network that no method can explain, or a file that cannot be

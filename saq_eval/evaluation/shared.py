@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,8 +20,10 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
-from saq_eval.core.errors import SaqEvalError, first_line
+from saq_eval.core.devices import take_cuda_device
+from saq_eval.core.errors import CannotWrite, SaqEvalError, first_line
 from saq_eval.core.memory import give_back
+from saq_eval.core.temporary import temporary_folder
 from saq_eval.data import Images
 from saq_eval.evaluation.settings import Settings
 from saq_eval.evaluation.store import Key, Keys, Store
@@ -54,7 +55,7 @@ class Shared:
         self._compiled = lru_cache(maxsize=4)(lambda identity: Compiled(self.network(identity), settings.batch_size))
 
     def keep(self, key: Key, arrays: Mapping[str, np.ndarray], facts: Mapping[str, str] | None = None) -> None:
-        """Put what another machine has computed into the store, unless it is there already."""
+        """Put an entry into the store, unless it is there already."""
         if not self.store.path(key).exists():
             self.store.put(key, arrays, facts)
 
@@ -82,16 +83,16 @@ class Shared:
 
         Args:
             key: names everything that determines the array, other than the settings.
+
+        Raises:
+            CannotWrite: if there is no room for it.
         """
         assert self.folder is not None  # `share` has set it
         path = self.folder / f"once-{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
         if not path.exists():
             with FileLock(path.with_suffix(".lock")):  # another process may be computing it
                 if not path.exists():
-                    unfinished = path.with_suffix(".unfinished")
-                    with unfinished.open("wb") as file:
-                        np.save(file, compute())
-                    unfinished.replace(path)
+                    _write_array(compute(), path)
         return np.load(path, mmap_mode="r")
 
     def logits(self, identity: str, batches: Iterable[Tensor]) -> np.ndarray:
@@ -129,23 +130,26 @@ def share(shared: Shared, *, apart: bool) -> Iterator[str]:
 
     Args:
         apart: whether there are other processes, which read the data from files.
+
+    Raises:
+        CannotWrite: if there is no room for the files.
     """
-    with tempfile.TemporaryDirectory(prefix="saq_eval-") as folder:
+    with temporary_folder() as folder:
         if apart:
             # cloudpickle also stores the code of classes that other processes cannot import, such as those of a notebook.
             # A network's weights are not in its pickle, but beside it, as `torch.save` writes them.
-            _write(Path(folder) / SETTINGS, shared.settings)
-            _write(Path(folder) / IDENTITIES, list(shared.networks))
+            _write(folder / SETTINGS, shared.settings)
+            _write(folder / IDENTITIES, list(shared.networks))
             for place, network in enumerate(shared.networks.values()):
-                _write_network(network, Path(folder) / _file_of(place))
-            _write(Path(folder) / TEST_SET, shared.test_set)
-        shared.folder = Path(folder)
+                _write_network(network, folder / _file_of(place))
+            _write(folder / TEST_SET, shared.test_set)
+        shared.folder = folder
         give_back()  # what loading and trying the networks took
-        _OPEN[folder] = shared
+        _OPEN[str(folder)] = shared
         try:
-            yield folder
+            yield str(folder)
         finally:
-            del _OPEN[folder]
+            del _OPEN[str(folder)]
 
 
 def why_not_stored(network: nn.Module, image: Tensor) -> str:
@@ -155,9 +159,11 @@ def why_not_stored(network: nn.Module, image: Tensor) -> str:
         image: float32 (1, c, h, w).
     """
     try:
-        with tempfile.TemporaryDirectory(prefix="saq_eval-") as folder:
-            _write_network(network, Path(folder) / "network")
-            same = torch.equal(predict(_read_network(Path(folder) / "network"), image), predict(network, image))
+        with temporary_folder() as folder:
+            _write_network(network, folder / "network")
+            same = torch.equal(predict(_read_network(folder / "network"), image), predict(network, image))
+    except CannotWrite:  # which says nothing about the network
+        raise
     except Exception as error:  # the parts of a user's network may raise anything
         return first_line(error)
     return "" if same else "it returns other logits there"
@@ -168,8 +174,11 @@ def shared_at(folder: str) -> Shared:
     if folder not in _OPEN:
         place = Path(folder)
         _OPEN.clear()
+        settings = _read(place / SETTINGS)
+        if settings.device == "cuda":
+            take_cuda_device(place)
         _OPEN[folder] = Shared(
-            _read(place / SETTINGS),
+            settings,
             _Kept(place, _read(place / IDENTITIES)),
             _read(place / TEST_SET),
             place,
@@ -196,7 +205,11 @@ def _file_of(place: int) -> str:
 
 
 def _write_network(network: nn.Module, path: Path) -> None:
-    torch.save(network, path, pickle_module=cloudpickle)
+    try:
+        with path.open("wb") as file:  # opened here, so that a full disk is an OSError
+            torch.save(network, file, pickle_module=cloudpickle)
+    except OSError as error:
+        raise CannotWrite(path, error) from error
 
 
 def _read_network(path: Path) -> nn.Module:
@@ -205,7 +218,21 @@ def _read_network(path: Path) -> nn.Module:
 
 
 def _write(path: Path, what: Any) -> None:
-    path.write_bytes(cloudpickle.dumps(what))
+    data = cloudpickle.dumps(what)
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise CannotWrite(path, error) from error
+
+
+def _write_array(array: np.ndarray, path: Path) -> None:
+    unfinished = path.with_suffix(".unfinished")
+    try:
+        with unfinished.open("wb") as file:
+            np.save(file, array)
+        unfinished.replace(path)
+    except OSError as error:
+        raise CannotWrite(path, error) from error
 
 
 def _read(path: Path) -> Any:

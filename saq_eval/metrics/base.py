@@ -33,11 +33,11 @@ import torch
 from torch import Tensor, nn
 
 from saq_eval.core.code import code_of
-from saq_eval.core.errors import SaqEvalError, Unsupported, check_choice, first_line
+from saq_eval.core.errors import SaqEvalError, check_choice, first_line
 from saq_eval.core.registry import Registry
 from saq_eval.core.specs import Engine, fill_parameters, function_name, label, parse_spec, plain_function
 from saq_eval.metrics.maps import is_degenerate
-from saq_eval.networks.modules import as_module
+from saq_eval.metrics.passes import NO_PASSES, MetricPasses, stated_by
 
 T = TypeVar("T")
 Shape = tuple[int, int, int]
@@ -133,6 +133,8 @@ class Metric:
         positions: (settings, number of points) -> (steps,), the positions of a curve's points: the share of the pixels
             that is removed at each point.
         random: whether it uses random draws.
+        passes: (settings as `resolve` returns them, image shape (c, h, w)) -> the passes of the network that `score` takes
+            for an image; by default none. `None` if they are not known.
         chance: (task, **parameters) -> float64 (n,), the score of unrelated maps; `None` if it is not known.
         check: raises `Unsupported` for a network that lacks what the metric needs, such as weights to randomise.
         by_quantus: what `score` returns, computed by Quantus: the reference that `score` is tested against; `None` if
@@ -152,6 +154,7 @@ class Metric:
     curve: bool = False
     positions: Callable[[dict[str, Any], int], np.ndarray] = lambda settings, count: np.arange(1, count + 1) / count
     random: bool = False
+    passes: Callable[[dict[str, Any], Shape], MetricPasses] | None = lambda settings, shape: NO_PASSES
     chance: Callable[..., np.ndarray] | None = None
     check: Callable[[nn.Module], None] = lambda network: None
     by_quantus: Callable[..., np.ndarray] | None = None
@@ -188,6 +191,7 @@ def register_metric(
     needs: tuple[Need, ...] = (),
     curve: bool = False,
     random: bool = False,
+    passes: Callable[[dict[str, Any], Shape], MetricPasses] | None = lambda settings, shape: NO_PASSES,
     chance: Callable[..., np.ndarray] | None = None,
     resolve: Callable[[dict[str, Any], Shape], dict[str, Any]] = lambda parameters, shape: parameters,
 ) -> Callable[[Callable[..., np.ndarray]], Callable[..., np.ndarray]]:
@@ -216,6 +220,7 @@ def register_metric(
             needs=needs,
             curve=curve,
             random=random,
+            passes=passes,
             chance=chance,
         )
         METRICS.add(name, metric)
@@ -247,11 +252,15 @@ class Scorer:
         """Return all settings that a report prints, for images of shape (c, h, w)."""
         return self.metric.resolve(self.parameters, shape)
 
+    def passes(self, shape: Shape) -> MetricPasses | None:
+        """Return the passes of the network for an image of shape (c, h, w) by the native engine; `None` if not known."""
+        return None if self.metric.passes is None else self.metric.passes(self.settings(shape), shape)
+
     def score(self, task: Task) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the images' scores, float64 (n,), and their curves, float64 (n, steps), if the metric has any.
 
         Raises:
-            Unsupported: the network lacks what the metric needs; see also `refusal`.
+            Unsupported: the network lacks what the metric needs; see also `saq_eval.metrics.refusal`.
             SaqEvalError: a function of the user fails or returns no such array.
         """
         self.metric.check(task.network)
@@ -286,15 +295,16 @@ def find_scorer(spec: str | Callable[..., np.ndarray], engine: Engine = "native"
 
     A function is a metric without registration. It is called as `Metric.score` is; a `functools.partial` of one sets its
     parameters. Its name is the label. Its attributes `category`, `range`, `higher_is_better`, `reference`, `needs`,
-    `curve`, `random` and `chance` mean what those of `Metric` mean. Without them it is "axiomatic", which no composite
-    score reads, higher is better, and its range is not bounded.
+    `curve`, `random` and `chance` mean what those of `Metric` mean, and `passes` is the number of passes forward for each map.
+    Without them it is "axiomatic", which no composite score reads, higher is better, its range is not bounded, and its
+    passes are not known.
 
     Args:
         engine: what computes the scores; see `Scorer`.
 
     Raises:
         SaqEvalError: an unknown metric or parameter, or a value that the parameter does not take; a function without a
-            valid name, or whose name is that of a registered metric.
+            valid name, whose name is that of a registered metric, or whose passes are no number.
     """
     if not isinstance(spec, str) and callable(spec):
         metric = _metric_of(spec)
@@ -322,27 +332,9 @@ def _metric_of(function: Callable[..., np.ndarray]) -> Metric:
         needs=tuple(needs),
         curve=getattr(function, "curve", False),
         random=getattr(function, "random", False),
+        passes=stated_by(function, name),
         chance=getattr(function, "chance", None),
     )
-
-
-def refusal(scorer: Scorer, network: nn.Module | Callable[..., Any]) -> str | None:
-    """Return why a metric cannot score maps of a network, as text for a table; `None` if it can.
-
-    This looks at the network's layers and weights, and passes no image. Whether a method can explain the network is
-    another question, `saq_eval.attribution.refusal`; a metric that needs "explanations" asks for further maps of it.
-
-    Args:
-        network: a module or a function; see `saq_eval.networks.modules.as_module`. It is not changed.
-
-    Returns:
-        `Unsupported.reason`, such as "no weights to randomise".
-    """
-    try:
-        scorer.metric.check(as_module(network))
-    except Unsupported as error:
-        return error.reason
-    return None
 
 
 def area(curves: np.ndarray) -> np.ndarray:

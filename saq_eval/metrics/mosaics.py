@@ -38,6 +38,7 @@ from torch import nn
 from saq_eval.core.randomness import derived_seed
 from saq_eval.metrics.base import METRICS, Metric, Task
 from saq_eval.metrics.maps import Reading, is_degenerate, read
+from saq_eval.metrics.passes import MetricPasses
 
 Measure = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -143,6 +144,8 @@ def register_mosaic(
                 resolve=lambda parameters, shape: parameters | {"reads": reads},
                 needs=("mosaics", "explanations"),
                 random=True,
+                # Of the two cells of other classes. Cells of several mosaics that are equal are explained once.
+                passes=lambda settings, shape: MetricPasses(maps={"cells of mosaics": 2}),
                 chance=lambda task: np.full(len(task.maps), 0.5),  # the class fills half of a mosaic
             ),
         )

@@ -11,7 +11,8 @@ from saq_eval.core.specs import Pixels, Share
 from saq_eval.data.fills import Fill
 from saq_eval.metrics.base import Shape, Task, register_metric
 from saq_eval.metrics.maps import read
-from saq_eval.metrics.native.hidden import patch_drops, patches
+from saq_eval.metrics.native.hidden import patch_drops, patch_passes, patches
+from saq_eval.metrics.passes import MetricPasses
 
 
 def _sides(parameters: dict[str, Any], shape: Shape) -> dict[str, Any]:
@@ -28,6 +29,7 @@ def _sides(parameters: dict[str, Any], shape: Shape) -> dict[str, Any]:
     range=(0.0, 1.0),
     reference="Nguyen and Rodríguez Martínez 2020, arXiv 2007.07584",
     higher_is_better=False,
+    passes=lambda settings, shape: MetricPasses(shared=patch_passes(shape, settings["patch_size"], settings["fill"])),
     resolve=_sides,
 )
 def non_sensitivity(

@@ -10,7 +10,8 @@ from saq_eval.core.specs import Pixels
 from saq_eval.data.fills import Fill
 from saq_eval.metrics.base import METRICS, Metric, Shape, Task
 from saq_eval.metrics.hiding import step_size
-from saq_eval.metrics.native.faithfulness import symmetric_relevance_gain
+from saq_eval.metrics.native.faithfulness import flipping_passes, symmetric_relevance_gain
+from saq_eval.metrics.passes import MetricPasses
 
 
 def SymmetricRelevanceGain(
@@ -36,6 +37,11 @@ def _gain(task: Task, *, features_in_step: int | None, fill: Fill) -> np.ndarray
     return symmetric_relevance_gain(task, **settings)
 
 
+def _both_curves(settings: dict[str, Any], shape: Shape) -> MetricPasses:
+    curve = settings["features_in_step"], settings["fill"], shape[1] * shape[2]
+    return MetricPasses(each=flipping_passes(*curve) | flipping_passes(*curve, least_first=True))
+
+
 METRICS.add(
     "SymmetricRelevanceGain",
     Metric(
@@ -50,6 +56,7 @@ METRICS.add(
             SymmetricRelevanceGain(shape, **parameters) | {"reads": "signed maps and probabilities"}
         ),
         curve=True,
+        passes=_both_curves,
         chance=lambda task, **_: np.zeros(len(task.maps)),
     ),
 )

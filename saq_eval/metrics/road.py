@@ -19,6 +19,7 @@ from saq_eval.core.specs import NotNegative
 from saq_eval.metrics.base import METRICS, Metric, Shape, Task
 from saq_eval.metrics.hiding import order_matters
 from saq_eval.metrics.maps import is_degenerate
+from saq_eval.metrics.passes import MetricPasses
 
 # Residual of the system over its right side. Each pixel is then correct to a twentieth of 1/255 at 28x28 and to a fifth at
 # 224x224, at the worst that was seen. The noise that is added has a standard deviation of 2.5/255.
@@ -183,6 +184,7 @@ METRICS.add(
         declares=ROAD,
         resolve=lambda parameters, shape: ROAD(shape, **parameters) | {"reads": "signed maps and logits"},
         curve=True,
+        passes=lambda settings, shape: MetricPasses(each={f"ROAD {settings}": len(settings["percentages"])}),
         positions=lambda settings, count: np.array(settings["percentages"]) / 100,
         random=True,
     ),

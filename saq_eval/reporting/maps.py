@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
 
 from saq_eval.core.errors import CannotWrite
 from saq_eval.evaluation.grid import Grid
+from saq_eval.evaluation.store.files import write_tensors
 
 
 def write_maps(grid: Grid, folder: Path) -> None:
@@ -29,13 +28,7 @@ def write_maps(grid: Grid, folder: Path) -> None:
             maps = np.ascontiguousarray(grid.maps(name, explainer.label))
             arrays = {"maps": maps, "targets": np.ascontiguousarray(grid.targets[subject]), "indices": indices}
             path = folder / name / f"{explainer.label.replace(':', '@')}.safetensors"
-            partial = path.with_name(f".partial-{uuid.uuid4().hex}")
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                try:
-                    save_file(arrays, partial)
-                    partial.replace(path)
-                finally:
-                    partial.unlink(missing_ok=True)
+                write_tensors(path, arrays)
             except OSError as error:
                 raise CannotWrite(path, error) from error

@@ -137,8 +137,12 @@ def make_grid(
     targets = dict.fromkeys(subjects, labels[:images])
     gaps = {subject.name: 0.25 for subject in subjects if subject.role == "model"}
     sample = {name: each[:images].argmax(axis=1) for name, each in logits.items()}
-    grid = Grid(subjects, settings, cells, explained, logits, sample, targets, accuracies, gaps, labels)
+    grid = Grid(subjects, settings, cells, explained, logits, sample, targets, accuracies, gaps, labels, no_maps)
     return grid, {name: cards[name] for name in names}
+
+
+def no_maps(subject, method):
+    raise AssertionError(f"the maps of {subject.name} by {method} were read")
 
 
 def asked(

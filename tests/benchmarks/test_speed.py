@@ -105,8 +105,8 @@ def test_what_the_bound_states_is_what_it_passes(monkeypatch):
 
 
 def test_a_metric_whose_passes_are_not_known_is_refused():
-    with pytest.raises(ValueError, match="IROF"):
-        passes_of_image(find_explainers(["saliency"]), find_scorers(["IROF"]), (1, 28, 28))
+    with pytest.raises(ValueError, match="MPRT"):
+        passes_of_image(find_explainers(["saliency"]), find_scorers(["MPRT"]), (1, 28, 28))
 
 
 def test_a_side_runs_in_a_process_of_its_own(tmp_path):

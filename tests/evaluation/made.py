@@ -8,7 +8,8 @@ import torch
 from saq_eval.attribution import find_explainers
 from saq_eval.evaluation.clock import Clock
 from saq_eval.evaluation.executors import Here, Processes
-from saq_eval.evaluation.running import How, run
+from saq_eval.evaluation.how import How
+from saq_eval.evaluation.running import run
 from saq_eval.evaluation.settings import Settings, Subject
 from saq_eval.evaluation.shared import Shared
 from saq_eval.evaluation.store import make_store

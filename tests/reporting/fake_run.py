@@ -605,6 +605,8 @@ def _run(
             for name in dict.fromkeys(models["baseline"])
         },
         "maps": {"kept": False, "computed": 168, "read": 0},
+        "cells": {"computed": 980, "stored": 4020},
+        "failed": [],
         "versions": {"python": "3.11.7", "saq_eval": "0.1.0", "torch": "2.13.0", "plotly": "7.1.0"},
         "wall_seconds": {"loading": 3.2, "attribution": 141.5, "metrics": 402.0, "statistics": 8.1},
     }

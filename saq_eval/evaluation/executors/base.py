@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -60,6 +61,15 @@ class Executor(ABC):
     @abstractmethod
     def stop(self) -> None:
         """End the processes at once, with whatever they are doing."""
+
+    @contextlib.contextmanager
+    def stops_on_error(self) -> Iterator[None]:
+        """End the processes if the context ends by an error, so that none of them still uses what is removed then."""
+        try:
+            yield
+        except BaseException:
+            self.stop()
+            raise
 
     def __enter__(self) -> Executor:
         return self

@@ -57,9 +57,9 @@ class Processes(Executor):
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
-        finally:
-            for future in futures:
-                future.cancel()
+        except BaseException:
+            self.stop()  # with the other calls; loky fails to end processes whose calls were cancelled one by one
+            raise
 
     def _were_running(self, calls: dict[int, Call], place: str) -> list[int]:
         """Return the numbers of the calls that were running when a process was killed."""
@@ -102,13 +102,14 @@ def _marked(place: str, number: int, function: Any, arguments: tuple[Any, ...]) 
 
 @contextmanager
 def _interruptions_held_back() -> Iterator[None]:
-    # A terminal sends Ctrl-C to all processes, and each worker would print a traceback. Processes that start inside this
-    # context do not get it. This process gets it, at the latest when the workers have started, and ends the workers.
+    # A terminal sends Ctrl-C to all processes, and each worker would print a traceback. A cluster may send SIGTERM to all, and
+    # killed workers would be started anew. Processes that start inside this context get neither. This process gets them, at
+    # the latest when the workers have started, and ends the workers.
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
     resource_tracker.ensure_running()  # else, in some versions of Python, its start would unblock SIGINT
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:

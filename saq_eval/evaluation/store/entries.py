@@ -10,21 +10,19 @@ import hashlib
 import json
 import math
 import os
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
 
 from saq_eval.core.errors import CannotWrite, SaqEvalError
+from saq_eval.evaluation.store.files import write_tensors
 
 Key = Mapping[str, Any]
-_KINDS = {"F32": "<f4", "F64": "<f8", "I64": "<i8", "BOOL": "?"}
+_KINDS = {"U8": "<u1", "F32": "<f4", "F64": "<f8", "I64": "<i8", "BOOL": "?"}
 _MAPPED = 2**16  # bytes; larger files are mapped into memory, smaller ones are read
-_PARTIAL = ".partial-"  # files that are being written
 
 
 class Damaged(SaqEvalError):
@@ -60,7 +58,7 @@ def write_entry(path: Path, key: Key, arrays: Mapping[str, np.ndarray], facts: M
     """Write a file, completely or not at all, in the place of one that is there.
 
     Args:
-        arrays: float32, float64, int64 or bool, by name.
+        arrays: float32, float64, int64, uint8 or bool, by name.
         facts: texts by name, other than "key" and "checksum".
 
     Raises:
@@ -68,19 +66,10 @@ def write_entry(path: Path, key: Key, arrays: Mapping[str, np.ndarray], facts: M
     """
     plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     metadata = {**(facts or {}), "key": key_text(key)}
-    partial = path.with_name(f"{_PARTIAL}{uuid.uuid4().hex}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            # An array of no axes or no elements is written as well.
-            save_file(plain, partial, metadata={**metadata, "checksum": _checksum(plain, metadata)})
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_tensors(path, plain, {**metadata, "checksum": _checksum(plain, metadata)})
     except OSError as error:
         raise CannotWrite(path, error) from error
-    except Exception as error:  # safetensors raises an error of its own where the system's call fails
-        raise CannotWrite(path, OSError(None, str(error))) from error
 
 
 def read_entry(path: Path) -> Entry:
@@ -98,14 +87,16 @@ def read_entry(path: Path) -> Entry:
         metadata = header.pop("__metadata__")
         checksum = metadata.pop("checksum")
         arrays = {name: _array(data[8 + length :], about) for name, about in header.items()}
+        if sum(array.nbytes for array in arrays.values()) != len(data) - 8 - length:
+            raise ValueError("bytes of no array")
     except FileNotFoundError:
         raise
     except OSError as error:
         raise SaqEvalError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise Damaged(f"{path} is damaged: {type(error).__name__} in its header") from error
+        raise Damaged(f"{path} is damaged: it is cut off, or its header was changed") from error
     if _checksum(arrays, metadata) != checksum:
-        raise Damaged(f"{path} is damaged: its checksum is another")
+        raise Damaged(f"{path} is damaged: its checksum is not that of its contents")
     return Entry(metadata.pop("key", ""), arrays, metadata)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from saq_eval.attribution import CONTROLS, Explainer
+from saq_eval.attribution import CONTROLS, Explainer, find_explainer
 from saq_eval.core.code import checksum_of_files, checksum_of_packages
 from saq_eval.data.images import digest_of
 from saq_eval.evaluation.planning import Job
@@ -74,7 +74,7 @@ class Keys:
             "background": self._background if method.needs_background else "",
             "seed": settings.seed,
             "device": settings.device,
-            "libraries": _versions(_OF_MAPS),
+            "libraries": stated_versions(_OF_MAPS),
         }
 
     def explained(self, job: Job, targets: Sequence[np.ndarray]) -> Key:
@@ -104,7 +104,7 @@ class Keys:
             "code": f"{scorer.metric.code}-{_code_of_scoring()}",
             "sample": self._sample,
             "compile": settings.compile,
-            "libraries": _versions(_OF_SCORES),
+            "libraries": stated_versions(_OF_SCORES),
         }
 
     def _of(self, job: Job, place: int, targets: Sequence[np.ndarray]) -> str:
@@ -116,6 +116,11 @@ class Keys:
             # A control does not look at the network, so its maps are the same for all; what they are scored by is not.
             self._hashes[what] = digest_of_key({**key, "network": subject.identity})
         return self._hashes[what]
+
+    def gap(self, subject: Subject, targets: np.ndarray) -> Key:
+        """Return the key of a network's surrogate gap for the explained classes, int64 (n,)."""
+        maps = self.maps(subject.identity, find_explainer("integrated_gradients"), targets)
+        return {"kind": "gaps", "maps": maps, "code": _code_of_scoring(), "compile": self.settings.compile}
 
     def logits(self, identity: str, images: str) -> Key:
         """Return the key of a network's logits.
@@ -130,7 +135,7 @@ class Keys:
             "code": checksum_of_packages("core", "data", "networks", "quantization"),
             "device": self.settings.device,
             "compile": self.settings.compile,
-            "libraries": _versions(_OF_MAPS),
+            "libraries": stated_versions(_OF_MAPS),
         }
 
 
@@ -144,12 +149,13 @@ def versions() -> dict[str, str]:
 
 
 @functools.cache
-def _versions(packages: tuple[str, ...]) -> str:
+def stated_versions(packages: tuple[str, ...]) -> str:
+    """Return the installed versions of packages, as text."""
     return " ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
 
 
 @functools.cache
 def _code_of_scoring() -> str:
-    from saq_eval.evaluation import cells, maps, scoring  # which imports this module
+    from saq_eval.evaluation import cells, maps, scoring, settings  # some of them import this module
 
-    return checksum_of_files([Path(inspect.getfile(module)) for module in (cells, maps, scoring)])
+    return checksum_of_files([Path(inspect.getfile(module)) for module in (cells, maps, scoring, settings)])

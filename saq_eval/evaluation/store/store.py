@@ -19,11 +19,13 @@ from filelock import FileLock, Timeout
 
 from saq_eval.core.errors import CannotWrite, SaqEvalError
 from saq_eval.evaluation.store.entries import Damaged, Entry, Key, digest_of_key, key_text, read_entry, write_entry
+from saq_eval.evaluation.store.files import is_partial, write_text
 
-KINDS = ("cells", "explained", "maps", "logits")
+KINDS = ("cells", "explained", "maps", "logits", "gaps", "tables")
 LOCKS, RUNS = "locks", "runs"
 MARK = "store.json"  # the file that shows that a folder is a store
 _PARTIAL = ".partial-"  # marks that are being written
+STORE = "store"  # the name of a store in an output folder
 LAYOUT = 1  # of the files; raised when other versions can no longer read it
 Arrays = Mapping[str, np.ndarray]
 
@@ -123,6 +125,11 @@ def make_store(folder: Path) -> Store:
             if others:
                 raise SaqEvalError(f"{folder} is not empty and no store: name an empty or new folder as the store")
             _mark(folder)
+        if not (folder / MARK).exists():
+            others = [path for path in folder.iterdir() if not is_partial(path)] if folder.is_dir() else []
+            if others and not (folder / MARK).exists():  # else another process has just made it
+                raise SaqEvalError(f"{folder} is not empty and no store: name an empty or new folder as the store")
+            write_text(folder / MARK, json.dumps({"layout": LAYOUT}) + "\n")
         (folder / LOCKS).mkdir(exist_ok=True)
     except OSError as error:
         raise SaqEvalError(f"the store {folder} cannot be made: {error.strerror}") from error

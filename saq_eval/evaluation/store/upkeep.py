@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,8 +15,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from saq_eval.core.errors import CannotWrite, SaqEvalError
-from saq_eval.evaluation.store.entries import Damaged, Key, digest_of_key, read_entry
-from saq_eval.evaluation.store.store import KINDS, LOCKS, RUNS, Store, make_store
+from saq_eval.core.temporary import temporary_folder
+from saq_eval.evaluation.store.entries import Key, digest_of_key, read_entry
+from saq_eval.evaluation.store.files import write_text
+from saq_eval.evaluation.store.store import KINDS, LOCKS, MARK, RUNS, STORE, Store, make_store, open_store
 
 _FRESH = "fresh-"  # stores of runs that compute everything again, while they run
 _IN_USE = "in-use-"
@@ -30,6 +31,14 @@ class Held:
     kind: str
     entries: int
     bytes: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """The last run that has written to an output folder: the folder, and the hashes of the keys of what it needs."""
+
+    output: str
+    entries: frozenset[str]
 
 
 def info(store: Store) -> list[Held]:
@@ -47,12 +56,41 @@ def verify(store: Store) -> Iterator[tuple[Path, str]]:
         for path in _entries(store, kind):
             try:
                 entry = read_entry(path)
-                if hashlib.blake2b(entry.key.encode(), digest_size=16).hexdigest() != path.stem:
+                if hashlib.blake2b(str(entry.key).encode(), digest_size=16).hexdigest() != path.stem:
                     yield path, f"{path} is damaged: it belongs to another key"
             except FileNotFoundError:  # another process has removed it
                 continue
-            except Damaged as error:
+            except SaqEvalError as error:
                 yield path, str(error)
+
+
+def runs(store: Store) -> list[Run]:
+    """Return the last run of each output folder that has used a store, in the order of the folders' names.
+
+    Raises:
+        SaqEvalError: if the file of a run cannot be read.
+    """
+    found = []
+    for path in sorted((store.folder / RUNS).glob("*.json")):
+        try:
+            about = json.loads(path.read_text(encoding="utf-8"))
+            found.append(Run(str(about["output"]), frozenset(map(str, about["entries"]))))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise SaqEvalError(
+                f"{path} cannot be read, so nothing says what its run needs: remove it, or repeat the run"
+            ) from error
+    return sorted(found, key=lambda run: run.output)
+
+
+def find_store(folder: Path) -> Store:
+    """Return the store in a folder, which is the store's own or an output folder that holds one.
+
+    Raises:
+        SaqEvalError: if there is none.
+    """
+    if not (folder / MARK).exists() and (folder / STORE / MARK).exists():
+        return open_store(folder / STORE)
+    return open_store(folder)
 
 
 def _entries(store: Store, kind: str) -> list[Path]:
@@ -68,10 +106,10 @@ def prune(store: Store) -> tuple[int, int]:
     """
     if _in_use(store):
         raise SaqEvalError(f"the store {store.folder} is in use: wait for the runs to end")
-    runs = sorted((store.folder / RUNS).glob("*.json"))
-    if not runs:
+    known = runs(store)
+    if not known:
         raise SaqEvalError(f"no comparison has used the store {store.folder} yet, so nothing says what may be removed")
-    needed = {digest for run in runs for digest in json.loads(run.read_text(encoding="utf-8"))["entries"]}
+    needed = frozenset[str]().union(*(run.entries for run in known))
     kept_files = {path for kind in KINDS for path in _entries(store, kind) if path.stem in needed}
     removed = [path for kind in KINDS for path in (store.folder / kind).rglob("*") if path.is_file()]
     removed = [path for path in removed if path not in kept_files]
@@ -87,18 +125,21 @@ def prune(store: Store) -> tuple[int, int]:
     return len(removed), sizes
 
 
-def note_run(store: Store, output: Path | None, keys: Iterable[Key]) -> None:
-    """Note which entries the last run that writes to an output folder needs; see `prune`. Without one, nothing is noted."""
-    if output is None:
-        return
-    name = hashlib.blake2b(os.fsencode(output.absolute()), digest_size=8).hexdigest()
-    path = store.folder / RUNS / f"{name}.json"
-    about = {"output": str(output.absolute()), "entries": sorted({digest_of_key(key) for key in keys})}
+def note_run(store: Store, output: Path, keys: Iterable[Key], part: tuple[int, int] | None = None) -> None:
+    """Note which entries the last run that writes to an output folder needs; see `prune`.
+
+    Args:
+        output: the output folder; the store's folder for a run without one.
+        part: (number, count) for a part of a comparison. The run that writes the whole takes the place of the notes of parts.
+    """
+    whose = hashlib.blake2b(os.fsencode(output.absolute()), digest_size=8).hexdigest()
+    what = "" if part is None else f", part {part[0]} of {part[1]}"
+    path = store.folder / RUNS / f"{whose}{what.replace(', ', '-').replace(' ', '-')}.json"
+    about = {"output": f"{output.absolute()}{what}", "entries": sorted({digest_of_key(key) for key in keys})}
     try:
-        path.parent.mkdir(exist_ok=True)
-        partial = path.with_name(f".partial-{uuid.uuid4().hex}")
-        partial.write_text(json.dumps(about), encoding="utf-8", errors="backslashreplace")
-        partial.replace(path)
+        write_text(path, json.dumps(about))
+        for former in path.parent.glob(f"{whose}-part-*.json") if part is None else ():
+            former.unlink(missing_ok=True)
     except OSError as error:
         raise CannotWrite(path, error) from error
 
@@ -116,8 +157,8 @@ def opened(folder: Path | None, *, fresh: bool) -> Iterator[Store]:
         CannotWrite: if the store cannot be written.
     """
     if folder is None:
-        with tempfile.TemporaryDirectory(prefix="saq_eval-") as temporary:
-            yield make_store(Path(temporary))
+        with temporary_folder() as temporary:
+            yield make_store(temporary / STORE)
         return
     store = make_store(folder)
     with _used(store):

@@ -121,6 +121,11 @@ def symmetric_relevance_gain(task: Task, *, features_in_step: int, fill: Fill) -
     return _flipped(task, features_in_step, fill, least_first=True) - _flipped(task, features_in_step, fill)
 
 
+def flipping_passes(size: int, fill: Fill, pixels: int, *, least_first: bool = False) -> dict[str, int]:
+    """Return the passes of one curve of hiding `size` pixels at a time, by its name; see `MetricPasses`."""
+    return {f"{'least' if least_first else 'most'} relevant pixels first, {size} at once, {fill}": pixels // size}
+
+
 def _flipped(task: Task, size: int, fill: Fill, *, least_first: bool = False) -> np.ndarray:
     """Return the target's probability after each step of hiding pixels, float64 (n, steps)."""
 

@@ -68,6 +68,17 @@ def patches(height: int, width: int, side: int) -> np.ndarray:
     return np.arange(height)[:, None] // side * across + np.arange(width)[None] // side
 
 
+def patch_passes(shape: tuple[int, int, int], side: int, fill: Fill) -> dict[str, int]:
+    """Return the passes of `patch_drops` for an image of shape (c, h, w), by its name; see `MetricPasses`."""
+    count = int(patches(*shape[1:], side).max()) + 1
+    parts_of_them = -(-count // masks_at_once(shape[1] * shape[2], count))  # the image itself is passed with each
+    return {_alone(side, fill): count + parts_of_them}
+
+
+def _alone(side: int, fill: Fill) -> str:
+    return f"patches hidden alone {side} {fill}"
+
+
 def patch_drops(task: Task, side: int, fill: Fill) -> np.ndarray:
     """Return the drops of the target's logit when each patch is hidden alone, once for all methods: float64 (n, patches)."""
     patch = torch.from_numpy(patches(task.images.shape[2], task.images.shape[3], side).ravel()).to(task.device)
@@ -85,7 +96,7 @@ def patch_drops(task: Task, side: int, fill: Fill) -> np.ndarray:
                 every[positions, start : start + size] = (logits[:, :1] - logits[:, 1:]).cpu().numpy()
         return every
 
-    return task.shared(f"patches hidden alone {side} {fill}", drops)
+    return task.shared(_alone(side, fill), drops)
 
 
 def pearson(a: Tensor, b: Tensor) -> Tensor:

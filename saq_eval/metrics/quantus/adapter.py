@@ -26,6 +26,7 @@ from saq_eval.core.randomness import derived_seed
 from saq_eval.metrics.base import METRICS, Metric, Need, Shape, Task
 from saq_eval.metrics.hiding import MaskedNetwork, changeable, mean_of_both_orders, order_matters
 from saq_eval.metrics.maps import Reading, is_degenerate, read
+from saq_eval.metrics.passes import NO_PASSES, MetricPasses
 from saq_eval.metrics.quantus.draws import draws_of_each_image, random_layers, replaced
 
 Arguments = dict[str, Any]
@@ -77,7 +78,7 @@ class register_quantus:
             (arguments, task, positions (m,), their maps (m, h, w) as given to Quantus) -> arguments.
         finish: (Quantus' result, task, positions, arguments that the function returned) -> scores (m,) or curves
             (m, steps). It divides areas and counts by the number of segments or pixels.
-        chance, check: see `Metric`.
+        passes, chance, check: see `Metric`.
         native: the score in torch: (task, **arguments that the function returned) -> scores or curves; see
             `saq_eval.metrics.native`. Without it, Quantus is the only engine.
     """
@@ -98,6 +99,7 @@ class register_quantus:
     fixed: Arguments | None = None
     complete: Callable[[Arguments, Task, np.ndarray, np.ndarray], Arguments] | None = None
     finish: Callable[[Any, Task, np.ndarray, Arguments], Any] = _as_answered
+    passes: Callable[[Arguments, Shape], MetricPasses] = lambda settings, shape: NO_PASSES
     chance: Callable[..., np.ndarray] | None = None
     check: Callable[[nn.Module], None] = _any_network
     native: Callable[..., np.ndarray] | None = None
@@ -137,6 +139,7 @@ class register_quantus:
                 curve=self.steps is not None,
                 **positions,
                 random=self.random,
+                passes=self.passes,
                 chance=self.chance,
                 check=self.check,
             ),

@@ -7,6 +7,7 @@ import numpy as np
 from saq_eval.core.specs import Share
 from saq_eval.data.fills import Fill
 from saq_eval.metrics.base import Shape, Task
+from saq_eval.metrics.passes import MetricPasses
 from saq_eval.metrics.quantus.adapter import Arguments, register_quantus, without
 
 
@@ -24,6 +25,7 @@ def _within_tolerance(arguments: Arguments, task: Task, positions: np.ndarray, m
     range=(0.0, 1.0),
     reads="logits",
     maps="unscaled maps",  # the metric is about their scale
+    passes=lambda settings, shape: MetricPasses(each={f"Completeness {settings['fill']}": 2}),
     complete=_within_tolerance,
 )
 def Completeness(shape: Shape, *, tolerance: Share = 0.05, fill: Fill = "black") -> Arguments:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from saq_eval.data.fills import Fill
 from saq_eval.metrics.base import Shape, Task
 from saq_eval.metrics.hiding import patch_side, step_size
 from saq_eval.metrics.native import faithfulness as native
+from saq_eval.metrics.native.hidden import patch_passes
+from saq_eval.metrics.passes import MetricPasses
 from saq_eval.metrics.quantus.adapter import Arguments, register_quantus, spearman, without
 
 
@@ -23,11 +26,17 @@ def _no_relation(task: Task, **_: Any) -> np.ndarray:
     return np.zeros(len(task.maps))
 
 
+def _draws(settings: Arguments, shape: Shape) -> MetricPasses:
+    drawn = f"FaithfulnessCorrelation {settings['nr_runs']} {settings['subset_size']} {settings['fill']}"
+    return MetricPasses(shared={drawn: settings["nr_runs"] + 1})
+
+
 @register_quantus(
     reference="Bhatt et al. 2020, arXiv 2005.00631",
     range=(-1.0, 1.0),
     reads="logits",
     random=True,
+    passes=_draws,
     chance=_no_relation,
     native=native.faithfulness_correlation,
 )
@@ -52,10 +61,19 @@ def FaithfulnessCorrelation(
     return {"nr_runs": nr_runs, "subset_size": size, "fill": fill}
 
 
+def _groups_alone(order: str) -> Callable[[Arguments, Shape], MetricPasses]:
+    def passes(settings: Arguments, shape: Shape) -> MetricPasses:
+        size = settings["features_in_step"]
+        return MetricPasses(each={f"{order}, {size} alone, {settings['fill']}": shape[1] * shape[2] // size + 1})
+
+    return passes
+
+
 @register_quantus(
     reference="Alvarez-Melis and Jaakkola 2018, arXiv 1806.07538",
     range=(-1.0, 1.0),
     reads="logits",
+    passes=_groups_alone("groups of pixels by signed relevance"),
     chance=_no_relation,
     ranks="pixels",
     native=native.faithfulness_estimate,
@@ -75,6 +93,7 @@ def FaithfulnessEstimate(shape: Shape, *, features_in_step: Pixels | None = None
     maps="magnitudes",
     # The fill is not random, so one sample is enough. `eps` guards a division that does not change ranks.
     fixed={"nr_samples": 1, "eps": 0.0, "similarity_func": spearman},
+    passes=_groups_alone("groups of pixels by magnitude"),
     chance=_no_relation,
     ranks="pixels",
     native=native.monotonicity_correlation,
@@ -103,8 +122,14 @@ def _revealing(arguments: Arguments, task: Task, positions: np.ndarray, maps: np
     return arguments | {"perturb_func": _set_shown, "perturb_func_kwargs": {"shown": 1}}
 
 
+def _shown(settings: Arguments, shape: Shape) -> MetricPasses:
+    size = settings["features_in_step"]
+    return MetricPasses(each={f"pixels shown, {size} at once, {settings['fill']}": shape[1] * shape[2] // size})
+
+
 @register_quantus(
     reference="Arya et al. 2019, arXiv 1909.03012",
+    passes=_shown,
     range=(0.0, 1.0),
     reads="probabilities",
     maps="magnitudes",
@@ -121,6 +146,11 @@ def Monotonicity(shape: Shape, *, features_in_step: Pixels | None = None, fill: 
     return {"features_in_step": step_size(shape, features_in_step, steps=7), "fill": fill}
 
 
+def _flipped(settings: Arguments, shape: Shape) -> MetricPasses:
+    pixels = shape[1] * shape[2]
+    return MetricPasses(each=native.flipping_passes(settings["features_in_step"], settings["fill"], pixels))
+
+
 def _steps_of_pixels(arguments: Arguments, shape: Shape) -> int:
     return shape[1] * shape[2] // arguments["features_in_step"]
 
@@ -130,6 +160,7 @@ def _steps_of_pixels(arguments: Arguments, shape: Shape) -> int:
     range=(0.0, 1.0),
     reads="probabilities",
     steps=_steps_of_pixels,
+    passes=_flipped,
     ranks="pixels",
     native=native.pixel_flipping,
 )
@@ -147,8 +178,14 @@ def _steps_of_patches(arguments: Arguments, shape: Shape) -> int:
     return (shape[1] // arguments["patch_size"]) * (shape[2] // arguments["patch_size"])
 
 
+def _patches_flipped(settings: Arguments, shape: Shape) -> MetricPasses:
+    curve = f"most relevant patches first, {settings['patch_size']}, {settings['fill']}"
+    return MetricPasses(each={curve: _steps_of_patches(settings, shape) + 1})
+
+
 @register_quantus(
     reference="Samek et al. 2017, arXiv 1509.06321",
+    passes=_patches_flipped,
     range=(-1.0, 1.0),
     reads="probabilities",
     steps=_steps_of_patches,
@@ -167,6 +204,7 @@ def RegionPerturbation(shape: Shape, *, patch_size: Pixels | None = None, fill: 
 
 @register_quantus(
     reference="Montavon et al. 2018, arXiv 1706.07979",
+    passes=_patches_flipped,
     range=(0.0, 1.0),
     reads="probabilities",
     steps=_steps_of_patches,
@@ -201,8 +239,15 @@ def _per_segment(scores: np.ndarray, task: Task, positions: np.ndarray, argument
     return (np.asarray(scores) - 1) / _segments(task.images[positions[0]], arguments["segments"]).max()
 
 
+def _segments_flipped(settings: Arguments, shape: Shape) -> MetricPasses:
+    """Return about as many as there are: segments are found in each image, and others in the image turned by 180°."""
+    curves = f"most relevant segments first in two orders, {settings['segments']}, {settings['fill']}"
+    return MetricPasses(each={curves: 2 * settings["segments"]})
+
+
 @register_quantus(
     reference="Rieger and Hansen 2020, arXiv 2003.08747",
+    passes=_segments_flipped,
     range=(-math.inf, 1.0),
     reads="probabilities",
     ranks="segments",
@@ -238,6 +283,7 @@ def _patch_by_patch(arguments: Arguments, task: Task, positions: np.ndarray, map
     reference="Yeh et al. 2019, arXiv 1901.09392",
     range=(0.0, 1.0),
     reads="logits",
+    passes=lambda settings, shape: MetricPasses(shared=patch_passes(shape, settings["patch_size"], settings["fill"])),
     fixed={"loss_func": _unexplained, "n_perturb_samples": 1},  # nothing is random, so all samples are equal
     complete=_patch_by_patch,
     native=native.infidelity,

@@ -16,6 +16,7 @@ import torch
 from saq_eval.core.randomness import derived_seed
 from saq_eval.core.specs import Count, Positive
 from saq_eval.metrics.base import Shape, Task
+from saq_eval.metrics.passes import MetricPasses
 from saq_eval.metrics.quantus.adapter import Arguments, register_quantus, spearman
 from saq_eval.metrics.quantus.draws import check_weights
 
@@ -36,6 +37,7 @@ def _mean_of_layers(scores: dict[str, list[float]], task: Task, positions: np.nd
     range=(-1.0, 1.0),
     random=True,
     fixed={"similarity_func": spearman},
+    passes=lambda settings, shape: MetricPasses(maps={f"MPRT {settings}": 1}, maps_of_layers={f"MPRT {settings}": 1}),
     complete=_same_weights("MPRT"),
     check=check_weights,
     finish=_mean_of_layers,
@@ -45,6 +47,11 @@ def MPRT(shape: Shape, *, layer_order: LayerOrder = "top_down") -> Arguments:
     return {"layer_order": layer_order}
 
 
+def _smooth(settings: Arguments, shape: Shape) -> MetricPasses:
+    own, samples = f"SmoothMPRT {settings}", settings["nr_samples"]
+    return MetricPasses(maps={own: 2 * samples}, maps_of_layers={own: samples})  # Quantus explains the images twice
+
+
 @register_quantus(
     reference="Hedström et al. 2023, arXiv 2401.06465",
     range=(-1.0, 1.0),
@@ -52,6 +59,7 @@ def MPRT(shape: Shape, *, layer_order: LayerOrder = "top_down") -> Arguments:
     random=True,
     explains_itself=True,
     fixed={"similarity_func": spearman},
+    passes=_smooth,
     complete=_same_weights("SmoothMPRT"),
     check=check_weights,
     finish=_mean_of_layers,
@@ -71,6 +79,7 @@ def SmoothMPRT(
     range=(-1.0, math.inf),
     reads="probabilities",
     random=True,
+    passes=lambda settings, shape: MetricPasses(each={"EfficientMPRT": 2}, maps={"EfficientMPRT": 2}),
     complete=_same_weights("EfficientMPRT"),
     check=check_weights,
 )
@@ -92,6 +101,7 @@ def _another_class(arguments: Arguments, task: Task, positions: np.ndarray, maps
     singly=True,  # Quantus seeds NumPy's generator itself, for a whole batch
     needs=("explanations",),
     fixed={"similarity_func": spearman},  # Quantus' default is SSIM of the flattened maps
+    passes=lambda settings, shape: MetricPasses(each={"RandomLogit": 1}, maps={"RandomLogit": 1}),
     complete=_another_class,
 )
 def RandomLogit(shape: Shape) -> Arguments:

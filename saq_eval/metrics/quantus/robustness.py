@@ -11,6 +11,7 @@ from saq_eval.core.errors import SaqEvalError, Unsupported
 from saq_eval.core.specs import Count, Positive
 from saq_eval.metrics.base import Shape, Task
 from saq_eval.metrics.native import robustness as native
+from saq_eval.metrics.passes import MetricPasses
 from saq_eval.metrics.quantus.adapter import Arguments, register_quantus, without
 
 # The default of `eps_min`, which replaces a zero that a change is divided by: a hundredth of a map's or an image's range.
@@ -18,10 +19,30 @@ from saq_eval.metrics.quantus.adapter import Arguments, register_quantus, withou
 _SMALL = 0.01
 
 
+def _copies(settings: Arguments, shape: Shape) -> MetricPasses:
+    """Return the passes of the metrics under uniform noise, which share the noisy copies' maps."""
+    return MetricPasses(maps={_noise(settings): settings["nr_samples"]})
+
+
+def _noise(settings: Arguments) -> str:
+    return f"under uniform noise {settings['nr_samples']} {settings['lower_bound']}"
+
+
+def _copies_and_logits(settings: Arguments, shape: Shape) -> MetricPasses:
+    logits = {f"logits {_noise(settings)}": settings["nr_samples"] + 1}
+    return MetricPasses(shared=logits, maps=_copies(settings, shape).maps)
+
+
+def _by_quantus(settings: Arguments, shape: Shape) -> MetricPasses:
+    samples, own = settings["nr_samples"], f"outputs of layers {_noise(settings)}"
+    return MetricPasses(each={own: samples + 1}, maps={own: samples})
+
+
 @register_quantus(
     reference="Alvarez-Melis and Jaakkola 2018, arXiv 1806.08049",
     range=(0.0, math.inf),
     random=True,
+    passes=lambda settings, shape: MetricPasses(maps={f"LocalLipschitzEstimate {settings}": settings["nr_samples"]}),
     native=native.local_lipschitz_estimate,
 )
 def LocalLipschitzEstimate(shape: Shape, *, nr_samples: Count = 10, perturb_std: Positive = 0.1) -> Arguments:
@@ -37,6 +58,7 @@ def LocalLipschitzEstimate(shape: Shape, *, nr_samples: Count = 10, perturb_std:
     range=(0.0, math.inf),
     random=True,
     draws=native.UNIFORM_NOISE,
+    passes=_copies,
     native=native.max_sensitivity,
 )
 def MaxSensitivity(shape: Shape, *, nr_samples: Count = 10, lower_bound: Positive = 0.1) -> Arguments:
@@ -52,6 +74,7 @@ def MaxSensitivity(shape: Shape, *, nr_samples: Count = 10, lower_bound: Positiv
     range=(0.0, math.inf),
     random=True,
     draws=native.UNIFORM_NOISE,
+    passes=_copies,
     native=native.avg_sensitivity,
 )
 def AvgSensitivity(shape: Shape, *, nr_samples: Count = 10, lower_bound: Positive = 0.1) -> Arguments:
@@ -62,7 +85,12 @@ def AvgSensitivity(shape: Shape, *, nr_samples: Count = 10, lower_bound: Positiv
     return {"nr_samples": nr_samples, "lower_bound": lower_bound}
 
 
-@register_quantus(reference="Montavon et al. 2018, arXiv 1706.07979", range=(0.0, math.inf), native=native.continuity)
+@register_quantus(
+    reference="Montavon et al. 2018, arXiv 1706.07979",
+    range=(0.0, math.inf),
+    passes=lambda settings, shape: MetricPasses(maps={f"Continuity {settings}": settings["nr_steps"]}),
+    native=native.continuity,
+)
 def Continuity(shape: Shape, *, nr_steps: Count = 8) -> Arguments:
     """Largest Manhattan change of the map over the image's Euclidean change, as the image slides out to either side.
 
@@ -88,6 +116,7 @@ def _both_ways(arguments: Arguments, task: Task, positions: np.ndarray, maps: np
     random=True,
     draws=native.UNIFORM_NOISE,
     complete=_both_ways,
+    passes=_copies,
     native=native.relative_input_stability,
 )
 def RelativeInputStability(
@@ -107,6 +136,7 @@ def RelativeInputStability(
     random=True,
     draws=native.UNIFORM_NOISE,
     complete=_both_ways,
+    passes=_copies_and_logits,
     native=native.relative_output_stability,
 )
 def RelativeOutputStability(
@@ -130,6 +160,7 @@ def _check_layers(network: nn.Module) -> None:
     range=(0.0, math.inf),
     random=True,
     check=_check_layers,
+    passes=_by_quantus,
     singly=True,  # it divides by outputs near zero, which are rounded differently in a batch
     complete=_both_ways,
 )
