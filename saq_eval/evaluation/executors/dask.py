@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import pickle
 import uuid
 import warnings
 from collections.abc import Iterator, Sequence
@@ -69,6 +70,20 @@ def _connected(library: Any, address: str) -> Any:
         ) from error
 
 
+class _Made:
+    """A call of `compute` that is made when it is unpickled.
+
+    Dask unpickles a task while it reads a message, and breaks the connection if that fails, as where saq_eval is not
+    installed. So a task is `pickle.loads` of bytes, which fails as a task does.
+    """
+
+    def __init__(self, *arguments: Any) -> None:
+        self.arguments = arguments
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return compute, self.arguments
+
+
 class Dask(Executor):
     """Runs calls as tasks of a Dask cluster.
 
@@ -121,9 +136,8 @@ class Dask(Executor):
 
     def _submit(self, call: Call, place: str) -> Any:
         sender, files = self._sender(place), files_of(place, call.networks)
-        pickled = cloudpickle.dumps((call.function, call.arguments))
-        key = f"saq_eval-{uuid.uuid4()}"
-        return self._client.submit(compute, sender, files, call.networks, pickled, key=key, pure=False)
+        task = pickle.dumps(_Made(sender, files, call.networks, cloudpickle.dumps((call.function, call.arguments))))
+        return self._client.submit(pickle.loads, task, key=f"saq_eval-{uuid.uuid4()}", pure=False)
 
     def _sender(self, place: str) -> Sender:
         if place not in self._senders:
@@ -153,10 +167,10 @@ class Dask(Executor):
             return Died(KILLED)
         if isinstance(error, SaqEvalError):
             raise error
-        if isinstance(error, ImportError | AttributeError | RuntimeError) and "saq_eval" in str(error):
+        if isinstance(error, ImportError | AttributeError) and "saq_eval" in str(error):
             raise SaqEvalError(
-                f"the Dask cluster at {self._address} cannot import saq_eval as it is here ({first_line(error)}): install "
-                "the same version for the scheduler and all workers"
+                f"a worker of the Dask cluster at {self._address} cannot import saq_eval as it is here "
+                f"({first_line(error)}): install the same version on every worker"
             ) from error
         if error is not None:
             raise error

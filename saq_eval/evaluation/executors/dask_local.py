@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import importlib
 import logging
 import os
 import subprocess
@@ -39,14 +41,14 @@ class LocalCluster:
     def __init__(self, workers: int) -> None:
         self._stopped = threading.Event()
         self._folder = tempfile.TemporaryDirectory(prefix="saq_eval-", ignore_cleanup_errors=True)
-        with configured():
-            # A call whose worker dies fails at once, and `Dask` tries it once more by itself.
-            self._cluster = import_extra("distributed", "dask", "the executor dask").LocalCluster(
+        with _configured(self._folder.name) as library:
+            self._cluster = library.LocalCluster(
                 n_workers=0,
                 threads_per_worker=1,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",  # a free port
                 silence_logs=False,
-                scheduler_kwargs={"allowed_failures": 0},
+                # A call whose worker dies fails at once, and `Dask` tries it once more by itself.
+                scheduler_kwargs={"dashboard": False, "allowed_failures": 0},
             )
         self.address = self._cluster.scheduler_address
         self.processes = [self._start() for _ in range(workers)]
@@ -94,24 +96,23 @@ class LocalCluster:
 
 
 @contextlib.contextmanager
-def configured() -> Iterator[None]:
-    """Use Dask's settings for a cluster on this machine."""
-    with import_extra("dask", "dask", "the executor dask").config.set(_SETTINGS):
-        yield
+def _configured(folder: str) -> Iterator[Any]:
+    """Use Dask's settings for a cluster on this machine, which writes into a folder; yield the module `distributed`."""
+    library = import_extra("distributed", "dask", "the executor dask")  # first, since it adds its settings
+    with import_extra("dask", "dask", "the executor dask").config.set({**_SETTINGS, "temporary-directory": folder}):
+        yield library
 
 
 def run_worker(address: str, folder: str, parent: str) -> None:
     """Be a worker until the scheduler ends, or the process that has started this one; see `LocalCluster`."""
-    import asyncio
-
     prepare(int(parent))
-    worker_class = import_extra("distributed", "dask", "the executor dask").Worker
-    silence()
+    importlib.import_module("saq_eval.evaluation.executors.dask_worker")  # now, and not in the first call
 
     async def work() -> None:
-        options = {"nthreads": 1, "memory_limit": 0, "local_directory": folder, "dashboard": False}
-        with configured():
-            async with worker_class(address, **options) as worker:
+        with _configured(folder) as library:
+            silence()
+            options = {"nthreads": 1, "memory_limit": 0, "local_directory": folder, "dashboard": False}
+            async with library.Worker(address, **options) as worker:
                 await worker.finished()
 
     with contextlib.suppress(OSError, TimeoutError):  # the scheduler has ended meanwhile
