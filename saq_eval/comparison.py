@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import inspect
 import os
 import time
 import warnings
@@ -12,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import pandas as pd
 from tqdm.auto import tqdm
@@ -26,6 +24,7 @@ from saq_eval.analysis.tables import TABLES, make_tables
 from saq_eval.analysis.wording import in_a_word
 from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
 from saq_eval.core.paths import user_path
+from saq_eval.evaluation.asking import asked_by, store_of
 from saq_eval.evaluation.clock import Clock
 from saq_eval.evaluation.executors import Executor, Here, Processes
 from saq_eval.evaluation.grid import Grid
@@ -45,11 +44,8 @@ from saq_eval.reporting.maps import write_maps
 from saq_eval.reporting.notebook import Plots, notebook_summary
 from saq_eval.reporting.output import check_writable
 
-MAPS, STORE = "maps", "store"  # folders in the output folder: of the maps by name, and of the store
+MAPS = "maps"  # the folder in the output folder for the maps by name
 _BAR = "{percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left, {desc}"
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True, repr=False)
@@ -158,27 +154,7 @@ class Comparison:
         return notebook_summary(self.run["headline"], self.overview())
 
 
-def _asked_by(plan: Callable[P, Plan]) -> Callable[[Callable[[Plan], R]], Callable[P, R]]:
-    """Make a function of a plan take the plan's fields as its arguments."""
-
-    def wrap(function: Callable[[Plan], R]) -> Callable[P, R]:
-        @functools.wraps(function)
-        def asked(*args: P.args, **kwargs: P.kwargs) -> R:
-            try:
-                bound = inspect.signature(plan).bind(*args, **kwargs)
-            except TypeError as error:
-                raise TypeError(f"{function.__name__}() {error}") from None
-            return function(plan(*bound.args, **bound.kwargs))
-
-        asked.__signature__ = inspect.signature(plan).replace(  # type: ignore[attr-defined]  # what help() shows
-            return_annotation=function.__annotations__["return"]
-        )
-        return asked
-
-    return wrap
-
-
-@_asked_by(Plan)
+@asked_by(Plan)
 def compare(plan: Plan) -> Comparison:
     """Compare the saliency maps of networks on the same images: of the zoo's models, and of networks of your own.
 
@@ -279,13 +255,12 @@ class _Ready:
 def _ready(plan: Plan, output: Path | None) -> Iterator[_Ready]:
     """Set a comparison up, with its store and executor, which end with the context."""
     clock = Clock()
-    given = user_path(plan.store) if plan.store is not None else None if output is None else output / STORE
     with contextlib.ExitStack() as stack:
         with clock("loading"):
             check_formats(plan.formats)
             if output is not None:
                 check_writable(output)
-            store = stack.enter_context(opened(given, fresh=plan.fresh))
+            store = stack.enter_context(opened(store_of(plan), fresh=plan.fresh))
             setup = set_up(plan, store.folder)
             jobs = plan_jobs(setup.subjects, setup.settings, plan.target, setup.refusals)
             executor = stack.enter_context(_executor(setup.plan))

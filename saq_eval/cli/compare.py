@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from saq_eval.cli.console import print_table
+from saq_eval.cli.dry_run import tell_cost
 from saq_eval.cli.options import ModelOption, QuietOption, names
 from saq_eval.cli.plan_options import arguments_of_plan, check_images_are_named, takes_a_plan
 
@@ -22,6 +23,9 @@ def compare(
     config: Annotated[
         Path | None, typer.Option(help="A .yaml file that gives these options; the command line comes before it.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what the comparison would cost on this machine, and compute nothing.")
+    ] = False,
     quiet: QuietOption = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the models, the findings and where they are written as JSON.")
@@ -42,6 +46,9 @@ def compare(
     on_processor = pick_device(arguments.get("device", "auto")).type == "cpu"
     arguments.setdefault("workers", processor_cores() if on_processor else device_count())
     arguments |= {"progress": False} if quiet or as_json else {}
+    if dry_run:
+        tell_cost(arguments, as_json=as_json)
+        return
     result = saq_eval.compare(**arguments)
     if as_json:
         typer.echo(json.dumps(_as_record(result, arguments["output"]), indent=2, ensure_ascii=False))
