@@ -86,7 +86,7 @@ def size(count: float) -> str:
 
 def duration(seconds: float) -> str:
     """Return a time as text, such as "about 3 minutes"."""
-    for unit, length, limit in (("seconds", 1, 100), ("minutes", 60, 100 * 60), ("hours", 3600, 48 * 3600)):
-        if seconds < limit:
-            return f"about {max(1, round(seconds / length)):,} {unit}"
-    return f"about {seconds / 86400:,.0f} days"
+    units = (("second", 1, 100), ("minute", 60, 7200), ("hour", 3600, 48 * 3600), ("day", 86400, math.inf))
+    unit, length = next((unit, length) for unit, length, limit in units if seconds < limit)
+    count = max(1, round(seconds / length))
+    return f"about {count:,} {unit}{'s' if count > 1 else ''}"

@@ -13,6 +13,7 @@ import numpy as np
 
 from saq_eval.attribution import CONTROLS, Explainer, find_explainer
 from saq_eval.core.errors import SaqEvalError
+from saq_eval.core.randomness import deterministic
 from saq_eval.evaluation.asking import asked_by, store_of
 from saq_eval.evaluation.passes import Passes, layers_drawn_anew, passes_of_map, passes_of_metrics, passes_of_scores
 from saq_eval.evaluation.plan import Plan
@@ -92,7 +93,8 @@ def estimate(plan: Plan) -> Estimate:
         SaqEvalError: as `compare` does, but for folders that cannot be written.
     """
     folder = store_of(plan)
-    with tempfile.TemporaryDirectory(prefix="saq_eval-") as nothing:  # in the place of a store that is not there
+    # An empty folder takes the place of a store that is not there.
+    with tempfile.TemporaryDirectory(prefix="saq_eval-") as nothing, deterministic(threads=1):
         if folder is not None and folder.is_dir() and any(folder.iterdir()):
             open_store(folder)
         setup = set_up(plan, folder or Path(nothing))
