@@ -89,7 +89,7 @@ def test_a_run_that_is_killed_at_random_moments_goes_on(here, unbroken):
         while True:
             run = start(here)
             if draw.random() < 0.75:  # else it is killed at any moment, which may be before it computes
-                run.wait(until=lambda: len(entries(here)) > len(finished.before))
+                run.wait(until=lambda seen=finished: len(entries(here)) > len(seen.before))
             moment = time.monotonic() + draw.uniform(0.0, 0.3 * unbroken[1])
             run.wait(until=lambda moment=moment: time.monotonic() > moment)
             run.kill()
@@ -108,7 +108,7 @@ def test_a_run_with_workers_that_is_killed_at_random_moments_goes_on(whom, here,
     draw, finished, kills = random.Random(whom), Finished(here), 0
     while kills < 2:
         run = start(here, workers=2)
-        run.wait(until=lambda: len(entries(here)) > len(finished.before))  # the workers compute
+        run.wait(until=lambda seen=finished: len(entries(here)) > len(seen.before))  # the workers compute
         moment = time.monotonic() + draw.uniform(0.0, 1.0)
         run.wait(until=lambda moment=moment: time.monotonic() > moment)
         if whom == "a worker":
