@@ -49,8 +49,11 @@ def write_text(path: Path, text: str) -> None:
 def write_tensors(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
     """Write a safetensors file, completely or not at all; raises `OSError` if it cannot be written."""
     with completely(path) as partial:
+        partial.touch()
+        usual = partial.stat().st_mode  # safetensors lets nobody else read a file; people share stores
         try:
             save_file(dict(arrays), partial, metadata=None if metadata is None else dict(metadata))
+            partial.chmod(usual)
         except SafetensorError as error:  # which holds the number of the system's error, if at all, in its text
             number = _NUMBER.search(str(error))
             if number is None:
