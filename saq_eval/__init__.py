@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from saq_eval.data import load_dataset as load_dataset
     from saq_eval.data import open_images as open_images
     from saq_eval.data import register_dataset as register_dataset
+    from saq_eval.evaluation.estimate import estimate as estimate
     from saq_eval.metrics import register_metric as register_metric
     from saq_eval.networks.architectures import register_architecture as register_architecture
     from saq_eval.networks.network import Network as Network
@@ -59,6 +60,7 @@ _HOME = {
     "Scheme": "quantization",
     "add_model": "zoo",
     "compare": "comparison",
+    "estimate": "evaluation.estimate",
     "explain": "attribution",
     "find_models": "zoo",
     "freeze": "quantization",

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 import pandas as pd
 
@@ -24,9 +21,11 @@ from saq_eval.analysis.tables import TABLES
 from saq_eval.analysis.wording import in_a_word
 from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
 from saq_eval.core.paths import user_path
+from saq_eval.evaluation.asking import asked_by
 from saq_eval.evaluation.grid import Grid
 from saq_eval.evaluation.plan import Plan
 from saq_eval.evaluation.running import fill, run
+from saq_eval.evaluation.store import warn_of_damage
 from saq_eval.networks.chance import warn_of_chance
 from saq_eval.prepared import ready_for
 from saq_eval.reporting import Gallery, read_run, write_report
@@ -34,9 +33,6 @@ from saq_eval.reporting.maps import write_maps
 from saq_eval.reporting.notebook import Plots, notebook_summary
 
 MAPS = "maps"  # the folder in the output folder of the maps by name
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True, repr=False)
@@ -145,27 +141,7 @@ class Comparison:
         return notebook_summary(self.run["headline"], self.overview())
 
 
-def _asked_by(plan: Callable[P, Plan]) -> Callable[[Callable[[Plan], R]], Callable[P, R]]:
-    """Make a function of a plan take the plan's fields as its arguments."""
-
-    def wrap(function: Callable[[Plan], R]) -> Callable[P, R]:
-        @functools.wraps(function)
-        def asked(*args: P.args, **kwargs: P.kwargs) -> R:
-            try:
-                bound = inspect.signature(plan).bind(*args, **kwargs)
-            except TypeError as error:
-                raise TypeError(f"{function.__name__}() {error}") from None
-            return function(plan(*bound.args, **bound.kwargs))
-
-        asked.__signature__ = inspect.signature(plan).replace(  # type: ignore[attr-defined]  # what help() shows
-            return_annotation=function.__annotations__["return"]
-        )
-        return asked
-
-    return wrap
-
-
-@_asked_by(Plan)
+@asked_by(Plan)
 def compare(plan: Plan) -> Comparison:
     """Compare the saliency maps of networks on the same images: of the zoo's models, and of networks of your own.
 
@@ -196,6 +172,7 @@ def compare(plan: Plan) -> Comparison:
         gallery = Gallery.of(**gallery_of(results, choose_images(grid)))
         if plan.save_maps and output is not None:
             write_maps(grid, output / MAPS)
+        warn_of_damage(ready.shared.store.take_damaged())  # of tables, and of maps that only the report reads
         seconds = ready.clock.seconds | {"elapsed": round(time.perf_counter() - start, 3)}
         result = Comparison(tables, record_of(ready.setup, results, headline(tables), seconds), gallery)
         if output is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from saq_eval.core.paths import user_path
+from saq_eval.evaluation.asking import store_of
 from saq_eval.evaluation.clock import Clock
 from saq_eval.evaluation.executors import Executor, Here, Processes
 from saq_eval.evaluation.how import How
@@ -103,7 +103,7 @@ def ready_for(plan: Plan, output: Path | None, *, part: tuple[int, int] | None =
         SaqEvalError: as `saq_eval.compare` does, before anything is written.
     """
     clock = Clock()
-    given = user_path(plan.store) if plan.store is not None else None if output is None else output / STORE
+    given = store_of(plan)
     with contextlib.ExitStack() as stack:
         with clock("loading"):
             setup = set_up(plan, given or Path(STORE))
@@ -121,7 +121,8 @@ def ready_for(plan: Plan, output: Path | None, *, part: tuple[int, int] | None =
 
         def note(*keys: Key) -> None:
             needed.extend(keys)
-            if given is not None:
+            # Not before the cells are known: the note takes the place of that of the last run, which prune goes by.
+            if given is not None and any(key["kind"] == "cells" for key in needed):
                 note_run(store, output or given, needed, part)
 
         how = How(executor, plan.fail_fast, part, on_keys=lambda keys: note(*keys))

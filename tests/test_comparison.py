@@ -2,6 +2,7 @@ import copy
 import json
 import re
 import shutil
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from saq_eval.evaluation.executors import Here
 from saq_eval.evaluation.how import How
 from saq_eval.evaluation.planning import plan_jobs
 from saq_eval.evaluation.running import run
+from saq_eval.evaluation.scoring import _Scoring
 from saq_eval.evaluation.settings import Settings, Subject
 from saq_eval.evaluation.shared import Shared
 from saq_eval.evaluation.store import make_store
@@ -338,6 +340,45 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
     run = saq_eval.compare("digits", **arguments).run
     assert run["cells"]["stored"] > 0 and run["maps"]["read"] >= 2
     assert all(path.stat().st_ino == about.st_ino for path, about in interrupted.items())
+
+
+def test_a_report_is_made_of_what_has_not_failed(tmp_path, monkeypatch):
+    """Half of the cells and a tenth of the maps fail, in no order."""
+    compute, own_maps = _Scoring._compute, _Scoring._own_maps
+
+    def fails(scoring, part, share):
+        what = f"{scoring.job.subject.name} {scoring.job.subject.role} {scoring.job.method} {part}"
+        if zlib.crc32(what.encode()) % 100 < share:
+            raise ValueError("no luck")
+
+    def sometimes(self, label, maps):
+        fails(self, label, 50)
+        return compute(self, label, maps)
+
+    def seldom(self):
+        fails(self, "maps", 10)
+        return own_maps(self)
+
+    monkeypatch.setattr(_Scoring, "_compute", sometimes)
+    monkeypatch.setattr(_Scoring, "_own_maps", seldom)
+    arguments = {"models": ["cnn-w2a2", "cnn-w4a4"], "methods": ["saliency", "input_x_gradient"], "progress": False}
+    arguments |= {"metrics": ["SSIM", "PointingGame", "PixelFlipping"], "samples": 6, "output": tmp_path}
+    with pytest.warns(
+        SaqEvalWarning, match=r"\d+ of \d+ cells have failed and are holes, such as .*no luck; the same command"
+    ):
+        result = saq_eval.compare("digits", **arguments)
+    failed = result.run["failed"]
+    assert result.run["cells"]["computed"] > 20 and len(failed) > 20
+    assert {cell["reason"] for cell in failed} == {"failed: ValueError: no luck"}
+    assert "no luck" in (tmp_path / "report.html").read_text()
+    holes = result.holes[["model", "method", "metric"]].itertuples(index=False)
+    assert {(h.model, h.method, h.metric) for h in holes} <= {(c["model"], c["method"], c["metric"]) for c in failed}
+    monkeypatch.undo()
+    again = saq_eval.compare("digits", **arguments)
+    assert again.run["failed"] == [] and again.run["cells"]["computed"] == len(failed)
+    whole = saq_eval.compare("digits", **{**arguments, "output": None})
+    for name, table in whole.tables.items():
+        pd.testing.assert_frame_equal(again.tables[name], table, check_dtype=not table.empty)
 
 
 def test_methods_with_parameters_are_columns_of_their_own():

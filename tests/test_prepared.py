@@ -24,7 +24,7 @@ def test_nothing_is_written_for_a_plan_that_is_refused(tmp_path):
 @pytest.mark.parametrize(("workers", "kind"), [(1, Here), (2, Processes)])
 def test_what_computes_follows_from_the_plan(workers, kind, tmp_path):
     output = tmp_path / "out"
-    with ready_for(replace(PLAN, workers=workers), output) as ready:
+    with ready_for(replace(PLAN, workers=workers, output=output), output) as ready:
         assert isinstance(ready.how.executor, kind) and ready.how.executor.workers == workers
         assert ready.shared.settings.store == output / "store" and ready.holds_output
     assert [path.name for path in output.iterdir()] == ["store"]  # the folder is no longer held
@@ -42,11 +42,12 @@ def test_runs_note_what_they_need_and_the_whole_takes_the_place_of_its_parts(tmp
     def notes():
         return {json.loads(path.read_text())["output"] for path in (tmp_path / "store" / "runs").glob("*.json")}
 
+    plan = replace(PLAN, output=tmp_path)
     for number in (1, 2):
-        with ready_for(PLAN, tmp_path, part=(number, 2)) as ready:
+        with ready_for(plan, tmp_path, part=(number, 2)) as ready:
             ready.note({"kind": "cells"})
     assert notes() == {f"{tmp_path}, part 1 of 2", f"{tmp_path}, part 2 of 2"}
-    with ready_for(PLAN, tmp_path) as ready:
+    with ready_for(plan, tmp_path) as ready:
         ready.note({"kind": "cells"}, {"kind": "maps"})
     assert notes() == {str(tmp_path)}
 

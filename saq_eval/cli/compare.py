@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from saq_eval.cli.console import print_table
+from saq_eval.cli.dry_run import tell_cost
 from saq_eval.cli.ending import say_what_is_kept
 from saq_eval.cli.options import ModelOption, QuietOption, names
 from saq_eval.cli.plan_options import arguments_of_plan, check_images_are_named, takes_a_plan
@@ -29,6 +30,9 @@ def compare(
         str | None,
         typer.Option(help="I/N: compute one of N parts of the cells into the store, and write nothing else."),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what the comparison would cost on this machine, and compute nothing.")
+    ] = False,
     quiet: QuietOption = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the models, the findings and where they are written as JSON.")
@@ -52,6 +56,9 @@ def compare(
     on_processor = pick_device(arguments.get("device", "auto")).type == "cpu"
     arguments.setdefault("workers", processor_cores() if on_processor else device_count())
     arguments |= {"progress": False} if quiet or as_json else {}
+    if dry_run:
+        tell_cost(arguments, as_json=as_json)
+        return
     same = "the same command without --fresh" if arguments.get("fresh") else "the same command"
     say_what_is_kept(f"all that is finished is kept, and {same} goes on")
     if shard is not None:

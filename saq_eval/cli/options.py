@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from saq_eval.core.errors import SaqEvalError
+from saq_eval.core.errors import SaqEvalError, in_short
 from saq_eval.evaluation.plan import options
 
 _SAYS = {name: option.metadata["says"] for name, option in options().items()}
@@ -60,12 +60,13 @@ def numbers(text: str) -> list[float]:
 
 def arguments_of(text: str) -> dict[str, Any]:
     """Return the mapping in the text of `--arguments`; raises `SaqEvalError` if it is no mapping."""
-    import yaml
+    from saq_eval.core.yaml_data import plain_data
 
+    wanted = f"--arguments is a mapping from names to values, such as '{{width: 16}}', not {in_short(text)}"
     try:
-        arguments = yaml.safe_load(text)  # JSON is a part of YAML
-    except yaml.YAMLError:
-        arguments = None
+        arguments = plain_data(text)  # JSON is a part of YAML
+    except SaqEvalError as error:
+        raise SaqEvalError(f"{wanted}: {error}") from error
     if not isinstance(arguments, dict) or not all(isinstance(name, str) for name in arguments):
-        raise SaqEvalError(f"--arguments is a mapping from names to values, such as '{{width: 16}}', not {text!r}")
+        raise SaqEvalError(wanted)
     return arguments

@@ -22,6 +22,14 @@ def user_path(path: str | os.PathLike) -> Path:
         raise SaqEvalError(f"{path}: {error}") from error
 
 
+def is_folder(path: Path) -> bool:
+    """Tell whether a path is a folder; what cannot be a path, such as a name of 300 letters, is none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def check_name(kind: str, name: str) -> None:
     """Raise `SaqEvalError` unless `name` can be a folder's name and a word on the command line."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):

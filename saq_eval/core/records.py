@@ -7,15 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from saq_eval.core.errors import SaqEvalError
 from saq_eval.core.paths import check_file
+from saq_eval.core.yaml_data import MOST_CHARACTERS, plain_data
 
 T = TypeVar("T")
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # LibYAML's loader is several times faster, if PyYAML has it
 _adapter: Callable[[type], TypeAdapter] = functools.cache(TypeAdapter)
 
 
@@ -30,7 +29,7 @@ def read_yaml(path: Path) -> Any:
 
 def read_text(path: Path) -> str:
     """Return a YAML file's text; raises `SaqEvalError` that names the file where it cannot be read."""
-    check_file(path, "cannot be read as YAML", most_bytes=16 * 2**20)
+    check_file(path, "cannot be read as YAML", most_bytes=MOST_CHARACTERS)
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -38,10 +37,10 @@ def read_text(path: Path) -> str:
 
 
 def yaml_of(text: str, source: Path) -> Any:
-    """Return what a YAML file's text holds, as plain data; raises `SaqEvalError` that names the file for what is no YAML."""
+    """Return what a YAML file's text holds; raises `SaqEvalError` that names the file as `plain_data` does."""
     try:
-        return yaml.load(text, Loader=_LOADER)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        return plain_data(text)
+    except SaqEvalError as error:
         raise _unreadable(source, error) from error
 
 

@@ -16,7 +16,8 @@ from saq_eval.core.records import parse
 from saq_eval.data.folder import list_files
 from saq_eval.data.geometry import Box
 
-_MOST_BYTES = 2 * 2**30
+_MOST_BYTES = 2 * 2**30  # of COCO JSON
+_MOST_XML_BYTES = 16 * 2**20  # of the XML of one picture
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,9 @@ def read_voc(root: Path) -> dict[str, Marked]:
     for name in list_files(root, "", {".xml"})[0]:
         try:
             found, size = _voc_file(root / name)
-        except (OSError, ElementTree.ParseError, ValueError) as error:
-            if isinstance(error, SaqEvalError):
-                raise
+        except SaqEvalError:
+            raise
+        except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:  # the last: an unknown encoding
             raise SaqEvalError(f"{root / name}: cannot be read as Pascal VOC XML: {error}") from error
         if found:
             marked[name] = _marked(found, size)
@@ -111,6 +112,8 @@ def read_voc(root: Path) -> dict[str, Marked]:
 
 
 def _voc_file(path: Path) -> tuple[list[tuple[Box, str | None]], tuple[float | None, float | None]]:
+    check_file(path, "cannot be read as Pascal VOC XML", _MOST_XML_BYTES)
+    # Expat reads no other file, and ends where entities grow too much.
     tree = ElementTree.parse(path).getroot()
     size = tree.find("size")
     found = []
@@ -124,7 +127,10 @@ def _number(element: ElementTree.Element, where: str) -> float:
     text = element.findtext(where)
     if text is None:
         raise ValueError(f"<{element.tag}> has no <{where}>")
-    return float(text)
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"the <{where}> of an <{element.tag}> is {in_short(text)}")
+    return number
 
 
 def _box(source: str, box: Box) -> Box:

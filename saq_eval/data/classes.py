@@ -15,6 +15,7 @@ from saq_eval.core.errors import SaqEvalError, in_short
 from saq_eval.core.paths import check_file, user_path
 
 _MOST_BYTES = 16 * 2**20
+_MOST_NAMES = 100_000
 
 
 def read_classes(given: str | os.PathLike | Sequence[str]) -> tuple[str, ...]:
@@ -35,9 +36,11 @@ def read_classes(given: str | os.PathLike | Sequence[str]) -> tuple[str, ...]:
             text = path.read_text(encoding="utf-8-sig")
             lines = [line.strip() for line in text.splitlines()]
             names = json.loads(text) if text.lstrip().startswith("[") else [line for line in lines if line]
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise SaqEvalError(f"{path}: cannot be read as class names: {' '.join(str(error).split())}") from error
         source = str(path)
+        if len(names) > _MOST_NAMES:
+            raise SaqEvalError(f"{path}: holds {len(names):,} class names, at most {_MOST_NAMES:,} may be")
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise SaqEvalError(
             f"{source}: class names are one per line, or a JSON list of texts, in the order of the network's outputs, "

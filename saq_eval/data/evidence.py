@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from torch import Tensor
 
 from saq_eval.core.errors import SaqEvalError
-from saq_eval.core.paths import user_path
+from saq_eval.core.paths import is_folder, user_path
 from saq_eval.data.boxes import Marked, read_coco, read_voc
 from saq_eval.data.classes import folded
 from saq_eval.data.folder import FolderSource, files_digest, list_files
@@ -84,7 +84,7 @@ def with_masks(images: Images, masks: str | os.PathLike | None) -> Images:
     if word in ("none", "otsu"):
         return _without_evidence(images, foreground=word == "otsu")
     root = user_path(masks)
-    if not root.is_dir():
+    if not is_folder(root):
         raise SaqEvalError(
             f"{root}: masks are 'none', 'otsu' or a folder with a PNG for each picture; this is no folder"
         )
@@ -115,7 +115,7 @@ def with_boxes(images: Images, boxes: str | os.PathLike) -> Images:
     """
     path = user_path(boxes)
     lazy = lazily(images)
-    marked = read_voc(_of_split(path, lazy)) if path.is_dir() else read_coco(path)
+    marked = read_voc(_of_split(path, lazy)) if is_folder(path) else read_coco(path)
     pictures = _names(lazy)
     found = {place: marked[key] for place, key in _matched(pictures, marked).items()}
     own = {
@@ -154,7 +154,8 @@ def _names(images: LazyImages) -> dict[int, str]:
 
 
 def _stem(name: str) -> str:
-    return str(PurePosixPath(name.replace("\\", "/")).with_suffix(""))
+    path = PurePosixPath(name.replace("\\", "/"))
+    return str(path.with_suffix("") if path.name else path)  # a file of boxes may name a picture "."
 
 
 def _of_class(marked: Marked, wanted: str) -> Marked:

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from saq_eval.core.errors import SaqEvalError, in_short
-from saq_eval.core.paths import check_name, user_path
+from saq_eval.core.paths import check_file, check_name, is_folder, user_path
 from saq_eval.data.geometry import Geometry
 from saq_eval.data.images import Split
 from saq_eval.data.lazy import LazyImages, Shape, Source, in_threads
-from saq_eval.data.pictures import SUFFIXES, prove_readable, read_header, read_picture
+from saq_eval.data.pictures import MOST_BYTES, SUFFIXES, prove_readable, read_header, read_picture
 
 _END = 4096  # bytes at each end of a file that tell it from others
 _SMALL = 128 * 128  # pixels of a picture for which threads cost more than they save
@@ -99,7 +99,7 @@ def open_folder(path: str | os.PathLike, split: Split, *, name: str | None = Non
         SaqEvalError: a path that is no folder, a split that is not there, a class without a picture, or no class.
     """
     root = user_path(path)
-    if not root.is_dir():
+    if not is_folder(root):
         raise SaqEvalError(f"{root}: there is no such folder of pictures, with one folder per class in it")
     name = Path(os.path.abspath(root)).name if name is None else name
     try:
@@ -157,6 +157,9 @@ def _entries(folder: Path) -> list[os.DirEntry]:
 def list_files(root: Path, below: str, suffixes: Iterable[str]) -> tuple[list[str], int]:
     """Return the files with one of the suffixes in a folder and all folders below, and the number of other files.
 
+    Links are followed. A folder that several links lead to, as in a loop, is looked through once, under the name that comes
+    first.
+
     Args:
         root: the folder that the returned names are relative to.
         below: the folder in `root` to look through; "" for all.
@@ -165,9 +168,14 @@ def list_files(root: Path, below: str, suffixes: Iterable[str]) -> tuple[list[st
     Returns:
         Names with "/" between folders, sorted.
     """
-    wanted, found, others = tuple(suffixes), [], 0
+    wanted, found, others, seen = tuple(suffixes), [], 0, {_identity(root / below)}
     for folder, folders, files in os.walk(root / below, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        visible = {name: _identity(Path(folder, name)) for name in sorted(folders) if not name.startswith(".")}
+        folders[:] = []
+        for name, identity in visible.items():
+            if identity not in seen:
+                folders.append(name)
+                seen.add(identity)
         relative = Path(folder).relative_to(root).as_posix()
         prefix = "" if relative == "." else f"{relative}/"
         for name in files:
@@ -176,6 +184,15 @@ def list_files(root: Path, below: str, suffixes: Iterable[str]) -> tuple[list[st
             else:
                 found.append(prefix + name)
     return sorted(found), others
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Return what is equal for two names of one folder; `None` if the folder cannot be looked at."""
+    try:
+        about = folder.stat()
+    except OSError:
+        return None
+    return about.st_dev, about.st_ino
 
 
 def identities(names: Sequence[str]) -> Tensor:
@@ -209,14 +226,18 @@ def files_digest(root: Path, names: Sequence[str]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for name in names:
         path = root / name
+        check_file(path, "cannot be read", MOST_BYTES)
         try:
             with path.open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
-                content = file.read() if size <= 2 * _END or name.lower().endswith(".bmp") else file.read(_END)
-                if len(content) < size:
+                digest.update(f"{name}\0{size}\0".encode("utf-8", "surrogateescape"))
+                if size <= 2 * _END or name.lower().endswith(".bmp"):
+                    while part := file.read(2**20):
+                        digest.update(part)
+                else:
+                    digest.update(file.read(_END))
                     file.seek(-_END, os.SEEK_END)
-                    content += file.read()
+                    digest.update(file.read())
         except OSError as error:
             raise SaqEvalError(f"{path}: cannot be read: {error.strerror}") from error
-        digest.update(f"{name}\0{size}\0".encode("utf-8", "surrogateescape") + content)
     return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -18,6 +19,10 @@ Interpolation = Literal["bilinear", "bicubic"]
 Resized = Literal["shorter", "both"]
 Box = tuple[float, float, float, float]
 
+MOST_SIDE = 4096  # of images, in pixels
+_BOXES_AT_ONCE = 1024
+_MOST_RESIZED = 2**26  # pixels of a picture that is resized, before it is cut
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -31,7 +36,7 @@ class Geometry:
             squeezed into a square (timm's crop mode "squash").
 
     Raises:
-        SaqEvalError: a side that is no whole number above 0, neither side, or a square larger than the resized picture.
+        SaqEvalError: a side that is no whole number from 1 to 4096, neither side, or a square larger than the resized picture.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -43,8 +48,8 @@ class Geometry:
 
     def __post_init__(self) -> None:
         for name, value in (("size", self.size), ("crop", self.crop)):
-            if value is not None and (type(value) is not int or value < 1):
-                raise SaqEvalError(f"{name} is a whole number of pixels above 0, not {in_short(value)}")
+            if value is not None and (type(value) is not int or not 1 <= value <= MOST_SIDE):
+                raise SaqEvalError(f"{name} is a whole number of pixels from 1 to {MOST_SIDE}, not {in_short(value)}")
         if self.size is None and self.crop is None:
             raise SaqEvalError("a geometry has a size, a crop or both: name the side of the images in pixels")
         if self.size is not None and self.crop is not None and self.crop > self.size:
@@ -73,12 +78,18 @@ class Geometry:
         """Return the top and the left of the square, in pixels of the resized picture.
 
         Raises:
-            SaqEvalError: a picture, height × width before resizing, that is smaller than the square.
+            SaqEvalError: a picture, height × width before resizing, that is smaller than the square, or so long that it
+            would have more than 2^26 pixels after resizing.
         """
         across = self.resized_to(height, width)
         if min(across) < self.side:
             raise SaqEvalError(
                 f"a crop of {self.side} pixels does not fit into {width}x{height}: give --size too, which resizes first"
+            )
+        if math.prod(across) > _MOST_RESIZED:
+            raise SaqEvalError(
+                f"a picture of {width}x{height} pixels is too long: with its shorter side resized to {self.size}, it has "
+                f"{across[1]}x{across[0]}; cut it, or give a smaller --size"
             )
         top, left = (round((length - self.side) / 2.0) for length in across)
         return top, left
@@ -122,9 +133,10 @@ class Geometry:
 
 def filled(boxes: Sequence[Box], height: int, width: int) -> Tensor:
     """Return the union of boxes, bool (1, height, width): true on the pixels whose centre lies in a box."""
-    rows, columns = torch.arange(height) + 0.5, torch.arange(width) + 0.5
+    rows, columns = (torch.arange(length, dtype=torch.float64) + 0.5 for length in (height, width))
     mask = torch.zeros(height, width, dtype=torch.bool)
-    for left, top, right, bottom in boxes:
-        inside = (rows >= top) & (rows < bottom)
-        mask |= inside[:, None] & ((columns >= left) & (columns < right))
+    for some in torch.tensor(boxes, dtype=torch.float64).reshape(-1, 4, 1).split(_BOXES_AT_ONCE):
+        left, top, right, bottom = some.unbind(dim=1)
+        down, across = (rows >= top) & (rows < bottom), (columns >= left) & (columns < right)
+        mask |= (down.float().T @ across.float()) > 0  # a pixel is in the union if it is in one box at least
     return mask.unsqueeze(0)

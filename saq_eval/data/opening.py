@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from saq_eval.core.errors import SaqEvalError, in_short
-from saq_eval.core.paths import user_path
+from saq_eval.core.paths import is_folder, user_path
 from saq_eval.data.adapters import hugging_face_images, is_hugging_face, torch_images
 from saq_eval.data.arrays import array_images
 from saq_eval.data.classes import read_classes
@@ -104,6 +104,6 @@ def _named(given: str, split: Split, data_root: str | os.PathLike | None) -> Ima
     try:
         return load_dataset(given, split, data_root)
     except SaqEvalError as error:
-        if str(error).startswith("unknown dataset") and Path(given).is_dir():
+        if str(error).startswith("unknown dataset") and is_folder(Path(given)):
             raise SaqEvalError(f"{error}; for the pictures in this folder write {FOLDER}{given}") from error
         raise

@@ -18,10 +18,12 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
+from saq_eval.core.paths import check_file
 from saq_eval.data.geometry import Geometry
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 MOST_PIXELS = 100_000_000
+MOST_BYTES = 2**30  # of a file; 100 megapixels of four channels of 16 bits, without compression, are less
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 _GREY = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
 _UPRIGHT = {  # by EXIF's orientation
@@ -132,6 +134,7 @@ def is_grey(picture: Image.Image) -> bool:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """Open a picture, check its size, and name the file in whatever Pillow raises."""
+    check_file(path, "cannot be read as a picture", MOST_BYTES)
     try:
         with Image.open(path, formats=_FORMATS) as picture:
             _check_size(path, picture)

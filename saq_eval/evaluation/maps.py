@@ -26,14 +26,10 @@ class JobMaps:
         self.work, self.job, self.targets = work, job, targets
         self.explainer = work.settings.explainer[job.method]
 
-    def own(self) -> tuple[np.ndarray, bool]:
-        """Return the job's maps, and whether they were computed now."""
-        return maps_of(self.work, self.job.subject, self.explainer, self.targets[0])
-
     @cached_property
-    def maps(self) -> np.ndarray:
-        """The job's maps."""
-        return self.own()[0]
+    def own(self) -> tuple[np.ndarray, bool]:
+        """The job's maps, and whether they were computed now."""
+        return maps_of(self.work, self.job.subject, self.explainer, self.targets[0])
 
     @cached_property
     def others(self) -> list[np.ndarray]:
@@ -113,8 +109,8 @@ class JobMaps:
             labels=sample.labels.numpy(),
             targets=self.targets[0],
             masks=sample.masks().numpy(),
-            maps=self.maps,
-            baseline_maps=self.maps,  # a similarity gets the baseline's; see `task_of`
+            maps=self.own[0],
+            baseline_maps=self.own[0],  # a similarity gets the baseline's; see `task_of`
             indices=sample.indices.numpy(),
             seed=settings.seed,
             batch_size=settings.batch_size,

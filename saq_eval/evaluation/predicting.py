@@ -39,6 +39,12 @@ def prediction_passes(measured: int, sample: int) -> float:
     return measured / sample
 
 
+def parts_of(measured: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    """Return the positions of images, int64 (images,), in parts of whole batches, which are predicted and stored one by one."""
+    size = batch_size * max(1, _AT_A_TIME // batch_size)
+    return [measured[start : start + size] for start in range(0, len(measured), size)]
+
+
 def predict_all(
     subjects: Sequence[Subject],
     shared: Shared,
@@ -51,8 +57,7 @@ def predict_all(
     settings, labels = shared.settings, shared.test_set.labels.numpy()[measured]
     shown = {s.identity: s.name for s in subjects if s.role != "retrained"}
     names = {subject.identity: subject.name for subject in subjects} | shown
-    size = settings.batch_size * max(1, _AT_A_TIME // settings.batch_size)  # whole batches
-    parts = [measured[start : start + size] for start in range(0, len(measured), size)]
+    parts = parts_of(measured, settings.batch_size)
     rows: dict[str, dict[int, np.ndarray]] = {identity: {} for identity in names}
     kept, right = {}, {}
     for identity, part, logits in _logits(names, parts, shared, place, how):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
+from saq_eval.core.errors import SaqEvalError
 from saq_eval.evaluation.cells import Cell, Explained, Scored
 from saq_eval.evaluation.clock import Clock
 from saq_eval.evaluation.executors import Call, Died
@@ -22,7 +21,7 @@ from saq_eval.evaluation.predicting import predict_all, targets_of
 from saq_eval.evaluation.scoring import Done, score, surrogate_gap
 from saq_eval.evaluation.settings import Subject
 from saq_eval.evaluation.shared import Shared, share
-from saq_eval.evaluation.store import Key
+from saq_eval.evaluation.store import Key, warn_of_damage
 from saq_eval.evaluation.store.values import explained_of, explained_written, scored_of, written
 
 _WAIT = 1.0  # seconds between two looks at what other processes compute
@@ -90,7 +89,7 @@ def run(
             work.compute(wave)
         with clock("attribution"):
             gaps = work.gaps(models)
-    work.warn_of_damage(shared.store.damaged)
+    warn_of_damage(shared.store.take_damaged())
     return Grid(
         subjects,
         settings,
@@ -138,7 +137,7 @@ def fill(
         how.on_keys(work.keys(Jobs(waves, {})))
         for wave in waves:
             work.compute(wave)
-    work.warn_of_damage(shared.store.damaged)
+    warn_of_damage(shared.store.take_damaged())
     return work.progress
 
 
@@ -259,7 +258,7 @@ class _Work:
             self.shared.keep(keys.explained(job, targets), *explained_written(done.explained))
         progress.batch_size = min(progress.batch_size or done.batch_size, done.batch_size)
         self.clock.add(done.seconds)
-        self.warn_of_damage(done.damaged)
+        warn_of_damage(done.damaged)
         self.on_step(f"{job.subject.name} {job.method}", job.passes)
 
     def _after_death(self, job: Job, reason: str) -> list[Job]:
@@ -301,11 +300,6 @@ class _Work:
             else:
                 self.shared.keep(keys[model], {"gap": np.array([gap])})
         return {model.name: gaps[model.name] for model in models}
-
-    def warn_of_damage(self, damaged: Sequence[str]) -> None:
-        """Warn of damaged files of the store, whose contents are computed again."""
-        for sentence in damaged:
-            warnings.warn(f"{sentence}; it is computed again", SaqEvalWarning, stacklevel=4)
 
 
 def _networks(job: Job) -> tuple[str, ...]:

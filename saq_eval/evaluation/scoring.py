@@ -61,6 +61,7 @@ def retried(work: Shared, compute: Callable[[], T]) -> T:
             if not is_out_of_memory(error) or not work.halve_batch():
                 raise
         give_back()
+        torch.cuda.empty_cache()
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +132,7 @@ class _Scoring:
         if maps is not None:
             for label in self.job.metrics:
                 self._cell(label, maps)
-        damaged, self.store.damaged = tuple(self.store.damaged), []
+        damaged = self.store.take_damaged()
         holes = {label: self._nothing(reason) for label, reason in self.failed.items()}
         size = self.work.settings.batch_size
         return Done(
@@ -144,7 +145,7 @@ class _Scoring:
         key = self.keys.explained(self.job, self.targets)
         try:
             with self.clock("attribution"):
-                own, computed = maps.own()
+                own, computed = maps.own
         except Unsupported as error:
             if is_out_of_memory(error):  # a method may say it of any error of the network
                 raise

@@ -71,6 +71,10 @@ class OnnxModule(nn.Module):
         if self.facts.batch is not None and given < self.facts.batch:
             pixels = np.concatenate([pixels, np.repeat(pixels[-1:], self.facts.batch - given, axis=0)])
         (logits,) = self._session.run([self.facts.output], {self.facts.input: pixels})
+        if len(logits) != len(pixels):
+            raise SaqEvalError(
+                f"{self.name}: the network returns {logits.shape} for {len(pixels)} images, not logits (n, classes)"
+            )
         return logits[:given]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> OnnxModule:
@@ -98,7 +102,8 @@ def open_session(content: bytes, name: str) -> Any:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4  # what fails is raised; the rest is for developers of the runtime
     try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        # The fallback would print that it tries the same once more.
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # the runtime has many kinds of errors, with one base
         reason = " ".join(str(error).split())
         raise SaqEvalError(f"{name}: ONNX Runtime cannot open the network: {reason}") from error

@@ -8,13 +8,14 @@ import pickle
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import torch
 from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
-from saq_eval.core.errors import SaqEvalError, SaqEvalWarning
+from saq_eval.core.errors import SaqEvalError, SaqEvalWarning, in_short
 from saq_eval.core.paths import check_file
 from saq_eval.networks.modules import check_finite
 
@@ -45,11 +46,11 @@ def parse_weights(content: bytes, path: Path) -> dict[str, Tensor]:
     A file that torch saved is read as plain tensors only, and a `SaqEvalWarning` recommends safetensors.
 
     Raises:
-        SaqEvalError: if the content is neither, or holds NaN or infinity.
+        SaqEvalError: if the content is neither, or holds complex, quantized or sparse tensors, NaN or infinity.
     """
     if path.suffix in (".pt", ".pth"):
         tensors = _parse_torch(content, path)
-        check_finite(tensors, str(path))
+        _check_plain(tensors, path)
         warnings.warn(
             f"{path}: only its tensors were read; safetensors is the safer format: "
             f"safetensors.torch.save_file(torch.load({path.name!r}, weights_only=True), {path.stem + '.safetensors'!r})",
@@ -63,13 +64,32 @@ def parse_weights(content: bytes, path: Path) -> dict[str, Tensor]:
         raise SaqEvalError(
             f"{path}: no valid safetensors file: {error}; write one with safetensors.torch.save_file(network.state_dict(), …)"
         ) from error
-    check_finite(tensors, str(path))
+    _check_plain(tensors, path)
     return tensors
+
+
+def _check_plain(tensors: Mapping[Any, Tensor], path: Path) -> None:
+    """Raise `SaqEvalError` for a name that is no text, a tensor that is none of plain numbers, and NaN or infinity."""
+    for name, tensor in tensors.items():
+        if not isinstance(name, str):
+            raise SaqEvalError(f"{path}: a tensor is called by a text, not by {in_short(name)}")
+        kinds = {
+            "complex": tensor.is_complex(),
+            "quantized": tensor.is_quantized,
+            "sparse": tensor.layout != torch.strided,
+            "without values, on the device meta": tensor.is_meta,
+        }
+        found = next((kind for kind, true in kinds.items() if true), None)
+        if found is not None:
+            raise SaqEvalError(f"{path}: {name} is {found}; weights are plain tensors of real numbers")
+    check_finite(tensors, str(path))
 
 
 def _parse_torch(content: bytes, path: Path) -> dict[str, Tensor]:
     try:
-        saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's words about old ways to save, which are for programmers
+            saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         # Torch's own text explains how to load the file with its code.
         raise SaqEvalError(

@@ -14,6 +14,8 @@ from saq_eval.networks.modules import check_finite
 from saq_eval.quantization.convert import FrozenLayer, restore_weight
 from saq_eval.quantization.stated import STATED_BITS
 
+_CODES = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
 
 def pack_codes(codes: Tensor, bits: int) -> Tensor:
     """Pack codes without gaps, lowest bit first; for example, a byte holds four 2-bit codes.
@@ -118,13 +120,19 @@ def pack_state(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Ten
     wrong = []
     for name, layer in _quantized_layers(network):
         bits = packed.pop(f"{name}.weight_bits", layer.weight_bits)
-        if bits.numel() != 1 or int(bits) != int(layer.weight_bits):
+        if bits.numel() != 1 or bits.item() != int(layer.weight_bits):
             wrong.append(
                 f"{name} has weights of {int(layer.weight_bits)} bits, but the state was made at {bits.tolist()}"
             )
         codes = packed.get(f"{name}.weight_code")
         if codes is not None and codes.dim() > 1:
             packed.pop(f"{name}.weight", None)  # computed from the codes
+            if codes.shape != layer.weight_code.shape or codes.dtype not in _CODES or not codes.numel():
+                wrong.append(
+                    f"{name}.weight_code is {codes.dtype} {tuple(codes.shape)}, not whole numbers of the shape "
+                    f"{tuple(layer.weight_code.shape)}"
+                )
+                continue
             low, high = int(codes.min()), int(codes.max())
             if low < 0 or high >= 2 ** int(layer.weight_bits):
                 wrong.append(f"{name}.weight_code runs from {low} to {high}, not within {int(layer.weight_bits)} bits")

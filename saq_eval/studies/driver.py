@@ -148,14 +148,14 @@ def _plan(
         DATASETS[dataset]
     guided = SaliencyGuided() if saliency_guided is True else saliency_guided or None
     if scheme.starts_from_parent:
-        parent = parent or default_name(architecture.name, "fp32", seed, bool(guided))
+        parent = default_name(architecture.name, "fp32", seed, bool(guided)) if parent is None else parent
     recipe = recipe or default_recipe(dataset_name(dataset), quantized=scheme.starts_from_parent)
     if recipe.alpha_init == "calibrated":
         raise SaqEvalError(
             "a network is trained from calibrated clips by `saq-eval quantize --finetune`, not by `train`"
         )
     return Planned(
-        name=name or default_name(architecture.name, scheme.name, seed, bool(guided)),
+        name=default_name(architecture.name, scheme.name, seed, bool(guided)) if name is None else name,
         architecture=architecture,
         scheme=scheme,
         seed=seed,

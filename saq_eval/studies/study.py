@@ -156,6 +156,8 @@ class Planned:
     def __post_init__(self) -> None:
         check_seed(self.seed)
         check_name("model", self.name)
+        if self.parent is not None:
+            check_name("parent", self.parent)
         if self.parent and not self.scheme.starts_from_parent:
             raise SaqEvalError(f"a full-precision network has no parent, but {self.parent!r} was given")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from pydantic import ConfigDict
 
-from saq_eval.core.errors import SaqEvalError
+from saq_eval.core.errors import SaqEvalError, in_short
 from saq_eval.core.records import read_record
 from saq_eval.training.precision import Precision
 from saq_eval.training.saliency_guided import SaliencyGuided
@@ -51,13 +52,14 @@ class Recipe:
 
     def __post_init__(self) -> None:
         # A batch has at least two images, because batch norm needs them.
-        for name, least, most in (("epochs", 1, 10_000), ("batch_size", 2, 100_000), ("threads", 1, 1_024)):
+        limits = (("epochs", 1, 10_000), ("batch_size", 2, 100_000), ("threads", 1, 1_024), ("shift", 0, 4_096))
+        for name, least, most in limits:
             if getattr(self, name) < least:
                 raise SaqEvalError(f"a recipe's {name} is at least {least}, not {getattr(self, name)}")
             if getattr(self, name) > most:
-                raise SaqEvalError(f"a recipe's {name} is at most {most}, not {getattr(self, name)}")
-        for name in ("weight_decay", "alpha_decay", "shift"):
-            if not getattr(self, name) >= 0:
+                raise SaqEvalError(f"a recipe's {name} is at most {most}, not {in_short(getattr(self, name))}")
+        for name in ("weight_decay", "alpha_decay"):
+            if not 0 <= getattr(self, name) < math.inf:
                 raise SaqEvalError(f"a recipe's {name} is at least 0, not {getattr(self, name)}")
         named = self.alpha_init in ("quantile", "calibrated")
         if not self.learning_rate > 0 or not (named or (not isinstance(self.alpha_init, str) and self.alpha_init > 0)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic import ConfigDict
 
-from saq_eval.core.errors import SaqEvalError
+from saq_eval.core.errors import SaqEvalError, in_short
 from saq_eval.core.paths import check_name
 from saq_eval.core.randomness import check_seed
 from saq_eval.core.records import parse, read_text, yaml_of
@@ -29,6 +30,8 @@ CARD, WEIGHTS, TRAINING_FORM = "card.yaml", "model.safetensors", "training_form.
 NOT_MEASURED: dict[str, Any] = {"test_accuracy": 0.0, "ideal_bytes": 0, "bops": 0, "weights_sha256": "0" * 64}
 
 _STRICT = ConfigDict(extra="forbid")
+_MOST_COUNTED = 2**63  # bytes, or bit operations
+_MOST_VALUES = 3 * 2048 * 2048  # of an image; a network is run on one to find what it costs
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -138,8 +141,16 @@ class Card:
     def __post_init__(self) -> None:
         check_name("model", self.name)
         check_seed(self.seed)
-        if not all(1 <= size <= 4096 for size in self.image_shape):
-            raise SaqEvalError(f"image_shape is channels, height and width from 1 to 4096, not {self.image_shape}")
+        if self.parent is not None:
+            check_name("parent", self.parent)
+        for measured in ("ideal_bytes", "bops"):
+            if not 0 <= getattr(self, measured) < _MOST_COUNTED:
+                raise SaqEvalError(f"{measured} lies between 0 and 2^63, not {in_short(getattr(self, measured))}")
+        if not all(1 <= size <= 4096 for size in self.image_shape) or math.prod(self.image_shape) > _MOST_VALUES:
+            raise SaqEvalError(
+                "image_shape is channels, height and width from 1 to 4096, together at most 12,582,912 values, not "
+                f"{in_short(self.image_shape)}"
+            )
         if not 0 <= self.test_accuracy <= 1:
             raise SaqEvalError(f"test_accuracy lies between 0 and 1, not {self.test_accuracy}")
         for digest in (self.weights_sha256, self.training_form_sha256, self.parent_sha256):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from glob import escape
 from pathlib import Path
 
 from saq_eval.core.errors import SaqEvalError
-from saq_eval.core.paths import user_path
+from saq_eval.core.paths import is_folder, user_path
 from saq_eval.core.plugins import load_plugins
 from saq_eval.data import DATASETS, dataset_name
 from saq_eval.zoo.cards import CARD, Card, read_card
@@ -68,11 +69,11 @@ def find_models(
     """
     folders = zoo_folders(zoo)
     given, dataset = dataset, None if dataset is None else dataset_name(dataset)
-    if dataset is not None and dataset == given and not any((folder / dataset).is_dir() for folder in folders):
+    if dataset is not None and dataset == given and not any(_is_in(folder, dataset) for folder in folders):
         DATASETS[dataset]  # raises for a name that is neither a data set's nor a folder's in a zoo
     found: dict[tuple[str, str], tuple[Card, Path]] = {}
     for root in folders:
-        for path in sorted(root.glob(f"{dataset or '*'}/*/{CARD}")):
+        for path in sorted(root.glob(f"{escape(dataset) if dataset else '*'}/*/{CARD}")):
             card = read_card(path)
             key = (card.dataset, card.name)
             if key in found:
@@ -87,6 +88,11 @@ def find_models(
             raise unknown_model(f"{dataset} model" if dataset else "model", pattern, [name for _, name in found])
     chosen = [entry for (_, name), entry in found.items() if any(fnmatchcase(name, p) for p in patterns)]
     return sorted(chosen, key=lambda entry: _order(entry[0]))
+
+
+def _is_in(folder: Path, dataset: str) -> bool:
+    """Tell whether a zoo folder has models of a dataset; a path such as "../digits" is no dataset's name."""
+    return dataset == Path(dataset).name and is_folder(folder / dataset)
 
 
 def _order(card: Card) -> tuple:

@@ -33,6 +33,19 @@ def test_a_complaint_is_one_line(capsys):
     assert tuple(capsys.readouterr()) == ("", "saq-eval: two lines\n")
 
 
+def test_a_terminal_obeys_no_name(capsys):
+    complain("the model \x1b[2J\u202eb\ud800é is …")
+    assert capsys.readouterr().err == "saq-eval: the model \\x1b[2J\\u202eb\\ud800é is …\n"
+    print_table(("name",), [("a\x07\nb",)])
+    assert capsys.readouterr().out.splitlines()[1].split() == ["a\\x07\\nb"]
+
+
+def test_a_very_long_complaint_is_cut_in_the_middle(capsys):
+    complain("start " + "x" * 100_000 + " end")
+    said = capsys.readouterr().err
+    assert len(said) < 4_100 and said.startswith("saq-eval: start xxx") and said.endswith("xxx end\n") and " … " in said
+
+
 def test_our_warnings_are_one_line_and_others_are_left_as_they_are(capsys, monkeypatch):
     others = []
     monkeypatch.setattr(console, "_show_warning", lambda *where, **details: others.append((where, details)))
@@ -41,3 +54,12 @@ def test_our_warnings_are_one_line_and_others_are_left_as_they_are(capsys, monke
     warning = UserWarning("another")
     console.show_warning(warning, UserWarning, "file.py", 7, line="code")
     assert capsys.readouterr().err == "" and others == [((warning, UserWarning, "file.py", 7), {"line": "code"})]
+
+
+def test_the_warning_of_pillow_about_large_pictures_is_left_out(capsys, monkeypatch):
+    from PIL import Image
+
+    others = []
+    monkeypatch.setattr(console, "_show_warning", lambda *where, **details: others.append(where))
+    console.show_warning(Image.DecompressionBombWarning("large"), Image.DecompressionBombWarning, "file.py", 7)
+    assert tuple(capsys.readouterr()) == ("", "") and others == []

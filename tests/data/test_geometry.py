@@ -65,8 +65,8 @@ def test_boxes_are_united_and_cut_at_the_edge():
     ("sides", "message"),
     [
         ({}, "has a size, a crop or both"),
-        ({"size": 0}, "size is a whole number of pixels above 0, not 0"),
-        ({"crop": 2.5}, "crop is a whole number of pixels above 0, not 2.5"),
+        ({"size": 0}, "size is a whole number of pixels from 1 to 4096, not 0"),
+        ({"crop": 2.5}, "crop is a whole number of pixels from 1 to 4096, not 2.5"),
         ({"size": 8, "crop": 9}, "crop 9 does not fit into size 8"),
         ({"size": 8, "interpolation": "nearest"}, "unknown interpolation 'nearest'"),
         (

@@ -38,14 +38,23 @@ def make_settings(digits, store, methods=METHODS, metrics=("PointingGame", "SSIM
     )
 
 
-def run_jobs(shared, jobs, clock=None, on_step=lambda description, passes: None, workers=1, measured=range(20)):
+def run_jobs(
+    shared,
+    jobs,
+    clock=None,
+    on_step=lambda description, passes: None,
+    workers=1,
+    measured=range(20),
+    executor=None,
+    fail_fast=False,
+):
     """Compute all cells; accuracy is measured on the first 20 images of the test set."""
-    with Processes(workers) if workers > 1 else Here() as executor:
+    with executor or (Processes(workers) if workers > 1 else Here()) as executor:
         return run(
             SUBJECTS,
             shared,
             jobs,
-            How(executor),
+            How(executor, fail_fast),
             measured=np.array(measured),
             policy="label",
             clock=clock or Clock(),

@@ -1,10 +1,20 @@
 """From jobs to results, by a comparison of small untrained networks."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from torch import nn
 
+from saq_eval import SaqEvalError
 from saq_eval.attribution import CONTROLS
-from saq_eval.evaluation.planning import Refusals, plan_jobs
+from saq_eval.evaluation.cells import Cell
+from saq_eval.evaluation.clock import Clock
+from saq_eval.evaluation.executors import Died, Here
+from saq_eval.evaluation.how import How
+from saq_eval.evaluation.planning import Job, Refusals, plan_jobs
+from saq_eval.evaluation.running import fill, part_of, run
+from saq_eval.evaluation.scoring import Done
 from tests.evaluation.made import (
     AGAIN,
     FP32,
@@ -69,3 +79,97 @@ def test_a_hole_is_a_cell_without_scores_that_says_why(networks, digits, tmp_pat
 class Rounds(nn.Module):
     def forward(self, logits):
         return logits.round(decimals=3)
+
+
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_parts_share_the_jobs_by_their_passes(done, count):
+    jobs = [job for wave in plan_jobs(SUBJECTS, done.settings, "label").waves for job in wave]
+    parts = [part_of(jobs, number, count) for number in range(1, count + 1)]
+    assert sorted(map(id, jobs)) == sorted(id(job) for part in parts for job in part)
+    loads = [sum(job.passes for job in part) for part in parts]
+    assert max(loads) - min(loads) <= max(job.passes for job in jobs)
+
+
+@pytest.mark.parametrize("policy", ["label", "predicted"])
+def test_parts_leave_nothing_to_the_whole(networks, digits, tmp_path, policy):
+    settings = make_settings(digits, tmp_path, methods=("saliency",))
+    jobs = plan_jobs(SUBJECTS, settings, policy)
+    rest = {"measured": np.arange(20), "policy": policy, "clock": Clock(), "on_step": lambda *_: None}
+    computed = 0
+    for number in (2, 1, 3):
+        part = How(Here(), part=(number, 3))
+        progress = fill(SUBJECTS, make_shared(digits, settings, networks), jobs, part, **rest)
+        computed += progress.computed
+        assert not progress.failed
+    grid = run(SUBJECTS, make_shared(digits, settings, networks), jobs, How(Here()), **rest)
+    assert grid.computed == 0 and grid.stored == computed == sum(len(job.cells) for wave in jobs.waves for job in wave)
+
+
+class Dies(Here):
+    """Stands for processes: those that compute a metric die, before or after the maps are computed."""
+
+    def __init__(self, metric, before_maps=False):
+        self.metric, self.before_maps, self.calls = metric, before_maps, 0
+
+    def run(self, calls, place):
+        for number, call in enumerate(calls):
+            self.calls += 1
+            job = call.arguments[0]
+            if not isinstance(job, Job) or self.metric not in job.metrics or job.subject != W2A2:
+                yield number, call.function(place, *call.arguments)
+                continue
+            if not self.before_maps:
+                before = job.metrics[: job.metrics.index(self.metric)]
+                call.function(place, replace(job, metrics=before), *call.arguments[1:])
+            yield number, Died("its process was killed")
+
+
+@pytest.mark.parametrize("before_maps", [False, True])
+def test_a_process_that_dies_costs_what_it_dies_of(done, networks, digits, tmp_path, before_maps):
+    settings = make_settings(digits, tmp_path)
+    jobs = plan_jobs(SUBJECTS, settings, "label")
+    grid = run_jobs(make_shared(digits, settings, networks), jobs, executor=Dies("SSIM", before_maps))
+    lost = {"SSIM"} if not before_maps else {"SSIM", "PointingGame"}
+    holes = {Cell(W2A2, method, metric) for method in METHODS for metric in lost}
+    assert set(grid.failed) == holes and set(grid.failed.values()) == {"its process was killed"}
+    for cell, value in done.cells.items():
+        if cell in holes:
+            assert grid.cells[cell].hole == "its process was killed" and np.isnan(grid.cells[cell].scores).all()
+        else:
+            np.testing.assert_array_equal(grid.cells[cell].scores, value.scores)
+    assert (grid.degenerate(W2A2, "saliency") is None) == before_maps
+    again = run_jobs(make_shared(digits, settings, networks), jobs)  # a failure is not kept
+    assert not again.failed and again.computed == len(holes)
+
+
+def test_the_first_failure_may_end_the_run(networks, digits, tmp_path):
+    settings = make_settings(digits, tmp_path)
+    jobs = plan_jobs(SUBJECTS, settings, "label")
+    with pytest.raises(SaqEvalError, match="w2a2, saliency, SSIM: its process was killed"):
+        run_jobs(make_shared(digits, settings, networks), jobs, executor=Dies("SSIM"), fail_fast=True)
+
+
+class Elsewhere(Here):
+    """Stands for the jobs of another process: the first time, they are claimed, and then in the store."""
+
+    def __init__(self):
+        self.claimed = set()
+
+    def run(self, calls, place):
+        for number, call in enumerate(calls):
+            job = call.arguments[0]
+            result = call.function(place, *call.arguments)
+            if isinstance(job, Job) and job.subject == W2A2 and job.method not in self.claimed:
+                self.claimed.add(job.method)
+                result = Done(claimed=False)
+            yield number, result
+
+
+def test_what_another_process_computes_is_waited_for(done, networks, digits, tmp_path):
+    settings = make_settings(digits, tmp_path)
+    jobs = plan_jobs(SUBJECTS, settings, "label")
+    grid = run_jobs(make_shared(digits, settings, networks), jobs, executor=Elsewhere())
+    theirs = [cell for cell in done.cells if cell.subject == W2A2]
+    assert grid.stored == len(theirs) and grid.computed == len(done.cells) - len(theirs)
+    for cell in theirs:
+        np.testing.assert_array_equal(grid.cells[cell].scores, done.cells[cell].scores)

@@ -17,9 +17,11 @@ from typing import Any
 from loky import ProcessPoolExecutor
 from tqdm import tqdm
 
+from saq_eval.core.errors import CannotWrite, SaqEvalError
 from saq_eval.evaluation.executors.base import Call, Died, Executor, on_one_thread
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_STARTS = 3  # so many times in a row, processes may die before they compute
 _RUNNING = "running-"  # files in the shared folder: what each worker is doing
 KILLED = "failed: its process was killed twice, which the system does when memory is short"
 
@@ -35,16 +37,23 @@ class Processes(Executor):
         self._pool: ProcessPoolExecutor | None = None
 
     def run(self, calls: Sequence[Call], place: str) -> Iterator[tuple[int, Any]]:
-        left = dict(enumerate(calls))
+        left, idle_deaths = dict(enumerate(calls)), 0
         while left:
             try:
                 for number, result in self._results(left, place):
                     del left[number]
+                    idle_deaths = 0
                     yield number, result
-            except BrokenProcessPool:
+            except BrokenProcessPool as error:
                 self.stop()
-                for number in self._were_running(left, place):
-                    yield number, self._alone(left.pop(number), place)
+                killed = self._were_running(left, place)
+                idle_deaths = 0 if killed else idle_deaths + 1
+                if idle_deaths == _STARTS:
+                    raise SaqEvalError(
+                        f"{_STARTS} times the system killed processes before they computed anything, as it does when memory is "
+                        "short: ask for fewer workers"
+                    ) from error
+                yield from self._alone({number: left.pop(number) for number in killed}, place)
 
     def _results(self, calls: dict[int, Call], place: str) -> Iterator[tuple[int, Any]]:
         if self._pool is None:
@@ -62,24 +71,31 @@ class Processes(Executor):
             raise
 
     def _were_running(self, calls: dict[int, Call], place: str) -> list[int]:
-        """Return the numbers of the calls that were running when a process was killed."""
+        """Return the numbers of the calls that were running when a process was killed, and forget them."""
         marks = list(Path(place).glob(f"{_RUNNING}*"))
         numbers = {int(mark.read_text() or -1) for mark in marks}
         for mark in marks:
             mark.unlink(missing_ok=True)
         return sorted(numbers & calls.keys())
 
-    def _alone(self, call: Call, place: str) -> Any:
-        """Run a call in a process of its own; return `Died` if that is killed too."""
-        pool = _pool(1)
+    def _alone(self, calls: dict[int, Call], place: str) -> Iterator[tuple[int, Any]]:
+        """Run calls one after the other in one process, which starts anew if it is killed; a result is `Died` then."""
+        pool: ProcessPoolExecutor | None = None
         try:
-            with _interruptions_held_back():
-                future = pool.submit(_marked, place, 0, call.function, call.arguments)
-            return future.result()
-        except BrokenProcessPool:
-            return Died(KILLED)
+            for number, call in calls.items():
+                with _interruptions_held_back():
+                    pool = pool or _pool(1)
+                    future = pool.submit(_marked, place, number, call.function, call.arguments)
+                try:
+                    result = future.result()
+                except BrokenProcessPool:
+                    pool.shutdown(kill_workers=True)
+                    pool, result = None, Died(KILLED)
+                    self._were_running(calls, place)
+                yield number, result
         finally:
-            pool.shutdown(kill_workers=True)
+            if pool is not None:
+                pool.shutdown(kill_workers=True)
 
     def stop(self) -> None:
         if self._pool is not None:
@@ -93,7 +109,10 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 
 def _marked(place: str, number: int, function: Any, arguments: tuple[Any, ...]) -> Any:
     mark = Path(place) / f"{_RUNNING}{os.getpid()}"
-    mark.write_text(str(number))
+    try:
+        mark.write_text(str(number))
+    except OSError as error:
+        raise CannotWrite(mark, error) from error
     try:
         return on_one_thread(function, (place, *arguments))
     finally:

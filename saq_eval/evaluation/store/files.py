@@ -13,13 +13,13 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-_PARTIAL = ".partial-"
+PARTIAL = ".partial-"
 _NUMBER = re.compile(r"os error (\d+)")
 
 
 def is_partial(path: Path) -> bool:
     """Tell whether a file is one that a process is writing, or was killed while it wrote."""
-    return path.name.startswith(_PARTIAL)
+    return path.name.startswith(PARTIAL)
 
 
 @contextlib.contextmanager
@@ -30,7 +30,7 @@ def completely(path: Path) -> Iterator[Path]:
         OSError: if the folder cannot be made, or the file cannot be moved.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{_PARTIAL}{uuid.uuid4().hex}")
+    partial = path.with_name(f"{PARTIAL}{uuid.uuid4().hex}")
     try:
         yield partial
         partial.replace(path)
@@ -49,8 +49,11 @@ def write_text(path: Path, text: str) -> None:
 def write_tensors(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
     """Write a safetensors file, completely or not at all; raises `OSError` if it cannot be written."""
     with completely(path) as partial:
+        partial.touch()
+        usual = partial.stat().st_mode  # safetensors lets nobody else read a file; people share stores
         try:
             save_file(dict(arrays), partial, metadata=None if metadata is None else dict(metadata))
+            partial.chmod(usual)
         except SafetensorError as error:  # which holds the number of the system's error, if at all, in its text
             number = _NUMBER.search(str(error))
             if number is None:

@@ -11,20 +11,20 @@ import contextlib
 import json
 import os
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock, Timeout
 
-from saq_eval.core.errors import CannotWrite, SaqEvalError
+from saq_eval.core.errors import CannotWrite, SaqEvalError, SaqEvalWarning
 from saq_eval.evaluation.store.entries import Damaged, Entry, Key, digest_of_key, key_text, read_entry, write_entry
-from saq_eval.evaluation.store.files import is_partial, write_text
+from saq_eval.evaluation.store.files import PARTIAL, is_partial
 
 KINDS = ("cells", "explained", "maps", "logits", "gaps", "tables")
 LOCKS, RUNS = "locks", "runs"
 MARK = "store.json"  # the file that shows that a folder is a store
-_PARTIAL = ".partial-"  # marks that are being written
 STORE = "store"  # the name of a store in an output folder
 LAYOUT = 1  # of the files; raised when other versions can no longer read it
 Arrays = Mapping[str, np.ndarray]
@@ -64,6 +64,11 @@ class Store:
                 path.unlink(missing_ok=True)
             return None
         return entry
+
+    def take_damaged(self) -> tuple[str, ...]:
+        """Return what damaged files were found since the last call, in sentences."""
+        damaged, self.damaged = tuple(self.damaged), []
+        return damaged
 
     def put(self, key: Key, arrays: Arrays, facts: Mapping[str, str] | None = None) -> None:
         """Write the entry of a key; raises `CannotWrite` if that fails."""
@@ -112,6 +117,12 @@ class Store:
             lock.release()
 
 
+def warn_of_damage(damaged: Iterable[str]) -> None:
+    """Warn of damaged files, given in sentences; what they held is computed again."""
+    for sentence in damaged:
+        warnings.warn(f"{sentence}; it is computed again", SaqEvalWarning, stacklevel=4)
+
+
 def make_store(folder: Path) -> Store:
     """Make a folder a store, if it is none yet, and return it.
 
@@ -120,16 +131,11 @@ def make_store(folder: Path) -> Store:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        others = [path for path in folder.iterdir() if not path.name.startswith(_PARTIAL)]
+        others = [path for path in folder.iterdir() if not is_partial(path)]
         if not (folder / MARK).exists():  # asked last, since another process may be making the store
             if others:
                 raise SaqEvalError(f"{folder} is not empty and no store: name an empty or new folder as the store")
             _mark(folder)
-        if not (folder / MARK).exists():
-            others = [path for path in folder.iterdir() if not is_partial(path)] if folder.is_dir() else []
-            if others and not (folder / MARK).exists():  # else another process has just made it
-                raise SaqEvalError(f"{folder} is not empty and no store: name an empty or new folder as the store")
-            write_text(folder / MARK, json.dumps({"layout": LAYOUT}) + "\n")
         (folder / LOCKS).mkdir(exist_ok=True)
     except OSError as error:
         raise SaqEvalError(f"the store {folder} cannot be made: {error.strerror}") from error
@@ -138,7 +144,7 @@ def make_store(folder: Path) -> Store:
 
 def _mark(folder: Path) -> None:
     """Make a folder a store with an identity of its own, in one step; another process may do it first."""
-    partial = folder / f"{_PARTIAL}{uuid.uuid4().hex}"
+    partial = folder / f"{PARTIAL}{uuid.uuid4().hex}"
     about = {"layout": LAYOUT, "id": uuid.uuid4().hex}
     try:
         partial.write_text(json.dumps(about) + "\n", encoding="utf-8")

@@ -8,6 +8,7 @@ network than the one that the runtime computes, and its integer kernels have no 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -31,6 +32,8 @@ _DTYPES = {
     "tensor(double)": "float64",
     "tensor(uint8)": "uint8",
 }
+_MOST_NODES = 50_000  # large networks have a few thousand
+_MOST_IN_A_BATCH = 1024
 _LOGITS = tuple(name for name in _DTYPES if "float" in name or "double" in name)
 _CHANNELS = (1, 3)
 _PASSED = ("Identity", "QuantizeLinear", "DequantizeLinear", "Cast")  # between a Softmax and the output
@@ -83,6 +86,8 @@ def _read(path: Path) -> tuple[Any, str, int]:
         raise SaqEvalError(f"{path}: no ONNX file: {' '.join(str(error).split())}") from error
     if not model.graph.node:
         raise SaqEvalError(f"{path}: no ONNX file: it holds no graph")
+    if sum(1 for _ in itertools.islice(_nodes(model.graph), _MOST_NODES + 1)) > _MOST_NODES:
+        raise SaqEvalError(f"{path}: the network has more than {_MOST_NODES:,} operators")
     places = {
         entry.value for tensor in _tensors(model.graph) for entry in tensor.external_data if entry.key == "location"
     }
@@ -155,6 +160,8 @@ def _facts(path: Path, inputs: Iterable[Any], graph: Any, output: str, layout: o
         )
     (images,) = inputs
     batch = images.shape[0] if isinstance(images.shape[0], int) else None
+    if batch is not None and batch > _MOST_IN_A_BATCH:
+        raise SaqEvalError(f"{path}: the network reads {batch:,} images at once, at most {_MOST_IN_A_BATCH:,} may be")
     return OnnxFacts(
         images.name,
         output,

@@ -13,16 +13,16 @@ prepared, for every kind of network. All other arguments belong to the kind; the
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
-
 from saq_eval.core.errors import SaqEvalError, check_choice
 from saq_eval.core.paths import user_path
+from saq_eval.core.yaml_data import plain_data
 from saq_eval.data.geometry import Geometry, Interpolation, Resized
 from saq_eval.networks.preprocessing import Preprocessing
 
@@ -100,7 +100,7 @@ def parse_text(text: str, rest: str, *, takes_file: bool) -> SourceText:
         name, mark, query = before.partition("?")
         if at and not file.strip():
             raise SaqEvalError(f"{text}: the file of weights is missing after '@'")
-        if re.search(r"\?\w+=", file) and not user_path(file).exists():
+        if re.search(r"\?\w+=", file) and not os.path.exists(user_path(file)):
             raise SaqEvalError(f"{text}: arguments come before the file, as in {_kind(text)}NAME?argument=1@FILE")
     else:
         at = file = ""
@@ -156,9 +156,9 @@ def _arguments(text: str, query: str) -> dict[str, str]:
 
 def _yaml(text: str, key: str, value: str) -> Any:
     try:
-        return yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise SaqEvalError(f"{text}: {key}={value} is no value that YAML can read") from error
+        return plain_data(value)
+    except SaqEvalError as error:
+        raise SaqEvalError(f"{text}: {key}={value} is no value that YAML can read: {error}") from error
 
 
 def _numbers(text: str, key: str, value: str) -> tuple[float, ...]:
@@ -172,7 +172,7 @@ def _numbers(text: str, key: str, value: str) -> tuple[float, ...]:
 
 
 def _pixels(text: str, key: str, value: str) -> int:
-    if not value.isdecimal() or int(value) < 1:
+    if not re.fullmatch(r"[0-9]{1,9}", value) or int(value) < 1:
         raise SaqEvalError(f"{text}: {key} is a number of pixels, such as 224, not {value!r}")
     return int(value)
 

@@ -12,7 +12,9 @@ import pytest
 import torch
 from tqdm import tqdm
 
-from saq_eval.evaluation.executors import Call, Died, Here, Processes
+from saq_eval import SaqEvalError
+from saq_eval.core.errors import CannotWrite
+from saq_eval.evaluation.executors import Call, Died, Here, Processes, processes
 
 
 def double(place, number):
@@ -66,6 +68,23 @@ def test_a_call_that_kills_its_process_again_has_died_and_the_others_are_compute
     assert isinstance(found[3], Died) and "killed twice" in found[3].reason
     assert found[:3] + found[4:] == [0, 1, 2, 4, 5, 6, 7]
     assert len(list(tmp_path.glob("died-*"))) == 2
+
+
+def die_at_once(parent):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_processes_that_never_begin_are_not_started_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "prepare", die_at_once)
+    with pytest.raises(SaqEvalError, match="3 times the system killed processes before they computed anything"):
+        results(Processes(1), [Call(double, (1,))], tmp_path)
+
+
+def test_a_call_that_cannot_say_that_it_runs_ends_the_run(tmp_path):
+    with pytest.raises(
+        CannotWrite, match="running-.* cannot be written: No such file or directory; all that is finished"
+    ):
+        results(Processes(1), [Call(double, (1,))], tmp_path / "missing")
 
 
 def test_processes_end_with_the_one_that_started_them(tmp_path):

@@ -55,3 +55,9 @@ def test_a_failed_write_is_the_systems_error(said, number, tmp_path, monkeypatch
         write_tensors(tmp_path / "file", ARRAYS)
     assert (error.value.errno, error.value.strerror) == (number, "No space left on device" if number else said)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_can_be_read_by_whom_the_system_lets_read_new_files(tmp_path):
+    (tmp_path / "usual").touch()
+    write_tensors(tmp_path / "a", {"a": np.zeros(3)})
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "usual").stat().st_mode

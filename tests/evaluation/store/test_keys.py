@@ -20,8 +20,10 @@ FP32, TUNED = Subject("fp32", "a", "fp32"), Subject("tuned", "b", "fp32", fine_t
 W2A2 = Subject("w2a2", "c", "fp32", fine_tuned="tuned")
 JOB = Job(W2A2, "saliency", ("PointingGame", "SSIM"), (FP32, TUNED), passes=3)
 TARGETS = [np.array([1, 2, 3, 4])] * 3
-ALL = {"maps", "explained", "PointingGame", "SSIM", "logits"}
 CELLS = {"PointingGame", "SSIM"}
+OF_METHOD = CELLS | {"maps", "explained"}
+OF_MAPS = OF_METHOD | {"gap"}  # the surrogate gap is that of the maps of one method
+ALL = OF_MAPS | {"logits"}  # logits have keys of their own images
 
 
 @pytest.fixture
@@ -40,6 +42,7 @@ def keys_of(settings, job=JOB, targets=TARGETS, images="0"):
         **{metric: keys.cell(job, metric, targets) for metric in job.metrics},
         "logits": keys.logits(job.subject.identity, images),
     }
+    made["gap"] = keys.gap(job.subject, targets[0])
     return {name: digest_of_key(key) for name, key in made.items()}
 
 
@@ -83,16 +86,16 @@ def other_pixels(settings):
 @pytest.mark.parametrize(
     ("change", "whose"),
     [
-        (other_pixels, ALL - {"logits"}),  # which name their own images
-        (lambda s: with_sample(indices=s.sample.indices + 1)(s), ALL - {"logits"}),
+        (other_pixels, OF_MAPS),
+        (lambda s: with_sample(indices=s.sample.indices + 1)(s), OF_MAPS),
         (lambda s: with_sample(labels=s.sample.labels.flip(0))(s), CELLS),
         (lambda s: with_sample(class_names=(*s.sample.class_names[:-1], "x"))(s), CELLS),
         (masked, CELLS),
-        (lambda s: replace(s, seed=1), ALL - {"logits"}),
+        (lambda s: replace(s, seed=1), OF_MAPS),
         (lambda s: replace(s, device="cuda"), ALL),
-        (lambda s: replace(s, compile=True), CELLS | {"logits"}),
-        (with_method(code="another"), ALL - {"logits"}),
-        (with_method(name="another"), ALL - {"logits"}),
+        (lambda s: replace(s, compile=True), CELLS | {"logits", "gap"}),
+        (with_method(code="another"), OF_METHOD),
+        (with_method(name="another"), OF_METHOD),
         (with_metrics(code="another"), CELLS),
         (lambda s: replace(s, scorers=find_scorers(["PointingGame", "SSIM"], "quantus")), CELLS),
     ],
@@ -113,7 +116,7 @@ def test_parameters_change_keys(settings):
         keys_of(replace(settings, explainers=find_explainers([spec])), replace(JOB, method=spec))
         for spec in (plain, given)
     )
-    assert changed(one, other) == ALL - {"logits"}
+    assert changed(one, other) == OF_METHOD
     plain, given = "PixelFlipping", "PixelFlipping:fill=blur"
     one, other = (Keys(replace(settings, scorers=find_scorers([s]))).cell(JOB, s, TARGETS) for s in (plain, given))
     assert digest_of_key(one) != digest_of_key(other)
@@ -144,7 +147,7 @@ def test_a_control_is_judged_by_its_baseline(settings):
 
 def test_targets_change_keys(settings):
     other = np.array([1, 2, 3, 5])
-    assert changed(keys_of(settings), keys_of(settings, targets=[other, *TARGETS[1:]])) == ALL - {"logits"}
+    assert changed(keys_of(settings), keys_of(settings, targets=[other, *TARGETS[1:]])) == OF_MAPS
     assert changed(keys_of(settings), keys_of(settings, targets=[TARGETS[0], other, TARGETS[0]])) == {"SSIM"}
 
 
@@ -167,7 +170,7 @@ def test_the_images_of_logits_and_the_code_of_scoring_and_the_libraries_change_k
     before = keys_of(settings)
     assert changed(before, keys_of(settings, images="1")) == {"logits"}
     monkeypatch.setattr(module, "_code_of_scoring", lambda: "another")
-    assert changed(before, keys_of(settings)) == CELLS
+    assert changed(before, keys_of(settings)) == CELLS | {"gap"}
     monkeypatch.setattr(module, "stated_versions", lambda packages: f"other {packages}")
     assert changed(before, keys_of(settings)) == ALL
 

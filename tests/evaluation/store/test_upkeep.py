@@ -57,7 +57,7 @@ def test_prune_leaves_what_the_last_run_of_each_output_folder_needs(store, tmp_p
     fresh.put(key("c"), ARRAYS)
     removed, size = prune(store)
     assert removed == 5 and size > 5  # two entries, the half file, and the entry and mark of the fresh store
-    assert [each.entries for each in info(store)] == [1, 0, 1, 0, 0, 0]
+    assert {each.kind: each.entries for each in info(store) if each.entries} == {"cells": 1, "maps": 1}
     assert not partial.exists() and not fresh.folder.exists()
     assert store.get(key("a")) is not None and store.get(key("a", "maps")) is not None
     assert prune(store) == (0, 0)
