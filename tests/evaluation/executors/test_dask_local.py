@@ -47,7 +47,7 @@ def test_workers_end_with_the_process_that_started_them_and_do_not_run_its_scrip
     worker, own, folder = main.stdout.readline().split()
     assert int(own) == main.pid and folder == str(tmp_path) and runs(int(worker))
     main.kill()
-    wait_for(lambda: not runs(int(worker)), 10)
+    wait_for(lambda: not runs(int(worker)), 30)
     assert main.communicate() == ("", "")
     assert [path.name for path in tmp_path.iterdir()] == ["script.py"]  # Dask's files are elsewhere
 
