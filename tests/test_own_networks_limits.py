@@ -207,10 +207,18 @@ def test_two_processes_compute_the_same(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("make", [normed, lambda: torch.jit.script(foreign.trained()), foreign.by_brevitas])
-def test_a_network_that_cannot_be_sent_to_another_process_is_computed_in_one(make):
+@pytest.mark.parametrize(
+    ("make", "shared"),
+    [
+        (normed, {"workers": 2}),
+        (normed, {"executor": "dask", "scheduler": "tcp://127.0.0.1:1"}),  # nobody listens there, or needs to
+        (lambda: torch.jit.script(foreign.trained()), {"workers": 2}),
+        (foreign.by_brevitas, {"workers": 2}),
+    ],
+)
+def test_a_network_that_cannot_be_sent_to_another_process_is_computed_in_one(make, shared):
     with pytest.warns(SaqEvalWarning, match="one process does all the work: b cannot be sent to another"):
-        result = compare({"fp32": foreign.trained(), "b": make()}, **QUICK, workers=2)
+        result = compare({"fp32": foreign.trained(), "b": make()}, **QUICK, **shared)
     assert result.run["workers"] == 1 and result.summary["mean"].notna().any()
 
 

@@ -11,7 +11,7 @@ from saq_eval import SaqEvalError
 from saq_eval.core.errors import CannotWrite
 from saq_eval.evaluation.store import Store, make_store
 from saq_eval.evaluation.store import store as module
-from saq_eval.evaluation.store.store import LOCKS, open_store
+from saq_eval.evaluation.store.store import LOCKS, identity_of, open_store
 
 KEY, OTHER = {"kind": "cells", "network": "a"}, {"kind": "cells", "network": "b"}
 ARRAYS = {"scores": np.arange(3.0)}
@@ -150,3 +150,22 @@ def test_two_processes_may_make_a_store_at_once(tmp_path, monkeypatch):
 
     monkeypatch.setattr(type(tmp_path), "iterdir", while_another_makes_it)
     assert make_store(folder).folder == folder
+
+
+def make_many(folder, found):
+    found.append(make_store(folder).folder)
+
+
+def test_a_store_that_several_make_at_once_has_one_identity(tmp_path):
+    for name in map(str, range(20)):
+        found = []
+        makers = [threading.Thread(target=make_many, args=(tmp_path / name, found)) for _ in range(4)]
+        for each in makers:
+            each.start()
+        for each in makers:
+            each.join()
+        assert found == [tmp_path / name] * 4
+        assert {path.name for path in (tmp_path / name).iterdir()} == {"store.json", LOCKS}
+        assert identity_of(tmp_path / name) == identity_of(make_store(tmp_path / name).folder) != ""
+    assert len({identity_of(tmp_path / str(number)) for number in range(20)}) == 20
+    assert identity_of(tmp_path) == identity_of(tmp_path / "none") == ""
