@@ -149,6 +149,7 @@ def _become(request):
             os.dup2(os.open(path, os.O_WRONLY), descriptor)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.environ.update(request["environment"])
+        sys.path[:0] = filter(None, request["environment"].get("PYTHONPATH", "").split(os.pathsep))
         tempfile.tempdir = None  # which may be another now
         os.chdir(request["cwd"])
         for category in SILENT:
