@@ -17,11 +17,12 @@ import multiprocessing
 import re
 import time
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from saq_eval.core.errors import SaqEvalError, SaqEvalWarning, ordinary_errors, shortened
@@ -134,11 +135,23 @@ def look_at_logits(network: nn.Module) -> nn.Module:
     return network
 
 
-def _checked_logits(output: Any) -> Tensor:
+def _checked_logits(output: Any) -> Any:
+    symbol = _symbol(output)
+    if symbol is not None:  # the network is part of another, and that is traced
+        return symbol
     logits = read_logits(output)
     if not torch.isfinite(logits).all():
         raise SaqEvalError("the network's logits are not finite: look for NaN or infinity in its weights")
     return logits.float() if logits.dtype in _HALF else logits
+
+
+def _symbol(output: Any) -> fx.Proxy | None:
+    """Return the symbol of the logits in an output of `torch.fx`'s symbols, whose values cannot be looked at."""
+    if isinstance(output, Mapping):
+        output = output.get("logits", next(iter(output.values()), None))
+    elif isinstance(output, (list, tuple)):
+        output = output[0] if output else None
+    return output if isinstance(output, fx.Proxy) else None
 
 
 def with_gradients_on(network: nn.Module) -> nn.Module:
