@@ -18,7 +18,7 @@ from saq_eval.core import plugins
 from tests import ROOT
 from tests.cli.process import SILENT
 
-WAIT = 240  # seconds that anything may take on a busy machine
+WAIT = 1200  # seconds that anything may take on a busy machine
 
 
 class Server:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import sys
@@ -28,6 +29,13 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
     needed = console.measure(table)
     console.width = max(shutil.get_terminal_size().columns, needed.minimum) if terminal else needed.maximum
     console.print(table)
+
+
+def print_any_character() -> None:
+    """Let standard output and error take every text: characters that they cannot encode are printed as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def complain(error: Exception | str) -> None:
