@@ -74,11 +74,12 @@ def _parts(results: Results) -> Iterator[Any]:
     yield [(e.label, e.method.code, e.settings(sample.image_shape)) for e in settings.methods_of("model")]
     yield [(s.label, s.metric.code, s.settings(sample.image_shape)) for s in settings.scorers]
     yield grid.subjects
-    for cell, scored in grid.cells.items():
+    # In an order that does not depend on which cell was finished first.
+    for cell, scored in sorted(grid.cells.items(), key=lambda item: repr(item[0])):
         yield cell, scored.hole, sorted(scored.controls)
         parts = (scored.scores, scored.curve, scored.chance, scored.to_fine_tuned, scored.noise)
         yield from (part for part in (*parts, *(scored.controls[name] for name in sorted(scored.controls))))
-    for (subject, method), explained in grid.explained.items():
+    for (subject, method), explained in sorted(grid.explained.items(), key=lambda item: repr(item[0])):
         yield subject, method
         yield explained.degenerate
     by_whom: Mapping[Any, np.ndarray]

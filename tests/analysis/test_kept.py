@@ -60,6 +60,14 @@ def _with_hole(results):
     return replace(results, grid=replace(results.grid, cells=cells))
 
 
+def test_the_order_in_which_cells_were_finished_does_not_matter(results, store):
+    tables_of(results, store)
+    grid = results.grid
+    cells, explained = (dict(reversed(each.items())) for each in (grid.cells, grid.explained))
+    tables_of(replace(results, grid=replace(grid, cells=cells, explained=explained)), store)
+    assert len(list((store.folder / "tables").rglob("*.safetensors"))) == 1
+
+
 @pytest.mark.parametrize(
     "change",
     [_with_score, _with_fact, _with_logits, _with_hole, lambda results: replace(results, margin=0.3)],
