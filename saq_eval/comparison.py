@@ -155,8 +155,9 @@ def compare(plan: Plan) -> Comparison:
 
     Raises:
         SaqEvalError: an unknown name, a parameter or count out of range, networks that no method can explain, a file that
-            cannot be read, or an output folder that cannot be written. These are found before anything is computed or
-            written.
+            cannot be read, or an output folder that cannot be written or that another process writes to. These are found
+            before anything is computed or written.
+        CannotWrite: if a file cannot be written later, as on a full disk. What is finished is in the store.
     """
     start = time.perf_counter()
     output = None if plan.output is None else user_path(plan.output)

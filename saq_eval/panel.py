@@ -19,6 +19,7 @@ from saq_eval.attribution.background import background_images
 from saq_eval.core.devices import pick_device
 from saq_eval.core.errors import SaqEvalError, SaqEvalWarning, Unsupported, shortened
 from saq_eval.core.paths import user_path
+from saq_eval.core.printing import prints_held_back
 from saq_eval.data import Dataset, Images
 from saq_eval.evaluation.plan import USUAL, Plan
 from saq_eval.evaluation.subjects import (
@@ -79,11 +80,11 @@ def draw_panel(plan: Plan, index: int, *, target: int | None = None, output: str
     rows: list[Row] = []
     holes: dict[tuple[str, str], Unsupported] = {}
     for name, entry in entries.items():
-        network = cast(nn.Module, open_checked(name, entry, item, trust_code=plan.trust_code).module).to(device)
-        maps = _maps(network, item.images.to(device), targets, explainers, drawn)
-        rows.append(
-            (_row_name(name, network, item), [None if isinstance(m, Unsupported) else m for m in maps.values()])
-        )
+        with prints_held_back():
+            network = cast(nn.Module, open_checked(name, entry, item, trust_code=plan.trust_code).module).to(device)
+            maps = _maps(network, item.images.to(device), targets, explainers, drawn)
+            row_name = _row_name(name, network, item)
+        rows.append((row_name, [None if isinstance(m, Unsupported) else m for m in maps.values()]))
         holes |= {(name, method): m for method, m in maps.items() if isinstance(m, Unsupported)}
     headings = [explainer.label for explainer in explainers]
     _check_holes(holes, len(rows) * len(headings))

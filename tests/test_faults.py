@@ -1,7 +1,7 @@
 """Runs that are killed, stopped or helped go on where they were, and give the same bytes."""
 
 import functools
-import json
+import os
 import random
 import signal
 import time
@@ -82,24 +82,29 @@ class Finished:
         self.before = now
 
 
-def test_a_run_that_is_killed_at_random_moments_goes_on(here, unbroken):
-    draw, kills, times, report = random.Random(18), 0, 0, here / "report"
-    while kills < 16:
-        finished = Finished(here)
-        while True:
-            run = start(here)
-            if draw.random() < 0.75:  # else it is killed at any moment, which may be before it computes
-                run.wait(until=lambda seen=finished: len(entries(here)) > len(seen.before))
-            moment = time.monotonic() + draw.uniform(0.0, 0.3 * unbroken[1])
-            run.wait(until=lambda moment=moment: time.monotonic() > moment)
-            run.kill()
-            kills += run.wait().returncode == -signal.SIGKILL
-            finished.look()
-            if run.returncode == 0:
-                break
+def killed_once(here, finished, draw, seconds):
+    """Start the run, and kill it soon after it has computed something, or at any moment; return how it ended."""
+    run = start(here)
+    if draw.random() < 0.75:
+        run.wait(until=lambda: len(entries(here)) > len(finished.before))
+    moment = time.monotonic() + draw.uniform(0.0, 0.3 * seconds)
+    run.wait(until=lambda: time.monotonic() > moment).kill()
+    run.wait()
+    finished.look()
+    return run
+
+
+@pytest.mark.parametrize("times", [6, pytest.param(14, marks=pytest.mark.validation)])
+def test_a_run_that_is_killed_at_random_moments_goes_on(times, here, unbroken):
+    draw, kills, reports = random.Random(times), 0, 0
+    while kills < times:
+        finished, run = Finished(here), None
+        while run is None or run.returncode == -signal.SIGKILL:
+            run = killed_once(here, finished, draw, unbroken[1])
+            kills += run.returncode == -signal.SIGKILL
         check_it_is_whole(here, run, unbroken)
-        times += 1
-        report.rename(here / f"report-{times}")
+        reports += 1
+        (here / "report").rename(here / f"report-{reports}")
 
 
 @pytest.mark.validation  # the workers import everything anew each time
@@ -108,22 +113,19 @@ def test_a_run_with_workers_that_is_killed_at_random_moments_goes_on(whom, here,
     draw, finished, kills = random.Random(whom), Finished(here), 0
     while kills < 2:
         run = start(here, workers=2)
-        run.wait(until=lambda seen=finished: len(entries(here)) > len(seen.before))  # the workers compute
+        run.wait(until=lambda: len(entries(here)) > len(finished.before))  # the workers compute
         moment = time.monotonic() + draw.uniform(0.0, 1.0)
         run.wait(until=lambda moment=moment: time.monotonic() > moment)
-        if whom == "a worker":
-            for worker in run.workers[:1]:
-                kills += 1
-                __import__("os").kill(worker, signal.SIGKILL)
-            run.wait()
+        if whom == "a worker":  # the run itself goes on
+            os.kill(run.workers[0], signal.SIGKILL)
             break
         run.kill(group=whom == "the group")
         kills += run.wait().returncode == -signal.SIGKILL
         assert run.all_gone()
         finished.look()
     if whom != "a worker":
-        run = start(here).wait()
-    assert kills
+        run = start(here)
+    run.wait()
     finished.look()
     check_it_is_whole(here, run, unbroken)
 
@@ -160,14 +162,12 @@ def test_the_output_folder_is_one_runs_and_another_may_join(here, unbroken):
     assert second.stderr.count("\n") == 1 and "--join" in second.stderr
     finished = Finished(here)
     finished.look()
-    third = start(here, "--join").wait(until=lambda: len(entries(here)) > len(finished.before) + 8)
+    third, until = start(here, "--join"), time.monotonic() + 20
+    third.wait(until=lambda: len(entries(here)) > len(finished.before) + 3 or time.monotonic() > until)
     first.kill(signal.SIGCONT)
-    assert [run.wait().returncode for run in (first, third)] == [0, 0]
+    assert [(run.wait().returncode, run.stderr) for run in (first, third)] == [(0, ""), (0, "")]
     finished.look()
     check_it_is_whole(here, first, unbroken)
-    assert third.stderr == ""
-    counts = json.loads((here / "report" / "run.json").read_text())["cells"]
-    assert counts["computed"] > 0 < counts["stored"]
 
 
 def test_what_prune_leaves_is_all_that_the_same_command_needs(here, unbroken):

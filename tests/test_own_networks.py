@@ -206,3 +206,21 @@ def test_an_onnx_file_and_a_function_of_onnx_runtime_are_scored_alike(tmp_path):
     assert set(result.holes["model"]) == {"file", "function"}
     row = result.models.set_index("model").loc["file"]
     assert row["file_kib"] == pytest.approx((tmp_path / "integers.onnx").stat().st_size / 1024)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda logits: logits, lambda logits: {"logits": logits, "x": 1}, lambda logits: (logits, None)],
+    ids=["logits", "a mapping", "a tuple"],
+)
+def test_a_layer_in_front_hides_no_layer(wrap):
+    """Neither a normalisation nor the one that makes grey images of colour images: methods with rules look through them."""
+    network, methods = Wrapped(wrap).eval(), ["gradcam", "lrp", "deeplift"]
+    plain = compare({"fp32": network}, methods=methods, metrics=["Sparseness"])
+    same = compare({"fp32": network}, methods=methods, metrics=["Sparseness"], mean=[0.0], std=[0.999999])
+    coloured = TensorDataset(foreign.IMAGES.repeat(1, 3, 1, 1), foreign.LABELS)
+    grey = compare({"fp32": network}, coloured, methods=methods, metrics=["Sparseness"])
+    for result in (plain, same, grey):
+        assert result.holes.empty
+    scores = [result.scores.set_index(["model", "method", "sample"])["score"] for result in (plain, same)]
+    np.testing.assert_allclose(*scores, atol=1e-3)

@@ -13,7 +13,7 @@ import typer
 
 import saq_eval
 from saq_eval.cli.compare import compare, explain, report
-from saq_eval.cli.console import complain, show_warning
+from saq_eval.cli.console import complain, print_any_character, show_warning
 from saq_eval.cli.ending import INTERRUPTED, STOPPED, Stopped, complain_of_end, ends_when_told
 from saq_eval.cli.lists import architectures, datasets, methods, metrics, quantizers, schemes, sources, tables
 from saq_eval.cli.quantize import quantize
@@ -71,6 +71,7 @@ def main() -> None:
     says why.
     """
     warnings.showwarning = show_warning
+    print_any_character()
     try:
         with ends_when_told():
             code = app(prog_name="saq-eval", standalone_mode=False)

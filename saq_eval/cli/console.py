@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import sys
@@ -41,6 +42,13 @@ def printable(text: str) -> str:
     A stranger's card or file may hold such characters in a name, and so may a text that is no valid Unicode.
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def print_any_character() -> None:
+    """Let standard output and error take every text: characters that they cannot encode are printed as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def complain(error: Exception | str) -> None:

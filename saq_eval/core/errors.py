@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any, get_args
 
@@ -71,8 +72,31 @@ def shortened(names: Sequence[str], most: int = 3) -> str:
 
 def first_line(error: BaseException) -> str:
     """Return the type and the first line of an error that other code has raised, for a message."""
-    line = str(error).strip().partition("\n")[0]
+    try:
+        line = str(error).strip().partition("\n")[0]
+    except Exception:  # the text of an error is code too
+        line = ""
+    if isinstance(error, _NoException):
+        return line
     return f"{type(error).__name__}: {line[:200]}" if line else type(error).__name__
+
+
+class _NoException(Exception):
+    """What a user's code has raised that was no `Exception`; its text names it, as `first_line` does."""
+
+
+@contextlib.contextmanager
+def ordinary_errors() -> Iterator[None]:
+    """Turn what a user's code raises besides `Exception` into an exception, so that it is handled as other failures are.
+
+    `SystemExit` would otherwise end a command without a word. Ctrl-C still ends it.
+    """
+    try:
+        yield
+    except (Exception, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise _NoException(first_line(error)) from error
 
 
 def unknown_name(kind: str, name: object, valid: Iterable[str]) -> SaqEvalError:

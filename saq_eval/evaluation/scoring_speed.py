@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from saq_eval.core.errors import SaqEvalError
 from saq_eval.core.randomness import deterministic
 from saq_eval.data import Dataset
-from saq_eval.evaluation.speed import clock_of
+from saq_eval.evaluation.speed import seconds_of
 from saq_eval.metrics import Scorer, Task
 from saq_eval.metrics.passes import NO_PASSES
 
@@ -77,12 +77,8 @@ def _measured(scorer: Scorer, task: Task) -> ScoringSpeed:
 
 def _seconds(call: Callable[[Task], object], task: Task) -> float:
     took: list[float] = []
-    now = clock_of(task.device)
     while not took or (len(took) < 2 and took[0] < _LONG):
-        afresh = replace(task)  # what metrics keep for a task is kept for this object
-        start = now()
-        call(afresh)
-        took.append(now() - start)
+        took.append(seconds_of(lambda: call(replace(task)), task.device))  # what metrics keep is kept for one object
     return min(took)
 
 

@@ -16,6 +16,8 @@ from saq_eval.networks.private import gradient_reaches
 
 BUDGET = 4.0  # seconds for all networks; each is measured by one pass at least
 _REPEATS = 10  # the fastest counts, since others may use the machine too
+_ALONE = 1.5  # a process that takes so many times as long as its thread computes on other threads
+_WAITS = 20  # a process that takes so little of the whole time waits for something
 
 
 @dataclass(frozen=True)
@@ -56,32 +58,34 @@ def measure_speeds(
         device: the device's name.
         budget: about how many seconds this may take.
     """
-    same: dict[str, list[str]] = {}
+    same: dict[object, list[str]] = {}
     for identity, network in networks.items():
-        same.setdefault(form_of(network) or identity, []).append(identity)
+        same.setdefault(_form(network) or identity, []).append(identity)
     filled = images[torch.arange(batch_size) % len(images)].to(device)
     with deterministic(threads=1):
         return [
-            _measured(
-                tuple(alike), placed(alike[0]), filled, clock_of(device, traced=form != alike[0]), budget / len(same)
-            )
-            for form, alike in same.items()
+            _measured(tuple(alike), placed(alike[0]), filled, device, budget / len(same)) for alike in same.values()
         ]
 
 
-def _measured(
-    identities: tuple[str, ...], network: nn.Module, images: Tensor, seconds: Callable[[], float], budget: float
-) -> Speed:
+def _form(network: nn.Module) -> object:
+    """Return what networks have in common that take as long; `None` for a network without weights of its own."""
+    weights = [(name, tuple(value.shape), value.dtype) for name, value in network.named_parameters()]
+    layers = tuple((name, type(module)) for name, module in network.named_modules())
+    return form_of(network) or ((layers, tuple(weights)) if weights else None)
+
+
+def _measured(identities: tuple[str, ...], network: nn.Module, images: Tensor, device: str, budget: float) -> Speed:
     one = images[:1]
     outputs = _forward(network, one).shape[1]  # the first pass of a network takes longer than others
     graded = gradient_reaches(*_with_graph(network, one))
     passes: list[Callable[[nn.Module, Tensor], object]] = [_forward, *([_backward] if graded else [])]
-    alone = sum(_fastest(each, network, one, seconds, 1) for each in passes)
+    alone = sum(_fastest(each, network, one, device, 1) for each in passes)
     count = max(1, min(len(images), int(budget / max(alone, 1e-6) / 2)))
     repeats = max(1, min(_REPEATS, int(budget / (alone * count))))
     some = images[:count]
     forward, backward = (
-        _fastest(each, network, some, seconds, repeats) / count if each in passes else math.nan
+        _fastest(each, network, some, device, repeats) / count if each in passes else math.nan
         for each in (_forward, _backward)
     )
     return Speed(identities, count, forward, backward, outputs)
@@ -91,32 +95,28 @@ def _fastest(
     each: Callable[[nn.Module, Tensor], object],
     network: nn.Module,
     images: Tensor,
-    seconds: Callable[[], float],
+    device: str,
     repeats: int,
 ) -> float:
-    took = []
-    for _ in range(repeats):
-        start = seconds()
-        each(network, images)
-        took.append(seconds() - start)
-    return min(took)
+    return min(seconds_of(lambda: each(network, images), device) for _ in range(repeats))
 
 
-def clock_of(device: str, *, traced: bool = True) -> Callable[[], float]:
-    """Return a clock, in seconds. For torch on a processor it is this thread's own: what others compute meanwhile does not count.
+def seconds_of(call: Callable[[], object], device: str) -> float:
+    """Return how long a call takes. On a processor, what others compute meanwhile does not count.
 
     Args:
         device: the device that is timed; what it still computes is waited for.
-        traced: whether all that is computed is known to be torch's, and not, say, ONNX Runtime's on other threads.
     """
-    if device == "cpu":
-        return time.thread_time if traced else time.perf_counter
-
-    def waiting() -> float:
+    if device != "cpu":
         torch.cuda.synchronize()
-        return time.perf_counter()
-
-    return waiting
+    whole, process, own = time.perf_counter(), time.process_time(), time.thread_time()
+    call()
+    if device != "cpu":
+        torch.cuda.synchronize()
+        return time.perf_counter() - whole
+    own, process, whole = time.thread_time() - own, time.process_time() - process, time.perf_counter() - whole
+    # A network that computes on other threads, or waits for another machine, takes the whole time.
+    return own if process < _ALONE * own and whole < _WAITS * process else whole
 
 
 def _forward(network: nn.Module, images: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ Then it can be quantized, frozen and explained like the networks here.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import importlib
 import os
@@ -18,7 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from saq_eval.core.errors import SaqEvalError
+from saq_eval.core.errors import SaqEvalError, first_line, in_short, ordinary_errors
+from saq_eval.core.printing import prints_held_back
 from saq_eval.core.registry import Registry
 from saq_eval.networks.libraries import library_builder
 
@@ -57,10 +57,10 @@ def import_function(name: str, *, trust_code: bool) -> Callable[..., nn.Module]:
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
-        with _prints_held_back():
+        with prints_held_back(), ordinary_errors():
             build = getattr(importlib.import_module(module), function)
-    except (Exception, SystemExit) as error:  # that code may raise anything
-        raise SaqEvalError(f"architecture {name!r} cannot be imported: {type(error).__name__}: {error}") from error
+    except Exception as error:  # that code may raise anything
+        raise SaqEvalError(f"architecture {name!r} cannot be imported: {first_line(error)}") from error
     if not callable(build):
         raise SaqEvalError(f"architecture {name!r} is no function but {type(build).__name__}")
     return build
@@ -82,23 +82,17 @@ def build(
         SaqEvalError: if the function does not take the arguments, fails, ends the program, or returns no `nn.Module`.
     """
     try:
-        with torch.random.fork_rng(enabled=seed is not None), _prints_held_back():
+        with torch.random.fork_rng(enabled=seed is not None), prints_held_back(), ordinary_errors():
             if seed is not None:
                 torch.manual_seed(seed)
             network = builder(**copy.deepcopy(dict(arguments)))  # which it may change
-    except (Exception, SystemExit) as error:  # the architecture's code may raise anything
-        reason = f"SystemExit: {error}" if isinstance(error, SystemExit) else str(error) or type(error).__name__
+    except Exception as error:  # the architecture's code may raise anything
         raise SaqEvalError(
-            f"architecture {name!r} cannot be built with the arguments {dict(arguments)}: {reason}"
+            f"architecture {name!r} cannot be built with the arguments {in_short(dict(arguments))}: {first_line(error)}"
         ) from error
     if not isinstance(network, nn.Module):
         raise SaqEvalError(f"architecture {name!r} builds no nn.Module but {type(network).__name__}")
     return network
-
-
-def _prints_held_back() -> contextlib.redirect_stdout:
-    # The standard output belongs to the command, and may be read by a program.
-    return contextlib.redirect_stdout(sys.stderr)
 
 
 @register_architecture("cnn")

@@ -7,6 +7,7 @@ import contextlib
 import torch
 from torch import Tensor, nn
 
+from saq_eval.core.errors import ordinary_errors
 from saq_eval.networks.modules import contiguous
 from saq_eval.networks.preprocessing import Normalize
 
@@ -69,7 +70,7 @@ def _reads(network: nn.Module, image: Tensor) -> bool:
     first = network[0] if isinstance(network, nn.Sequential) and len(network) else None
     if isinstance(first, Normalize) and first.mean.numel() not in (1, image.shape[1]):
         return False  # three means would turn a grey image into a colour one without a word
-    with contextlib.suppress(Exception):  # a user's network may raise anything
+    with contextlib.suppress(Exception), ordinary_errors():  # a user's network may raise anything
         network(image)
         return True
     return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from saq_eval.core.errors import ordinary_errors
 from saq_eval.data import Images
 
 
@@ -12,7 +13,8 @@ from saq_eval.data import Images
 def predict(network: nn.Module, images: Tensor, batch_size: int = 64) -> Tensor:
     """Return the logits of all images: float32 (n, classes), on the CPU; the network must be in eval mode."""
     device = next((tensor.device for tensor in network.state_dict().values()), torch.device("cpu"))
-    return torch.cat([network(batch.to(device)).cpu() for batch in images.split(batch_size)])
+    with ordinary_errors():
+        return torch.cat([network(batch.to(device)).cpu() for batch in images.split(batch_size)])
 
 
 def accuracy(network: nn.Module, images: Images, batch_size: int = 64) -> float:

@@ -16,7 +16,7 @@ from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weig
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-from saq_eval.core.errors import SaqEvalError, first_line, in_short
+from saq_eval.core.errors import SaqEvalError, first_line, in_short, ordinary_errors
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -41,7 +41,8 @@ class CallableNetwork(nn.Module):
         if not isinstance(images, Tensor):  # a symbol of `torch.fx`, which kills the process in ONNX Runtime
             raise SaqEvalError("a function has no layers to trace")
         try:
-            return read_logits(self.function(images))
+            with ordinary_errors():
+                return read_logits(self.function(images))
         except SaqEvalError:
             raise
         except Exception:  # a user's function may raise anything
@@ -104,7 +105,7 @@ def read_logits(output: Any) -> Tensor:
         )
     if found.is_quantized:
         found = found.dequantize()
-    if found.dim() != 2 or not found.is_floating_point():
+    if found.dim() != 2 or not found.is_floating_point() or not found.shape[1]:
         raise SaqEvalError(
             f"the network returns {found.dtype} {tuple(found.shape)}, not floating-point logits (n, classes): "
             "wrap it in a module whose forward brings them into that shape"
@@ -163,6 +164,12 @@ def contiguous(network: Net) -> Net:
     return network
 
 
+def called(network: nn.Module) -> str:
+    """Return what a network is called in messages: its class, or the name of the function that it is."""
+    kind = network.function if isinstance(network, CallableNetwork) else network
+    return str(getattr(kind, "__name__", type(kind).__name__))
+
+
 def readable(network: nn.Module, images: Tensor) -> Tensor:
     """Return a network's output for images; if it fails, lay its weights out contiguously, in place, and try again.
 
@@ -172,19 +179,20 @@ def readable(network: nn.Module, images: Tensor) -> Tensor:
         SaqEvalError: if the network cannot read the images; the message says what it has raised.
     """
     try:
-        return network(images)
+        with ordinary_errors():
+            return network(images)
     except SaqEvalError:
         raise
     except Exception as error:  # a user's network may raise anything
         if any(tensor.dim() == 4 for tensor in network.parameters()):
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Exception), ordinary_errors():
                 return contiguous(network)(images)
-        kind = network.function if isinstance(network, CallableNetwork) else network
-        name = getattr(kind, "__name__", type(kind).__name__)
         theirs = {str(tensor.device) for tensor in (*network.parameters(), *network.buffers())}
         elsewhere = f"; it is on {', '.join(sorted(theirs))}" if theirs - {str(images.device)} else ""
         shape = f"{images.dtype} {tuple(images.shape)} on {images.device}"
-        raise SaqEvalError(f"the network {name} cannot read images {shape}: {first_line(error)}{elsewhere}") from error
+        raise SaqEvalError(
+            f"the network {called(network)} cannot read images {shape}: {first_line(error)}{elsewhere}"
+        ) from error
 
 
 def channels_last(network: Net) -> Net:

@@ -13,19 +13,25 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import re
+import time
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from saq_eval.core.errors import SaqEvalError, shortened
+from saq_eval.core.errors import SaqEvalError, SaqEvalWarning, ordinary_errors, shortened
 from saq_eval.networks.batches import NotInBatches, OneByOne, check_rows
-from saq_eval.networks.modules import Net, as_module, private_copy, read_logits, readable, unwrapped
+from saq_eval.networks.modules import Net, as_module, called, private_copy, read_logits, readable, unwrapped
 
 _HALF = (torch.float16, torch.bfloat16)
+_SLOW = 1.0  # seconds of a pass that a user should know of
+_SLOW_ONES: set[str] = set()  # of which that has been said; methods look at a network again
 _CHANCE = 0.05  # logits may differ by this share of the largest; a dropout changes more, another kernel less
 # Autograd's names of step functions, whose gradient is zero wherever it exists. The name of a user's own function does
 # not end with a number.
@@ -129,11 +135,23 @@ def look_at_logits(network: nn.Module) -> nn.Module:
     return network
 
 
-def _checked_logits(output: Any) -> Tensor:
+def _checked_logits(output: Any) -> Any:
+    symbol = _symbol(output)
+    if symbol is not None:  # the network is part of another, and that is traced
+        return symbol
     logits = read_logits(output)
     if not torch.isfinite(logits).all():
         raise SaqEvalError("the network's logits are not finite: look for NaN or infinity in its weights")
     return logits.float() if logits.dtype in _HALF else logits
+
+
+def _symbol(output: Any) -> fx.Proxy | None:
+    """Return the symbol of the logits in an output of `torch.fx`'s symbols, whose values cannot be looked at."""
+    if isinstance(output, Mapping):
+        output = output.get("logits", next(iter(output.values()), None))
+    elif isinstance(output, (list, tuple)):
+        output = output[0] if output else None
+    return output if isinstance(output, fx.Proxy) else None
 
 
 def with_gradients_on(network: nn.Module) -> nn.Module:
@@ -191,12 +209,16 @@ def look_at(network: nn.Module, image: Tensor, target: Tensor, at_once: int) -> 
     """
     # Darkened, since a range that is the same for both images would be the same for the batch.
     images = (torch.cat([image, (1 - image) / 2]) if at_once > 1 else image).detach().clone().requires_grad_()
+    started = time.perf_counter()
     logits = _logits(network, images)
+    first = time.perf_counter()
     if len(logits) != len(images):
         raise SaqEvalError(
             f"the network returns {tuple(logits.shape)} for {len(images)} images, not logits (n, classes)"
         )
     again = _pass_again(network, images.detach(), logits.detach())
+    # The first pass may also have to load a library, or compile.
+    _say_if_slow(called(network), len(images), min(first - started, time.perf_counter() - first))
     facts = Facts(logits.shape[1], gradient_reaches(logits, images))
     known = facts.gradient and int(target) < facts.classes
     if known:
@@ -214,6 +236,17 @@ def look_at(network: nn.Module, image: Tensor, target: Tensor, at_once: int) -> 
                 raise SaqEvalError(_MIXES) from error
             raise
     return facts
+
+
+def _say_if_slow(name: str, images: int, seconds: float) -> None:
+    if seconds >= _SLOW and name not in _SLOW_ONES and multiprocessing.parent_process() is None:
+        _SLOW_ONES.add(name)
+        warnings.warn(
+            f"a pass of {images} images through the network {name} takes {seconds:.1f} s, and maps and metrics take hundreds "
+            "to thousands of passes for an image: Ctrl-C ends the command",
+            SaqEvalWarning,
+            stacklevel=2,
+        )
 
 
 _MIXES = (
@@ -240,7 +273,7 @@ def _logits(network: nn.Module, images: Tensor) -> Tensor:
 
 
 def _works(network: nn.Module, images: Tensor) -> bool:
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(Exception), ordinary_errors():
         network(images)
         return True
     return False
@@ -250,12 +283,13 @@ def _pass_again(network: nn.Module, images: Tensor, logits: Tensor) -> Tensor:
     """Pass images without gradients, as the methods that hide pixels do, and return the logits; they have to be the same."""
     with torch.no_grad():
         try:
-            again = network(images)
+            with ordinary_errors():
+                again = network(images)
         except SaqEvalError:
             raise
         except Exception:  # the pass with gradients has succeeded
             again = with_gradients_on(network)(images)
-    if (again - logits).abs().max() > _CHANCE * logits.abs().max():
+    if again.shape != logits.shape or (again - logits).abs().max() > _CHANCE * logits.abs().max():
         raise SaqEvalError(
             "the network returns other logits each time for the same images: look for a dropout that is on in eval mode"
         )

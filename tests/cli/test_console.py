@@ -1,10 +1,11 @@
+import io
 import os
 import re
 import shutil
 import sys
 
 from saq_eval.cli import console
-from saq_eval.cli.console import complain, print_table
+from saq_eval.cli.console import complain, print_any_character, print_table
 from saq_eval.core.errors import SaqEvalWarning
 
 COLUMNS, ROWS = ("method", "RelevanceMassAccuracy"), [("saliency", 0.25), ("x" * 30, "[b]1[/b]")]
@@ -15,6 +16,20 @@ def test_a_pipe_gets_whole_lines(capsys):
     heading, first, second = capsys.readouterr().out.splitlines()
     assert heading.split() == list(COLUMNS) and first.split() == ["saliency", "0.25"]
     assert second.split() == ["x" * 30, "[b]1[/b]"]  # as it is, no markup
+
+
+def test_characters_that_the_locale_lacks_are_printed_as_escapes(monkeypatch):
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding="ascii") for _ in range(2)]
+    monkeypatch.setattr(sys, "stdout", streams[0])
+    monkeypatch.setattr(sys, "stderr", streams[1])
+    print_any_character()
+    print_table(("α", "b"), [("1 – 2", "\udce9")])
+    complain("no ☃")
+    for stream in streams:
+        stream.flush()
+    said = [stream.buffer.getvalue().decode("ascii") for stream in streams]
+    assert "1 \\u2013 2" in said[0] and "\\u03b1" in said[0] and "\\udce9" in said[0]
+    assert said[1] == "saq-eval: no \\u2603\n"
 
 
 def test_a_terminal_gets_narrow_columns_without_broken_words(capsys, monkeypatch):

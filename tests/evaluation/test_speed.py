@@ -1,10 +1,12 @@
 import math
+import threading
+import time
 
 import pytest
 import torch
 from torch import nn
 
-from saq_eval.evaluation.speed import clock_of, measure_speeds
+from saq_eval.evaluation.speed import measure_speeds, seconds_of
 from saq_eval.networks.modules import as_module
 
 IMAGES = torch.rand(3, 1, 8, 8)
@@ -20,8 +22,8 @@ class Counted(nn.Module):
 
     def forward(self, images):
         self.passed.append(len(images))
-        end = clock_of("cpu", traced=False)() + self.seconds * len(images)
-        while clock_of("cpu", traced=False)() < end:
+        end = time.thread_time() + self.seconds * len(images)
+        while time.thread_time() < end:
             pass
         return self.layer(images.flatten(1))
 
@@ -68,7 +70,31 @@ def test_networks_that_differ_in_their_weights_alone_are_timed_once():
     assert [speed.networks for speed in speeds] == [("a", "c"), ("b",)] and asked == ["a", "b"]
 
 
+def test_networks_that_cannot_be_traced_are_told_apart_by_their_layers():
+    networks = {"a": Counted(), "b": Counted(), "c": as_module(lambda images: images.flatten(1))}
+    networks["d"] = as_module(lambda images: images.flatten(1)[:, :2])
+    speeds = measure_speeds(networks, networks.__getitem__, IMAGES, 4, "cpu", budget=0.1)
+    assert [speed.networks for speed in speeds] == [("a", "b"), ("c",), ("d",)]
+
+
 def test_the_number_of_threads_is_left_as_it_was():
     before = torch.get_num_threads()
     measured(Counted(), budget=0.01)
     assert torch.get_num_threads() == before
+
+
+def _compute(seconds):
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+def test_what_is_computed_on_other_threads_and_what_waits_counts():
+    def on_another_thread():
+        thread = threading.Thread(target=_compute, args=(0.05,))
+        thread.start()
+        thread.join()
+
+    assert 0.04 < seconds_of(lambda: _compute(0.05), "cpu") < 0.2
+    assert seconds_of(lambda: time.sleep(0.05), "cpu") >= 0.05
+    assert seconds_of(on_another_thread, "cpu") >= 0.05

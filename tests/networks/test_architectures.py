@@ -93,7 +93,7 @@ def test_code_that_ends_the_program_or_prints_does_neither(tmp_path, monkeypatch
         find_architecture("nets_that_leave:make", trust_code=True)
     for name, arguments, message in (
         ("leave", {}, "'leave' cannot be built with the arguments {}: SystemExit: 3"),
-        ("fail", {"width": 2}, "'fail' cannot be built with the arguments {'width': 2}: 'x'"),
+        ("fail", {"width": 2}, "'fail' cannot be built with the arguments {'width': 2}: KeyError: 'x'"),
         ("fail", {"depth": 2}, "unexpected keyword argument 'depth'"),
     ):
         with pytest.raises(SaqEvalError, match=message):

@@ -36,6 +36,8 @@ def open_function(source: SourceText, *, trust_code: bool) -> Opened:
         network = private_copy(network)
     if stored is not None:
         load_into(network, stored.tensors, str(source.file))
+    if any(value.is_meta for value in network.state_dict().values() if isinstance(value, Tensor)):
+        raise SaqEvalError(f"the network of {name} has weights without values, on the device meta")
     plain = {key: value for key, value in network.state_dict().items() if _is_plain(value)}
     check_finite(plain, f"the network of {name}")
     return Opened(
@@ -66,8 +68,8 @@ def _draws_its_weights(network: nn.Module, again: nn.Module) -> bool:
 
 
 def _is_plain(value: Any) -> bool:
-    """Tell whether a value is a tensor of torch itself; those of quantization tools cannot be compared and checked."""
-    return type(value) in (Tensor, nn.Parameter) and not value.is_quantized
+    """Tell whether a value is a tensor of torch itself with values; those of quantization tools cannot be compared."""
+    return type(value) in (Tensor, nn.Parameter) and not value.is_quantized and not value.is_meta
 
 
 def _content(network: nn.Module) -> bytes:
