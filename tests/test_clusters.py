@@ -91,7 +91,7 @@ def test_a_worker_that_is_killed_in_the_middle_changes_nothing(cluster, alone, t
             time.sleep(0.01)
         os.kill(first.pid, signal.SIGKILL)
 
-    killer = threading.Thread(target=kill)
+    killer = threading.Thread(target=kill, daemon=True)
     killer.start()
     run = by_dask(cluster, tmp_path).run
     killer.join()
