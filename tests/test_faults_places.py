@@ -45,7 +45,7 @@ def test_no_utf_8_no_home_and_an_output_folder_with_an_odd_name(expected, tmp_pa
     bare |= {"HOME": nowhere, "XDG_CACHE_HOME": nowhere, "XDG_CONFIG_HOME": nowhere, "XDG_DATA_HOME": nowhere}
     done = saq_eval(*COMPARE, "--output", f"o/{PLACE}", cwd=tmp_path, **bare)
     assert done.returncode == 0, done.stderr
-    assert all("Matplotlib" in line or "MPLCONFIGDIR" in line for line in done.stderr.splitlines())
+    assert all("atplotlib" in line for line in done.stderr.splitlines())  # which warns of its cache
     folder = tmp_path / "o" / PLACE
     assert tables(folder) == expected
     command = json.loads((folder / "run.json").read_text(encoding="utf-8"))["command"]

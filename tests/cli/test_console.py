@@ -19,7 +19,7 @@ def test_a_pipe_gets_whole_lines(capsys):
 
 
 def test_characters_that_the_locale_lacks_are_printed_as_escapes(monkeypatch):
-    streams = [io.TextIOWrapper(io.BytesIO(), encoding="ascii") for _ in range(2)]
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding="latin-1") for _ in range(2)]
     monkeypatch.setattr(sys, "stdout", streams[0])
     monkeypatch.setattr(sys, "stderr", streams[1])
     print_any_character()
@@ -27,7 +27,7 @@ def test_characters_that_the_locale_lacks_are_printed_as_escapes(monkeypatch):
     complain("no ☃")
     for stream in streams:
         stream.flush()
-    said = [stream.buffer.getvalue().decode("ascii") for stream in streams]
+    said = [stream.buffer.getvalue().decode("latin-1") for stream in streams]
     assert "1 \\u2013 2" in said[0] and "\\u03b1" in said[0] and "\\udce9" in said[0]
     assert said[1] == "saq-eval: no \\u2603\n"
 
