@@ -80,7 +80,7 @@ def smoothgrad(batch: Batch, *, n_samples: Count = 25, stdev: Positive = 0.15) -
     copies=lambda parameters: parameters["n_samples"],
     random=True,
 )
-def vargrad(batch: Batch, *, n_samples: Annotated[int, Field(ge=2)] = 25, stdev: Positive = 0.15) -> Tensor:
+def vargrad(batch: Batch, *, n_samples: Annotated[int, Field(ge=2, le=10_000)] = 25, stdev: Positive = 0.15) -> Tensor:
     """The variance of the gradient over copies of the image with Gaussian noise."""
     return _gradients(batch, _noisy(batch, n_samples, stdev)).var(dim=1, unbiased=False)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, fx, nn
 
+from saq_eval.core.errors import SaqEvalError, first_line, ordinary_errors
 from saq_eval.networks.network import BitWidths, LayerCost
 from saq_eval.quantization.graph import LAYERS, is_call, layer_of
 from saq_eval.quantization.pact import ACTIVATION_QUANTIZERS
@@ -39,6 +40,9 @@ def layer_costs(network: fx.GraphModule, scheme: Scheme, image: Tensor) -> list[
         network: from `freeze`.
         scheme: the scheme that the network was quantized by.
         image: float32 (1, c, h, w); its size decides the number of operations.
+
+    Raises:
+        SaqEvalError: if the network cannot read the image.
     """
     nodes = [node for node in network.graph.nodes if is_call(network, node, LAYERS)]
     layers = {node.target: layer_of(network, node) for node in nodes}
@@ -53,7 +57,13 @@ def layer_costs(network: fx.GraphModule, scheme: Scheme, image: Tensor) -> list[
         for name, layer in layers.items()
     ]
     try:
-        network(image)
+        with ordinary_errors():
+            network(image)
+    except SaqEvalError:
+        raise
+    except Exception as error:  # of torch, and of modules of a user's
+        shape = tuple(image.shape[1:])
+        raise SaqEvalError(f"the network cannot read images of shape {shape}: {first_line(error)}") from error
     finally:
         for hook in hooks:
             hook.remove()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,12 @@ import numpy as np
 
 from saq_eval.core.errors import SaqEvalError
 
+_MOST_BYTES = 2**30  # of a gallery that is read, unpacked
+# What damaged files raise: a shape that takes all memory, an array in place of an archive, another compression.
+_DAMAGED = (
+    *(OSError, EOFError, LookupError, ValueError, TypeError, AttributeError, MemoryError, RecursionError),
+    *(NotImplementedError, zipfile.BadZipFile, zlib.error),
+)
 _TALLEST = 96  # pixels; larger pictures are shrunk, since people only look at them and do not measure in them
 
 
@@ -154,6 +161,9 @@ class Gallery:
         """
         try:
             with np.load(path, allow_pickle=False) as file:
+                unpacked = sum(entry.file_size for entry in file.zip.infolist())
+                if unpacked > _MOST_BYTES:
+                    raise ValueError(f"unpacked, it has {unpacked / 2**20:,.0f} MiB")
                 parts: dict[str, Any] = {name: file[name] for name in file.files}
             about = json.loads(parts.pop("about").tobytes())
             keys = {name: [tuple(key) for key in about[name]] for name in ("maps", "ssim")}
@@ -168,7 +178,7 @@ class Gallery:
                 ssim=dict(zip(keys["ssim"], parts["ssim"], strict=True)),
                 files=tuple(about.get("files", ())),
             )
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        except _DAMAGED as error:
             raise SaqEvalError(f"{path} is no gallery of a comparison: {error}") from error
         gallery._check()
         return gallery

@@ -15,13 +15,19 @@ import pandas as pd
 from saq_eval.analysis.record import Record, check_record
 from saq_eval.analysis.schema import Columns
 from saq_eval.analysis.tables import TABLES
+<<<<<<< HEAD
 from saq_eval.core.errors import CannotWrite, SaqEvalError
 from saq_eval.core.paths import user_path
+=======
+from saq_eval.core.errors import SaqEvalError
+from saq_eval.core.paths import check_file, user_path
+>>>>>>> hostile
 from saq_eval.reporting.formats import check_formats, write_formats
 from saq_eval.reporting.gallery import Gallery
 from saq_eval.reporting.page.render import Run, render
 
 PAGE, RECORD, GALLERY = "report.html", "run.json", "gallery.npz"
+_MOST_BYTES = 2 * 2**30  # of a file of a comparison
 
 # A spreadsheet treats a cell that begins like this as a formula. An apostrophe before it makes it text.
 _FORMULA = re.compile(r"'*[=+\-@＝＋－＠\t\r\n]")
@@ -98,12 +104,15 @@ def read_run(folder: Path) -> Run:
     Raises:
         SaqEvalError: if the folder does not hold a finished comparison.
     """
+    for name in files():
+        if name == RECORD or (folder / name).exists():
+            check_file(folder / name, f"{folder} holds no finished comparison", _MOST_BYTES)
     try:
         run = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         there = {name: folder / f"{name}.csv" for name in TABLES if (folder / f"{name}.csv").exists()}
         tables = {name: read_csv(file, TABLES[name].columns) for name, file in there.items()}
-    except (OSError, ValueError) as error:
-        raise SaqEvalError(f"{folder} holds no finished comparison: {error}") from error
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
+        raise SaqEvalError(f"{folder} holds no finished comparison: {' '.join(str(error).split())}") from error
     for name in ("summary", "effects", "models", "layers", "curves"):
         if name not in tables:
             raise SaqEvalError(f"{folder} holds no finished comparison: there is no {name}.csv")

@@ -9,7 +9,7 @@ from dataclasses import astuple
 from pathlib import Path
 
 from saq_eval.core.errors import SaqEvalError
-from saq_eval.core.paths import user_path
+from saq_eval.core.paths import check_file, user_path
 from saq_eval.zoo.cards import Card, twin
 
 
@@ -54,6 +54,9 @@ def accuracy_table(cards: Sequence[Card]) -> str:
     return "\n".join(lines)
 
 
+_MOST_BYTES = 16 * 2**20  # of a text
+
+
 def _row(card: Card) -> tuple[str, str, str, str]:
     """Return the dataset, architecture, training and scheme that a row shows."""
     return card.dataset, card.architecture.name, card.training, card.scheme.name
@@ -67,6 +70,7 @@ def replace_section(file: Path, name: str, text: str) -> None:
     """
     path = user_path(file)
     start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    check_file(path, "cannot be rewritten", most_bytes=_MOST_BYTES)
     try:
         content = path.read_text(encoding="utf-8")
         if not 0 <= content.find(start) < content.find(end):

@@ -73,7 +73,7 @@ def find_models(
         DATASETS[dataset]  # raises for a name that is neither a data set's nor a folder's in a zoo
     found: dict[tuple[str, str], tuple[Card, Path]] = {}
     for root in folders:
-        for path in sorted(root.glob(f"{escape(dataset) if dataset else '*'}/*/{CARD}")):
+        for path in sorted(root.glob(f"{'*' if dataset is None else escape(dataset)}/*/{CARD}")):
             card = read_card(path)
             key = (card.dataset, card.name)
             if key in found:
@@ -92,7 +92,7 @@ def find_models(
 
 def _is_in(folder: Path, dataset: str) -> bool:
     """Tell whether a zoo folder has models of a dataset; a path such as "../digits" is no dataset's name."""
-    return dataset == Path(dataset).name and is_folder(folder / dataset)
+    return dataset != "" and dataset == Path(dataset).name and is_folder(folder / dataset)
 
 
 def _order(card: Card) -> tuple:

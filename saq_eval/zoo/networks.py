@@ -207,7 +207,10 @@ def as_network(model: Model, image: Tensor, *, trust_code: bool = False) -> Netw
     """
     card = model.card
     channels = channels_for(model.network, image)
-    layers = layer_costs(model.frozen, card.scheme, image if channels is None else channels(image))
+    try:
+        layers = layer_costs(model.frozen, card.scheme, image if channels is None else channels(image))
+    except SaqEvalError as error:
+        raise SaqEvalError(f"{card.name}: {error}") from error
     return replace(
         described(card, bit_widths(layers)),
         module=model.network,

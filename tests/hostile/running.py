@@ -16,7 +16,7 @@ import pytest
 from tests.cli.process import saq_eval_here
 
 SECONDS = 5.0  # of processor time, for one command
-WAITING = 120  # of wall time, on a machine that others use too
+WAITING = 40  # of wall time, on a machine that others use too
 
 
 def refused(here: Path, *arguments, output: str | None = None) -> str:

@@ -43,7 +43,7 @@ def _draws(settings: Arguments, shape: Shape) -> MetricPasses:
 def FaithfulnessCorrelation(
     shape: Shape,
     *,
-    nr_runs: Annotated[int, Field(ge=2)] = 50,
+    nr_runs: Annotated[int, Field(ge=2, le=10_000)] = 50,
     subset_size: Pixels | None = None,
     fill: Fill = "black",
 ) -> Arguments:
