@@ -15,13 +15,8 @@ import pandas as pd
 from saq_eval.analysis.record import Record, check_record
 from saq_eval.analysis.schema import Columns
 from saq_eval.analysis.tables import TABLES
-<<<<<<< HEAD
 from saq_eval.core.errors import CannotWrite, SaqEvalError
-from saq_eval.core.paths import user_path
-=======
-from saq_eval.core.errors import SaqEvalError
 from saq_eval.core.paths import check_file, user_path
->>>>>>> hostile
 from saq_eval.reporting.formats import check_formats, write_formats
 from saq_eval.reporting.gallery import Gallery
 from saq_eval.reporting.page.render import Run, render
