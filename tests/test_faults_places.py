@@ -48,8 +48,6 @@ def test_no_utf_8_no_home_and_an_output_folder_with_an_odd_name(expected, tmp_pa
     assert all("atplotlib" in line for line in done.stderr.splitlines())  # which warns of its cache
     folder = tmp_path / "o" / PLACE
     assert tables(folder) == expected
-    command = json.loads((folder / "run.json").read_text(encoding="utf-8"))["command"]
-    assert "--output" in command
     held = saq_eval_here("store", "info", f"o/{PLACE}", cwd=tmp_path)
     assert held.returncode == 0 and "cells" in held.stdout
     assert saq_eval_here("store", "prune", folder, cwd=tmp_path).returncode == 0

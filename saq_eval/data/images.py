@@ -311,7 +311,7 @@ def digest_of(*parts: Tensor | str) -> str:
             digest.update(f"{part.dtype} {tuple(part.shape)}\0".encode())
             digest.update(part.detach().cpu().contiguous().numpy().view(np.uint8).data)
         else:
-            digest.update(f"{part}\0".encode())
+            digest.update(f"{part}\0".encode(errors="surrogatepass"))  # a folder's name may hold any bytes
     return digest.hexdigest()
 
 

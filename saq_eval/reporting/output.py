@@ -10,12 +10,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import jinja2
 import pandas as pd
 
 from saq_eval.analysis.record import Record, check_record
 from saq_eval.analysis.schema import Columns
 from saq_eval.analysis.tables import TABLES
-from saq_eval.core.errors import CannotWrite, SaqEvalError
+from saq_eval.core.errors import CannotWrite, SaqEvalError, first_line
 from saq_eval.core.paths import check_file, user_path
 from saq_eval.reporting.formats import check_formats, write_formats
 from saq_eval.reporting.gallery import Gallery
@@ -23,6 +24,7 @@ from saq_eval.reporting.page.render import Run, render
 
 PAGE, RECORD, GALLERY = "report.html", "run.json", "gallery.npz"
 _MOST_BYTES = 2 * 2**30  # of a file of a comparison
+_MOST_COLUMNS = 1000  # of a table
 
 # A spreadsheet treats a cell that begins like this as a formula. An apostrophe before it makes it text.
 _FORMULA = re.compile(r"'*[=+\-@＝＋－＠\t\r\n]")
@@ -99,13 +101,15 @@ def read_run(folder: Path) -> Run:
     Raises:
         SaqEvalError: if the folder does not hold a finished comparison.
     """
-    for name in files():
-        if name == RECORD or (folder / name).exists():
-            check_file(folder / name, f"{folder} holds no finished comparison", _MOST_BYTES)
     try:
+        for name in files():
+            if name == RECORD or (folder / name).exists():
+                check_file(folder / name, f"{folder} holds no finished comparison", _MOST_BYTES)
         run = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         there = {name: folder / f"{name}.csv" for name in TABLES if (folder / f"{name}.csv").exists()}
         tables = {name: read_csv(file, TABLES[name].columns) for name, file in there.items()}
+    except SaqEvalError:
+        raise
     except (OSError, ValueError, RecursionError, MemoryError) as error:
         raise SaqEvalError(f"{folder} holds no finished comparison: {' '.join(str(error).split())}") from error
     for name in ("summary", "effects", "models", "layers", "curves"):
@@ -142,7 +146,11 @@ def rerender(folders: Sequence[Path], page: Path | None = None, formats: Sequenc
     folders = [user_path(folder) for folder in folders]
     runs = [read_run(folder) for folder in folders]
     page = user_path(page) if page else (folders[0] if len(folders) == 1 else Path("reports")) / PAGE
-    text = render(runs)
+    try:
+        text = render(runs)
+    except (jinja2.TemplateError, LookupError, TypeError, ValueError, AttributeError) as error:
+        shown = ", ".join(map(str, folders))
+        raise SaqEvalError(f"{shown}: run.json or a table lacks what the page shows: {first_line(error)}") from error
     try:
         page.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=page.parent, prefix=".partial-") as partial:
@@ -182,6 +190,9 @@ def read_csv(path: Path, columns: Columns) -> pd.DataFrame:
     Args:
         columns: the kind of each column. The file may lack some of them; further columns are read as numbers.
     """
+    with path.open("rb") as file:
+        if file.readline(2**16).count(b",") > _MOST_COLUMNS:
+            raise ValueError(f"{path.name} has more than {_MOST_COLUMNS} columns")
     there = pd.read_csv(path, nrows=0, encoding="utf-8").columns
     kinds = {column: columns.get(column, "number") for column in there}
     texts = [column for column, kind in kinds.items() if kind == "text"]
