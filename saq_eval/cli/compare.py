@@ -45,6 +45,7 @@ def compare(
     """
     import saq_eval
     from saq_eval.core.devices import device_count, pick_device, processor_cores
+    from saq_eval.core.printing import prints_held_back
     from saq_eval.data import dataset_name
     from saq_eval.evaluation.configuration import read_configuration
     from saq_eval.evaluation.plan import merge
@@ -64,7 +65,8 @@ def compare(
     if shard is not None:
         _compute_part(arguments, shard, quiet=quiet)
         return
-    result = saq_eval.compare(**arguments)
+    with prints_held_back():
+        result = saq_eval.compare(**arguments)
     if as_json:
         typer.echo(json.dumps(_as_record(result, arguments["output"]), indent=2, ensure_ascii=False))
     elif not quiet:
@@ -75,12 +77,14 @@ def compare(
 
 def _compute_part(arguments: dict[str, Any], shard: str, *, quiet: bool) -> None:
     from saq_eval.comparison import compute_part
+    from saq_eval.core.printing import prints_held_back
     from saq_eval.evaluation.plan import Plan
 
     parts = re.fullmatch(r"(\d{1,6})/(\d{1,6})", shard.strip())
     if parts is None:
         raise SaqEvalError(f"--shard is written I/N, as in 1/8, not {shard!r}")
-    done = compute_part(Plan(**arguments), int(parts[1]), int(parts[2]))
+    with prints_held_back():
+        done = compute_part(Plan(**arguments), int(parts[1]), int(parts[2]))
     if not quiet:
         typer.echo(
             f"Part {parts[0]}: {done.computed} cells computed, {done.stored} in the store already, {len(done.failed)} failed; "

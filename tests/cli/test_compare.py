@@ -2,6 +2,8 @@ import json
 import re
 import shlex
 
+import pytest
+
 from tests.cli.process import saq_eval, saq_eval_here
 
 
@@ -96,3 +98,19 @@ def test_explain_writes_a_picture(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "Written to reports/digits-7.png\n", "")
     (picture,) = (tmp_path / "reports").iterdir()
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_a_network_prints_is_not_the_commands_output(workers, tmp_path):
+    (tmp_path / "their_net.py").write_text(
+        "import torch\n\n\nclass Net(torch.nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n        self.layer = torch.nn.Linear(784, 10)\n"
+        "    def forward(self, x):\n        print('look at me')\n        return self.layer(x.flatten(1))\n\n\n"
+        "def make():\n    return Net()\n"
+    )
+    done = saq_eval(
+        "compare", "--dataset", "digits", "--model", "a=their_net:make", "--trust-code", "--methods", "saliency", "--metrics",
+        "Sparseness", "--samples", 2, "--accuracy-on", 4, "--workers", workers, "--json", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["output"] == "reports/digits" and "look at me" in done.stderr

@@ -140,6 +140,7 @@ def prepare(parent: int) -> None:
     # By default, tqdm's progress bars (Quantus has some) share a lock with other processes through a semaphore. Python
     # warns about this semaphore when a worker is killed, for example by Ctrl-C. A lock of the process avoids this.
     tqdm.set_lock(threading.RLock())
+    os.dup2(2, 1)  # what networks print is not the command's output, which programs read
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
