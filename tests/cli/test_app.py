@@ -182,7 +182,7 @@ def test_help_lists_the_commands_in_order_and_the_version_is_short(tmp_path):
         "schemes",
         "quantizers",
     ]
-    commands += ["methods", "metrics", "tables", "zoo"]
+    commands += ["methods", "metrics", "tables", "zoo", "store"]
     shown = saq_eval("--help", cwd=tmp_path, COLUMNS="120").stdout
     assert [line.split()[1] for line in shown.splitlines() if line.startswith("│ ") and line[2].isalpha()] == commands
     done = saq_eval("--version", cwd=tmp_path)
