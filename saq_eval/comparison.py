@@ -163,7 +163,7 @@ def compare(plan: Plan) -> Comparison:
     output = None if plan.output is None else user_path(plan.output)
     with ready_for(plan, output) as ready:
         with ready.progress() as on_step:
-            grid = run(*ready.work(), **ready.measuring(), on_step=on_step)
+            grid = run(ready.work, ready.how, ready.clock, on_step)
         _look_at_failures(grid)
         _warn_of_chance(grid)
         with ready.clock("statistics"):
@@ -219,7 +219,7 @@ def compute_part(plan: Plan, number: int, count: int) -> Part:
         raise SaqEvalError("parts of a comparison meet in a store: name its folder, or an output folder")
     with ready_for(plan, output, part=(number, count)) as ready:
         with ready.progress() as on_step:
-            done = fill(*ready.work(), **ready.measuring(), on_step=on_step)
+            done = fill(ready.work, ready.how, ready.clock, on_step)
         failed = {(cell.subject.name, cell.method, cell.metric): reason for cell, reason in done.failed.items()}
         return Part(done.computed, done.stored, failed, ready.shared.settings.store)
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -18,8 +17,7 @@ from saq_eval.evaluation.how import How
 from saq_eval.evaluation.plan import Plan
 from saq_eval.evaluation.planning import Jobs, plan_jobs
 from saq_eval.evaluation.predicting import prediction_passes
-from saq_eval.evaluation.running import part_of
-from saq_eval.evaluation.settings import Subject
+from saq_eval.evaluation.running import Work, part_of
 from saq_eval.evaluation.setup import Setup, set_up
 from saq_eval.evaluation.shared import Shared
 from saq_eval.evaluation.store import Key
@@ -51,13 +49,11 @@ class Ready:
     holds_output: bool
     note: Callable[[Key], object]
 
-    def work(self) -> tuple[list[Subject], Shared, Jobs, How]:
-        """Return what the functions of `saq_eval.evaluation.running` work on."""
-        return self.setup.subjects, self.shared, self.jobs, self.how
-
-    def measuring(self) -> dict[str, Any]:
-        """Return what the functions of `saq_eval.evaluation.running` are told by name."""
-        return {"measured": self.setup.measured, "policy": self.plan.target, "clock": self.clock}
+    @property
+    def work(self) -> Work:
+        """What is computed."""
+        setup = self.setup
+        return Work(setup.subjects, self.shared, self.jobs, setup.measured, self.plan.target)
 
     @contextmanager
     def output_held(self) -> Iterator[bool]:
@@ -106,11 +102,12 @@ def ready_for(plan: Plan, output: Path | None, *, part: tuple[int, int] | None =
     given = store_of(plan)
     with contextlib.ExitStack() as stack:
         with clock("loading"):
-            setup = set_up(plan, given or Path(STORE))
             check_formats(plan.formats)
-            ours = False
             if output is not None:
                 check_writable(output)
+            setup = set_up(plan, given or Path(STORE))
+            ours = False
+            if output is not None:
                 ours = stack.enter_context(held(output, join=plan.join or part is not None))
             # From here on, something is written.
             store = stack.enter_context(opened(given, fresh=plan.fresh))

@@ -22,7 +22,7 @@ from saq_eval.evaluation.clock import Clock
 from saq_eval.evaluation.executors import Here
 from saq_eval.evaluation.how import How
 from saq_eval.evaluation.planning import plan_jobs
-from saq_eval.evaluation.running import run
+from saq_eval.evaluation.running import Work, run
 from saq_eval.evaluation.scoring import _Scoring
 from saq_eval.evaluation.settings import Settings, Subject
 from saq_eval.evaluation.shared import Shared
@@ -161,16 +161,8 @@ def test_target_policies(target, tmp_path):
     ]
     shared = Shared(settings, dict(zip(names, networks, strict=True)), sample)
     jobs = plan_jobs(subjects, settings, target)
-    grid = run(
-        subjects,
-        shared,
-        jobs,
-        How(Here()),
-        measured=np.arange(len(sample)),
-        policy=target,
-        clock=Clock(),
-        on_step=lambda description, passes: None,
-    )
+    work = Work(subjects, shared, jobs, np.arange(len(sample)), target)
+    grid = run(work, How(Here()), Clock(), lambda description, passes: None)
     with torch.no_grad():
         predicted = {
             name: network(sample.images).argmax(1).numpy() for name, network in zip(names, networks, strict=True)

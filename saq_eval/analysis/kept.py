@@ -16,7 +16,7 @@ from saq_eval.analysis.schema import make_tables
 from saq_eval.analysis.tables import TABLES
 from saq_eval.core.code import checksum_of_packages, code_of
 from saq_eval.evaluation.store import Key, Store
-from saq_eval.evaluation.store.keys import stated_versions
+from saq_eval.evaluation.store.keys import versions
 
 _PACKAGES = ("core", "data", "networks", "attribution", "metrics", "evaluation", "analysis")
 _LIBRARIES = ("saq_eval", "numpy", "pandas", "pyarrow", "scipy", "scikit-learn")
@@ -58,7 +58,7 @@ def _key(results: Results) -> Key:
         "results": digest.hexdigest(),
         "tables": {name: code_of(table.make, *_PACKAGES) for name, table in TABLES.items()},
         "code": checksum_of_packages(*_PACKAGES),
-        "libraries": stated_versions(_LIBRARIES),
+        "libraries": versions(_LIBRARIES),
     }
 
 

@@ -36,8 +36,6 @@ import copy
 import functools
 import itertools
 import operator
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from captum.attr._core import deep_lift
@@ -50,7 +48,7 @@ from zennit.rules import Epsilon, Gamma, Norm, Pass, ZPlus
 from saq_eval.core.errors import SaqEvalError, Unsupported, first_line, shortened
 from saq_eval.networks.batches import NO_LAYERS, OneByOne
 from saq_eval.networks.channels import Channels
-from saq_eval.networks.modules import CallableNetwork
+from saq_eval.networks.modules import CallableNetwork, symbol_of_logits
 from saq_eval.networks.preprocessing import Normalize
 from saq_eval.networks.private import guarded, without_in_place
 from saq_eval.quantization.graph import SUMS, modular
@@ -140,7 +138,7 @@ def layer_graph(network: nn.Module) -> LayerGraph:
     used = set()
     for node in graph.graph.nodes:
         if node.op == "output":
-            node.args = (_logits_of(node.args[0]),)
+            node.args = (symbol_of_logits(node.args[0]),)
         if node.op == "call_module":
             if node.target in used:
                 node.target = _add(graph, node.name, copy.deepcopy(graph.get_submodule(node.target)))
@@ -151,13 +149,6 @@ def layer_graph(network: nn.Module) -> LayerGraph:
     graph.delete_all_unused_submodules()
     graph.recompile()
     return without_in_place(LayerGraph(graph, graph.graph)).requires_grad_(False).eval()
-
-
-def _logits_of(outputs: Any) -> Any:
-    """Return the logits' node in the outputs of a graph; it has been checked that `read_logits` reads them."""
-    if isinstance(outputs, Mapping):
-        return outputs["logits"] if "logits" in outputs else next(iter(outputs.values()))
-    return outputs[0] if isinstance(outputs, (list, tuple)) else outputs
 
 
 def by_layers(network: nn.Module, image: Tensor) -> nn.Module:

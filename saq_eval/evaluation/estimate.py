@@ -36,6 +36,7 @@ _FOR_MAPS = 0.08  # seconds for each set of maps, beside its passes
 _ONCE = 3.0  # seconds for loading, statistics and the report
 _BLOCK = 4096  # bytes: file systems give files whole blocks
 _HEADER = 2048  # bytes of an entry's key and checksum
+_TABLES, _SCORE = 120_000, 12  # bytes of the tables, and of a score in them, as they are packed
 
 
 @dataclass(frozen=True)
@@ -119,13 +120,15 @@ def estimate_cost(setup: Setup, jobs: Jobs, *, fresh: bool = False) -> Estimate:
     for job in every:
         counting.job(job)
     counting.surrogate_gaps()
+    cells = sum(len(job.metrics) for job in every)
+    counting.tables(cells)
     total = sum(counting.passes.values(), Passes())
     return Estimate(
         networks=len(setup.modules),
         methods=len(settings.explainer),
         metrics=len(settings.scorers),
         images=len(settings.sample),
-        cells=sum(len(job.metrics) for job in every),
+        cells=cells,
         stored=counting.stored,
         maps=counting.maps,
         forward=total.forward,
@@ -140,11 +143,9 @@ def estimate_cost(setup: Setup, jobs: Jobs, *, fresh: bool = False) -> Estimate:
 
 def _seconds(counting: _Counting) -> float:
     """Return the seconds of passes."""
-    took = 0.0
-    for identity, passes in counting.passes.items():
-        speed = counting.speeds[identity]
-        took += passes.forward * speed.forward + (passes.backward * speed.backward if passes.backward else 0.0)
-    return OVERHEAD * took
+    timed = [(passes, counting.speeds[identity]) for identity, passes in counting.passes.items()]
+    forward = sum(passes.forward * speed.forward for passes, speed in timed)
+    return OVERHEAD * (forward + sum(passes.backward * speed.backward for passes, speed in timed if passes.backward))
 
 
 def _notes(setup: Setup, counting: _Counting) -> Iterator[str]:
@@ -184,12 +185,9 @@ class _Counting:
         self.passes: dict[str, Passes] = {}
         self.maps = self.stored = self.bytes = 0
         self.scoring = 0.0
+        at_once, device = self.settings.batch_size, self.settings.device
         self._scoring = measure_scoring(
-            self.settings.scorers,
-            self.settings.sample,
-            speeds[0].outputs,
-            self.settings.batch_size,
-            self.settings.device,
+            setup.settings.scorers, setup.settings.sample, speeds[0].outputs, at_once, device
         )
         self._fresh = fresh
         self._prints: dict[tuple[int, int], str] = {}  # of the parts of the test set
@@ -200,7 +198,7 @@ class _Counting:
         """Count the predictions of the test set."""
         shown = {subject.identity for subject in self.setup.subjects if subject.role != "retrained"}
         for identity in dict.fromkeys(subject.identity for subject in self.setup.subjects):
-            for part in self._parts if identity in shown else self._parts[: self._of_measured]:
+            for part in self._parts if identity in shown else parts_of(self.setup.measured, self.settings.batch_size):
                 if not self._holds_logits(identity, part):
                     self._pass(identity, Passes(forward=len(part)))
                     self._write(4 * len(part) * self.speeds[identity].outputs)
@@ -228,9 +226,18 @@ class _Counting:
         """Count the maps by integrated gradients that the surrogate gap is computed from."""
         explainer = find_explainer("integrated_gradients")
         for subject in self.setup.subjects:
-            if subject.role == "model" and not math.isnan(self.speeds[subject.identity].backward):
-                self._maps(subject, explainer, self._targets_of(subject))
+            targets = self._targets_of(subject)
+            if subject.role != "model" or self._holds(self.shared.keys.gap(subject, targets)):
+                continue
+            self._write(8)
+            if not math.isnan(self.speeds[subject.identity].backward):
+                self._maps(subject, explainer, targets)
                 self._pass(subject.identity, Passes(forward=self.images + 1))
+
+    def tables(self, cells: int) -> None:
+        """Count the tables of so many cells, which are kept too, if some of the cells are new."""
+        if self.stored < cells:
+            self._write(_TABLES + _SCORE * cells * self.images)
 
     def _maps_for(self, job: Job, targets: Sequence[np.ndarray], *, similar: bool) -> None:
         """Count the maps that the cells of a job need."""
@@ -330,10 +337,6 @@ class _Counting:
         measured = self.setup.measured
         parts = parts_of(measured, self.settings.batch_size)
         return parts if set(self._positions) <= set(measured.tolist()) else [*parts, np.array(self._positions)]
-
-    @property
-    def _of_measured(self) -> int:
-        return len(parts_of(self.setup.measured, self.settings.batch_size))
 
     def _holds_logits(self, identity: str, part: np.ndarray) -> bool:
         # A fingerprint may take a reading of all images, so it is asked for only where there are logits at all.

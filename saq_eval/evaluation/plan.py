@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from saq_eval.core.errors import SaqEvalError, check_choice, in_short, unknown_name
 from saq_eval.core.specs import Engine
-from saq_eval.evaluation.values import listed, named, numbers
+from saq_eval.evaluation.arguments import listed, named, numbers
 
 Target = Literal["label", "predicted", "baseline"]
 SharedBy = Literal["processes", "dask"]

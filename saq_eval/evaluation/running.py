@@ -48,26 +48,29 @@ class Progress:
     batch_size: int = 0
 
 
-def run(
-    subjects: list[Subject],
-    shared: Shared,
-    jobs: Jobs,
-    how: How,
-    *,
-    measured: np.ndarray,
-    policy: Target,
-    clock: Clock,
-    on_step: OnStep,
-) -> Grid:
-    """Compute all cells of a comparison that the store does not hold.
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What is computed.
 
-    Args:
+    Attributes:
         subjects: the networks, in order: models, controls, retrained networks.
         shared: the settings, networks and test set that jobs share.
         jobs: the jobs and holes; see `saq_eval.evaluation.planning.plan_jobs`.
-        how: how the work is done.
         measured: int64, the positions of the test images that accuracy is measured on.
         policy: which classes the maps explain; see `target` in `saq_eval.compare`.
+    """
+
+    subjects: list[Subject]
+    shared: Shared
+    jobs: Jobs
+    measured: np.ndarray
+    policy: Target
+
+
+def run(work: Work, how: How, clock: Clock, on_step: OnStep) -> Grid:
+    """Compute all cells of a comparison that the store does not hold.
+
+    Args:
         clock: the time of each stage, summed over processes, is added to it.
         on_step: called when a part of the work is done, with a description and the number of passes for each image of
             the sample.
@@ -76,69 +79,57 @@ def run(
         CannotWrite: if the store cannot be written.
         SaqEvalError: for a network that cannot predict the test images, or the first failure if `how.fail_fast`.
     """
-    settings = shared.settings
+    subjects, shared, settings = work.subjects, work.shared, work.shared.settings
     models = [subject for subject in subjects if subject.role == "model"]
     with share(shared, apart=how.executor.apart) as place, how.executor.stops_on_error():
         with clock("prediction"):
-            predicted = predict_all(subjects, shared, measured, place, how, on_step)
-        targets = targets_of(subjects, policy, predicted.sample, settings)
-        work = _Work(shared, place, how, targets, clock, on_step)
-        work.take_holes(jobs.holes)
-        how.on_keys(work.keys(jobs))
-        for wave in jobs.waves:
-            work.compute(wave)
+            predicted = predict_all(subjects, shared, work.measured, place, how, on_step)
+        targets = targets_of(subjects, work.policy, predicted.sample, settings)
+        computing = _Computing(shared, place, how, targets, clock, on_step)
+        computing.take_holes(work.jobs.holes)
+        computing.all_of(work.jobs.waves)
         with clock("attribution"):
-            gaps = work.gaps(models)
+            gaps = computing.gaps(models)
     warn_of_damage(shared.store.take_damaged())
+    progress = computing.progress
     return Grid(
         subjects,
         settings,
-        work.progress.cells,
-        {key: facts for key, facts in work.progress.explained.items() if facts is not None},
+        progress.cells,
+        {key: facts for key, facts in progress.explained.items() if facts is not None},
         predicted.logits,
         predicted.sample,
         targets,
         {s: predicted.accuracy[s.identity] for s in subjects if s.role != "control"},
         gaps,
-        shared.test_set.labels.numpy()[measured],
+        shared.test_set.labels.numpy()[work.measured],
         lambda subject, method: maps_of(shared, subject, settings.explainer[method], targets[subject])[0],
-        failed=work.progress.failed,
-        computed=work.progress.computed,
-        stored=work.progress.stored,
-        batch_size=min(work.progress.batch_size or settings.batch_size, settings.batch_size),
+        failed=progress.failed,
+        computed=progress.computed,
+        stored=progress.stored,
+        batch_size=min(progress.batch_size or settings.batch_size, settings.batch_size),
     )
 
 
-def fill(
-    subjects: list[Subject],
-    shared: Shared,
-    jobs: Jobs,
-    how: How,
-    *,
-    measured: np.ndarray,
-    policy: Target,
-    clock: Clock,
-    on_step: OnStep,
-) -> Progress:
+def fill(work: Work, how: How, clock: Clock, on_step: OnStep) -> Progress:
     """Compute the cells of one part of a comparison (see `How.part`) into the store; the arguments are those of `run`."""
     assert how.part is not None
     number, count = how.part
-    share_of = part_of([job for wave in jobs.waves for job in wave], number, count)
-    own = {job.subject for job in share_of} | {other for job in share_of for other in job.others}
+    subjects, shared = work.subjects, work.shared
+    jobs = part_of([job for wave in work.jobs.waves for job in wave], number, count)
+    own = {job.subject for job in jobs} | {other for job in jobs for other in job.others}
     # If labels are explained, no predictions are needed here: the networks are shared among the parts like the jobs.
     identities = sorted({subject.identity for subject in subjects})[number - 1 :: count]
-    predict = [s for s in subjects if s.identity in identities or (policy != "label" and s in own)]
+    predicting = [s for s in subjects if s.identity in identities or (work.policy != "label" and s in own)]
     with share(shared, apart=how.executor.apart) as place, how.executor.stops_on_error():
         with clock("prediction"):
-            predicted = predict_all(_with_baselines(predict, subjects), shared, measured, place, how, on_step)
-        targets = targets_of([s for s in subjects if s in own], policy, predicted.sample, shared.settings)
-        work = _Work(shared, place, how, targets, clock, on_step)
-        waves = [[job for job in wave if job in share_of] for wave in jobs.waves]
-        how.on_keys(work.keys(Jobs(waves, {})))
-        for wave in waves:
-            work.compute(wave)
+            predicting = _with_baselines(predicting, subjects)
+            predicted = predict_all(predicting, shared, work.measured, place, how, on_step)
+        targets = targets_of([s for s in subjects if s in own], work.policy, predicted.sample, shared.settings)
+        computing = _Computing(shared, place, how, targets, clock, on_step)
+        computing.all_of([[job for job in wave if job in jobs] for wave in work.jobs.waves])
     warn_of_damage(shared.store.take_damaged())
-    return work.progress
+    return computing.progress
 
 
 def _with_baselines(some: Sequence[Subject], subjects: Sequence[Subject]) -> list[Subject]:
@@ -159,7 +150,7 @@ def part_of(jobs: Sequence[Job], number: int, count: int) -> list[Job]:
     return mine
 
 
-class _Work:
+class _Computing:
     """The computation of jobs: what the store holds is taken, the rest is computed and kept."""
 
     def __init__(
@@ -185,11 +176,17 @@ class _Work:
     def _targets(self, job: Job) -> list[np.ndarray]:
         return [self.all_targets[subject] for subject in (job.subject, *job.others)]
 
-    def keys(self, jobs: Jobs) -> list[Key]:
+    def all_of(self, waves: Sequence[Sequence[Job]]) -> None:
+        """Compute jobs, wave by wave."""
+        self.how.on_keys(self._keys([job for wave in waves for job in wave]))
+        for wave in waves:
+            self._wave(wave)
+
+    def _keys(self, jobs: Sequence[Job]) -> list[Key]:
         """Return the keys of the entries that hold the cells of jobs, and their maps."""
         keys, settings = self.shared.keys, self.shared.settings
         every = []
-        for job in (job for wave in jobs.waves for job in wave):
+        for job in jobs:
             targets, explainer = self._targets(job), settings.explainer[job.method]
             every += [keys.cell(job, metric, targets) for metric in job.metrics]
             every += [keys.explained(job, targets)]
@@ -198,7 +195,7 @@ class _Work:
             every += [keys.maps(job.subject.identity, explainer, targets[0], noisy=noisy) for noisy in noises]
         return every
 
-    def compute(self, wave: Sequence[Job]) -> None:
+    def _wave(self, wave: Sequence[Job]) -> None:
         """Compute the jobs of a wave; those that another process has claimed are waited for."""
         left = [rest for job in wave if (rest := self._missing(job)) is not None]
         while left:
@@ -283,10 +280,8 @@ class _Work:
 
     def gaps(self, models: Sequence[Subject]) -> dict[str, float]:
         """Return the models' surrogate gaps by name; NaN where it is undefined or has failed."""
-        store, keys = (
-            self.shared.store,
-            {model: self.shared.keys.gap(model, self.all_targets[model]) for model in models},
-        )
+        store = self.shared.store
+        keys = {model: self.shared.keys.gap(model, self.all_targets[model]) for model in models}
         stored = {model: entry for model in models if (entry := store.get(keys[model])) is not None}
         gaps = {model.name: float(entry.arrays["gap"][0]) for model, entry in stored.items()}
         left = [model for model in models if model not in stored]

@@ -53,13 +53,19 @@ def logits_of(shared: str, identity: str, name: str, positions: np.ndarray, fing
 
 
 def retried(work: Shared, compute: Callable[[], T]) -> T:
-    """Return what a function computes. If memory is short, it is called again, and half as many images pass at once."""
+    """Return what a function computes. If memory is short, it is called again, and half as many images pass at once.
+
+    Raises:
+        MemoryError: if memory is short for one image, in the place of the error that a network or a method has made of it.
+    """
     while True:
         try:
             return compute()
-        except Exception as error:  # a network of the user may have put another error in its place
-            if not is_out_of_memory(error) or not work.halve_batch():
+        except Exception as error:
+            if not is_out_of_memory(error):
                 raise
+            if not work.halve_batch():
+                raise MemoryError("out of memory, with one image at a time") from error
         give_back()
         torch.cuda.empty_cache()
 
@@ -123,7 +129,7 @@ class _Scoring:
         """Compute what is missing, and return the job's results."""
         explained, tried = None, True
         try:
-            maps, explained = retried(self.work, self._own_maps)
+            maps, explained = self._own_maps()
         except CannotWrite:
             raise
         except Exception as error:  # the parts of a user's network may raise anything
@@ -145,10 +151,8 @@ class _Scoring:
         key = self.keys.explained(self.job, self.targets)
         try:
             with self.clock("attribution"):
-                own, computed = maps.own
+                own, computed = retried(self.work, lambda: maps.own)
         except Unsupported as error:
-            if is_out_of_memory(error):  # a method may say it of any error of the network
-                raise
             nothing = self._nothing(error.reason)
             for label in self.job.metrics:
                 self._put(label, nothing)
@@ -164,7 +168,7 @@ class _Scoring:
             self.scored[label] = scored_of(kept)
             return
         try:
-            self._put(label, retried(self.work, lambda: self._compute(label, maps)))
+            self._put(label, self._compute(label, maps))
         except CannotWrite:
             raise
         except Exception as error:  # the parts of a user's network may raise anything
@@ -180,18 +184,18 @@ class _Scoring:
 
     def _compute(self, label: str, maps: JobMaps) -> Scored:
         scorer = self.work.settings.scorer[label]
-        similar = scorer.metric.category == "similarity"
-        task = maps.task_of(scorer)
         try:
-            with self.clock(scorer.metric.category):
-                scores, curve = scorer.score(task)
-                chance = scorer.chance(task) if self.job.subject.role != "retrained" else None
+            return retried(self.work, lambda: self._scored(scorer, maps))
         except Unsupported as error:
-            if is_out_of_memory(error):
-                raise
             return self._nothing(error.reason)
+
+    def _scored(self, scorer: Scorer, maps: JobMaps) -> Scored:
+        task = maps.task_of(scorer)
+        with self.clock(scorer.metric.category):
+            scores, curve = scorer.score(task)
+            chance = scorer.chance(task) if self.job.subject.role != "retrained" else None
         scored = Scored(scores, curve, chance)
-        return replace(scored, **self._beside(maps, scorer)) if similar else scored
+        return replace(scored, **self._beside(maps, scorer)) if scorer.metric.category == "similarity" else scored
 
     def _beside(self, maps: JobMaps, scorer: Scorer) -> dict[str, Any]:
         """Return a similarity's scores against other maps than the baseline's; see `Scored`."""
@@ -205,8 +209,8 @@ class _Scoring:
 
 def in_a_sentence(error: Exception) -> str:
     """Return why a cell has failed, for a table."""
-    if is_out_of_memory(error):
-        return "failed: out of memory, with one image at a time"
+    if isinstance(error, MemoryError):
+        return f"failed: {error}"
     return f"failed: {error if isinstance(error, SaqEvalError) else first_line(error)}"
 
 

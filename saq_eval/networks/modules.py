@@ -113,6 +113,18 @@ def read_logits(output: Any) -> Tensor:
     return found
 
 
+def symbol_of_logits(output: Any) -> Any:
+    """Return the entry with the logits in an output of `torch.fx`'s symbols or nodes, whose values cannot be looked at.
+
+    It has been checked that `read_logits` reads the true output.
+    """
+    if isinstance(output, Mapping):
+        return output.get("logits", next(iter(output.values()), None))
+    if isinstance(output, (list, tuple)):
+        return output[0] if output else None
+    return output
+
+
 def _entry_with_logits(output: Any) -> Any:
     if isinstance(output, (Tensor, np.ndarray)):
         return output

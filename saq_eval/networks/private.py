@@ -17,7 +17,6 @@ import multiprocessing
 import re
 import time
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +26,16 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from saq_eval.core.errors import SaqEvalError, SaqEvalWarning, ordinary_errors, shortened
 from saq_eval.networks.batches import NotInBatches, OneByOne, check_rows
-from saq_eval.networks.modules import Net, as_module, called, private_copy, read_logits, readable, unwrapped
+from saq_eval.networks.modules import (
+    Net,
+    as_module,
+    called,
+    private_copy,
+    read_logits,
+    readable,
+    symbol_of_logits,
+    unwrapped,
+)
 
 _HALF = (torch.float16, torch.bfloat16)
 _SLOW = 1.0  # seconds of a pass that a user should know of
@@ -136,22 +144,13 @@ def look_at_logits(network: nn.Module) -> nn.Module:
 
 
 def _checked_logits(output: Any) -> Any:
-    symbol = _symbol(output)
-    if symbol is not None:  # the network is part of another, and that is traced
+    symbol = symbol_of_logits(output)
+    if isinstance(symbol, fx.Proxy):  # the network is part of another, and that is traced
         return symbol
     logits = read_logits(output)
     if not torch.isfinite(logits).all():
         raise SaqEvalError("the network's logits are not finite: look for NaN or infinity in its weights")
     return logits.float() if logits.dtype in _HALF else logits
-
-
-def _symbol(output: Any) -> fx.Proxy | None:
-    """Return the symbol of the logits in an output of `torch.fx`'s symbols, whose values cannot be looked at."""
-    if isinstance(output, Mapping):
-        output = output.get("logits", next(iter(output.values()), None))
-    elif isinstance(output, (list, tuple)):
-        output = output[0] if output else None
-    return output if isinstance(output, fx.Proxy) else None
 
 
 def with_gradients_on(network: nn.Module) -> nn.Module:

@@ -9,7 +9,7 @@ from saq_eval.attribution import find_explainers
 from saq_eval.evaluation.clock import Clock
 from saq_eval.evaluation.executors import Here, Processes
 from saq_eval.evaluation.how import How
-from saq_eval.evaluation.running import run
+from saq_eval.evaluation.running import Work, run
 from saq_eval.evaluation.settings import Settings, Subject
 from saq_eval.evaluation.shared import Shared
 from saq_eval.evaluation.store import make_store
@@ -50,16 +50,8 @@ def run_jobs(
 ):
     """Compute all cells; accuracy is measured on the first 20 images of the test set."""
     with executor or (Processes(workers) if workers > 1 else Here()) as executor:
-        return run(
-            SUBJECTS,
-            shared,
-            jobs,
-            How(executor, fail_fast),
-            measured=np.array(measured),
-            policy="label",
-            clock=clock or Clock(),
-            on_step=on_step,
-        )
+        work = Work(SUBJECTS, shared, jobs, np.array(measured), "label")
+        return run(work, How(executor, fail_fast), clock or Clock(), on_step)
 
 
 def make_shared(digits, settings, networks):

@@ -13,7 +13,7 @@ from saq_eval.evaluation.clock import Clock
 from saq_eval.evaluation.executors import Died, Here
 from saq_eval.evaluation.how import How
 from saq_eval.evaluation.planning import Job, Refusals, plan_jobs
-from saq_eval.evaluation.running import fill, part_of, run
+from saq_eval.evaluation.running import Work, fill, part_of, run
 from saq_eval.evaluation.scoring import Done
 from tests.evaluation.made import (
     AGAIN,
@@ -94,14 +94,17 @@ def test_parts_share_the_jobs_by_their_passes(done, count):
 def test_parts_leave_nothing_to_the_whole(networks, digits, tmp_path, policy):
     settings = make_settings(digits, tmp_path, methods=("saliency",))
     jobs = plan_jobs(SUBJECTS, settings, policy)
-    rest = {"measured": np.arange(20), "policy": policy, "clock": Clock(), "on_step": lambda *_: None}
+
+    def work():
+        return Work(SUBJECTS, make_shared(digits, settings, networks), jobs, np.arange(20), policy)
+
     computed = 0
     for number in (2, 1, 3):
         part = How(Here(), part=(number, 3))
-        progress = fill(SUBJECTS, make_shared(digits, settings, networks), jobs, part, **rest)
+        progress = fill(work(), part, Clock(), lambda *_: None)
         computed += progress.computed
         assert not progress.failed
-    grid = run(SUBJECTS, make_shared(digits, settings, networks), jobs, How(Here()), **rest)
+    grid = run(work(), How(Here()), Clock(), lambda *_: None)
     assert grid.computed == 0 and grid.stored == computed == sum(len(job.cells) for wave in jobs.waves for job in wave)
 
 

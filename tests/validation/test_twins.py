@@ -14,8 +14,9 @@ import torch
 import saq_eval
 from saq_eval import comparison
 from saq_eval.analysis.interpretability import Composite
+from saq_eval.analysis.kept import tables_of
 from saq_eval.analysis.results import Results
-from saq_eval.analysis.tables import TABLES, make_tables
+from saq_eval.analysis.tables import TABLES
 from saq_eval.evaluation.cells import Cell
 from saq_eval.evaluation.settings import Subject
 from saq_eval.metrics import find_scorer
@@ -47,12 +48,12 @@ def twins(zoo):
     """Explain the same images by each twin, and return the filled grid and the networks."""
     kept = {}
 
-    def keep(results):
+    def keep(results, store):
         kept.update(grid=results.grid, networks=results.models)
-        return make_tables(results)
+        return tables_of(results, store)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(comparison, "make_tables", keep)
+        patched.setattr(comparison, "tables_of", keep)
         saq_eval.compare(
             "digits",
             models=["twin-*"],

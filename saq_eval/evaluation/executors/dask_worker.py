@@ -26,7 +26,7 @@ from saq_eval.core.errors import CannotWrite, SaqEvalError, first_line
 from saq_eval.core.extras import import_extra
 from saq_eval.evaluation.executors.base import on_one_thread
 from saq_eval.evaluation.shared import SETTINGS, close_at, shared_at
-from saq_eval.evaluation.store.keys import versions
+from saq_eval.evaluation.store.keys import OF_SCORES, versions
 from saq_eval.evaluation.store.store import LOCKS, identity_of, make_store
 
 _PATIENCE = 120.0  # seconds without a part of a file
@@ -54,7 +54,7 @@ def software() -> Mapping[str, str]:
     """Return what determines this process's results: the versions of Python, of libraries, and of this package's code."""
     package = Path(__file__).parents[2]
     code = checksum_of_files(sorted(package.rglob("*.py")))
-    return {"Python": ".".join(platform.python_version_tuple()[:2]), **versions(), "code of saq_eval": code}
+    return {"Python": ".".join(platform.python_version_tuple()[:2]), **versions(OF_SCORES), "code of saq_eval": code}
 
 
 def compute(sender: Sender, files: Sequence[str], networks: Sequence[str], call: bytes) -> Any:

@@ -25,7 +25,7 @@ from saq_eval.evaluation.settings import INPUT_NOISE, Settings, Subject
 from saq_eval.evaluation.store.entries import Key, digest_of_key
 
 _OF_MAPS = ("saq_eval", "torch", "captum", "zennit", "numpy", "scikit-image")
-_OF_SCORES = (*_OF_MAPS, "quantus", "scipy", "pot")
+OF_SCORES = (*_OF_MAPS, "quantus", "scipy", "pot")
 
 
 class Keys:
@@ -74,7 +74,7 @@ class Keys:
             "background": self._background if method.needs_background else "",
             "seed": settings.seed,
             "device": settings.device,
-            "libraries": stated_versions(_OF_MAPS),
+            "libraries": versions(_OF_MAPS),
         }
 
     def explained(self, job: Job, targets: Sequence[np.ndarray]) -> Key:
@@ -104,7 +104,7 @@ class Keys:
             "code": f"{scorer.metric.code}-{_code_of_scoring()}",
             "sample": self._sample,
             "compile": settings.compile,
-            "libraries": stated_versions(_OF_SCORES),
+            "libraries": versions(OF_SCORES),
         }
 
     def _of(self, job: Job, place: int, targets: Sequence[np.ndarray]) -> str:
@@ -135,7 +135,7 @@ class Keys:
             "code": checksum_of_packages("core", "data", "networks", "quantization"),
             "device": self.settings.device,
             "compile": self.settings.compile,
-            "libraries": stated_versions(_OF_MAPS),
+            "libraries": versions(_OF_MAPS),
         }
 
 
@@ -143,15 +143,10 @@ def _digest(targets: np.ndarray) -> str:
     return digest_of(torch.from_numpy(np.ascontiguousarray(targets)))
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that scores depend on, by name."""
-    return {name: importlib.metadata.version(name) for name in _OF_SCORES}
-
-
 @functools.cache
-def stated_versions(packages: tuple[str, ...]) -> str:
-    """Return the installed versions of packages, as text."""
-    return " ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
+def versions(packages: tuple[str, ...]) -> dict[str, str]:
+    """Return the installed versions of packages, by name."""
+    return {name: importlib.metadata.version(name) for name in packages}
 
 
 @functools.cache

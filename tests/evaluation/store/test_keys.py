@@ -171,7 +171,7 @@ def test_the_images_of_logits_and_the_code_of_scoring_and_the_libraries_change_k
     assert changed(before, keys_of(settings, images="1")) == {"logits"}
     monkeypatch.setattr(module, "_code_of_scoring", lambda: "another")
     assert changed(before, keys_of(settings)) == CELLS | {"gap"}
-    monkeypatch.setattr(module, "stated_versions", lambda packages: f"other {packages}")
+    monkeypatch.setattr(module, "versions", lambda packages: {name: "other" for name in packages})
     assert changed(before, keys_of(settings)) == ALL
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from saq_eval import SaqEvalError
-from saq_eval.evaluation.values import listed, named, numbers
+from saq_eval.evaluation.arguments import listed, named, numbers
 
 
 def test_one_value_stands_for_a_list():
