@@ -14,13 +14,13 @@ import typer
 import saq_eval
 from saq_eval.cli.compare import compare, explain, report
 from saq_eval.cli.console import complain, print_any_character, show_warning
-from saq_eval.cli.ending import INTERRUPTED, STOPPED, Stopped, complain_of_end, ends_when_told
+from saq_eval.cli.ending import INTERRUPTED, STOPPED, complain_of_end, ends_when_told
 from saq_eval.cli.lists import architectures, datasets, methods, metrics, quantizers, schemes, sources, tables
 from saq_eval.cli.quantize import quantize
 from saq_eval.cli.store import store_app
 from saq_eval.cli.train import train
 from saq_eval.cli.zoo import zoo_app
-from saq_eval.core.errors import CannotWrite, SaqEvalError
+from saq_eval.core.errors import CannotWrite, SaqEvalError, Stopped
 
 app = typer.Typer(
     no_args_is_help=True,

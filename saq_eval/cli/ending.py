@@ -12,15 +12,12 @@ from collections.abc import Iterator
 from types import FrameType
 
 from saq_eval.cli.console import complain
+from saq_eval.core.errors import Stopped
 
 GRACE = 8.0  # seconds that a command has to end after SIGTERM, before its process is ended
 STOPPED, INTERRUPTED = 128 + signal.SIGTERM, 128 + signal.SIGINT  # exit codes, as a shell gives them
 
 _kept: list[str] = []  # what the running command keeps
-
-
-class Stopped(BaseException):
-    """SIGTERM has arrived. No handler of errors takes it for one, as with KeyboardInterrupt."""
 
 
 def say_what_is_kept(text: str) -> None:

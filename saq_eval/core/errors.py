@@ -47,6 +47,10 @@ class CannotWrite(SaqEvalError):
         return f"{self.path} cannot be written: {reason}; all that is finished is kept, and the same command goes on"
 
 
+class Stopped(BaseException):
+    """SIGTERM has arrived. No handler of errors takes it for one, as with `KeyboardInterrupt`."""
+
+
 class SaqEvalWarning(UserWarning):
     """Something that a user should know, but that stops nothing: one sentence, which the command line prints."""
 
@@ -89,11 +93,11 @@ class _NoException(Exception):
 def ordinary_errors() -> Iterator[None]:
     """Turn what a user's code raises besides `Exception` into an exception, so that it is handled as other failures are.
 
-    `SystemExit` would otherwise end a command without a word. Ctrl-C still ends it.
+    `SystemExit` would otherwise end a command without a word. Ctrl-C and SIGTERM still end it.
     """
     try:
         yield
-    except (Exception, KeyboardInterrupt, GeneratorExit):
+    except (Exception, KeyboardInterrupt, Stopped, GeneratorExit):
         raise
     except BaseException as error:
         raise _NoException(first_line(error)) from error

@@ -74,7 +74,9 @@ def ssim(a: np.ndarray, b: np.ndarray, *, maps: Maps = "normalised") -> np.ndarr
         use_sample_covariance=False,
         full=True,
     )
-    margin = int(3.5 * sigma + 0.5)  # of scikit-image's window; where it reaches over a map's edge is left out, as it does
+    margin = int(
+        3.5 * sigma + 0.5
+    )  # of scikit-image's window; where it reaches over a map's edge is left out, as it does
     inside = local.reshape(count, height, width)[:, margin : height - margin, margin : width - margin]
     return inside.mean(axis=(1, 2))
 

@@ -10,7 +10,8 @@ import time
 import pytest
 
 from saq_eval.cli import ending
-from saq_eval.cli.ending import GRACE, Stopped, complain_of_end, ends_when_told, say_what_is_kept
+from saq_eval.cli.ending import GRACE, complain_of_end, ends_when_told, say_what_is_kept
+from saq_eval.core.errors import Stopped
 from tests import ROOT
 
 TOLD = "saq-eval: stopped; everything is kept\n"
@@ -64,7 +65,7 @@ def test_one_sentence_says_how_it_ended_and_what_is_kept(capsys):
 
 def run(program):
     code = (
-        "import hashlib, os, signal, sys, threading, time\nfrom saq_eval.cli import ending\nending.GRACE = 1.0\n"
+        "import hashlib, os, signal, sys, threading, time\nfrom saq_eval.cli import ending\nfrom saq_eval.core.errors import Stopped\nending.GRACE = 1.0\n"
         "with ending.ends_when_told():\n  ending.say_what_is_kept('everything is kept')\n"
         f"  threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()\n  {program}\n"
     )
@@ -90,5 +91,5 @@ def test_a_process_that_does_not_end_by_itself_is_ended(program):
 
 
 def test_a_process_that_waits_ends_at_once():
-    done, _ = run("exec('try: time.sleep(60)\\nexcept ending.Stopped: sys.exit(7)')")
+    done, _ = run("exec('try: time.sleep(60)\\nexcept Stopped: sys.exit(7)')")
     assert (done.returncode, done.stderr) == (7, "")

@@ -8,7 +8,16 @@ import pytest
 from torch import nn
 
 from saq_eval import SaqEvalError
-from saq_eval.core.errors import Unsupported, check_choice, first_line, in_short, shortened, unknown_name
+from saq_eval.core.errors import (
+    Stopped,
+    Unsupported,
+    check_choice,
+    first_line,
+    in_short,
+    ordinary_errors,
+    shortened,
+    unknown_name,
+)
 
 
 def test_an_error_is_caught_as_a_value_error():
@@ -70,3 +79,12 @@ def test_a_refusal_has_a_reason_and_survives_a_process():
 def test_long_lists_and_long_errors_are_shortened():
     assert shortened(["a", "b"]) == "a, b" and shortened(list("abcde")) == "a, b, c and 2 more"
     assert first_line(ValueError("one\ntwo")) == "ValueError: one" and first_line(KeyError()) == "KeyError"
+
+
+@pytest.mark.parametrize("told", [KeyboardInterrupt, Stopped])
+def test_who_tells_a_command_to_end_is_no_error_of_a_network(told):
+    with pytest.raises(told), ordinary_errors():
+        raise told
+    with pytest.raises(Exception, match="SystemExit: 3") as caught, ordinary_errors():
+        raise SystemExit(3)
+    assert first_line(caught.value) == "SystemExit: 3"
