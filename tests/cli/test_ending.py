@@ -65,7 +65,8 @@ def test_one_sentence_says_how_it_ended_and_what_is_kept(capsys):
 
 def run(program):
     code = (
-        "import hashlib, os, signal, sys, threading, time\nfrom saq_eval.cli import ending\nfrom saq_eval.core.errors import Stopped\nending.GRACE = 1.0\n"
+        "import hashlib, os, signal, sys, threading, time\nfrom saq_eval.cli import ending\n"
+        "from saq_eval.core.errors import Stopped\nending.GRACE = 1.0\n"
         "with ending.ends_when_told():\n  ending.say_what_is_kept('everything is kept')\n"
         f"  threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()\n  {program}\n"
     )
