@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
+import numpy as np
 import pandas as pd
 
 from saq_eval.analysis.record import Record, check_record
@@ -170,10 +171,13 @@ def write_csv(table: pd.DataFrame, columns: Columns, path: Path) -> None:
     """Write a table so that a spreadsheet reads no name as a formula; `read_csv` restores the names."""
     guarded = table.copy(deep=False)
     texts = [column for column in table.columns if columns.get(column) == "text"]
+    bare = False
     for column in texts:
-        guarded[column] = [f"'{text}" if _FORMULA.match(text) else text for text in table[column].astype(str)]
-    # The csv module does not quote a carriage return, and readers would treat it as the end of a line.
-    bare = any("\r" in text for column in texts for text in guarded[column])
+        places, distinct = pd.factorize(table[column].astype(str), use_na_sentinel=False)  # a text stands in many rows
+        written = [f"'{text}" if _FORMULA.match(text) else text for text in distinct]
+        guarded[column] = np.array(written, dtype=object)[places]
+        # The csv module does not quote a carriage return, and readers would treat it as the end of a line.
+        bare = bare or any("\r" in text for text in written)
     guarded.to_csv(
         path,
         index=False,

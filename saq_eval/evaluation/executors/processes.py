@@ -21,6 +21,8 @@ from saq_eval.core.errors import CannotWrite, SaqEvalError
 from saq_eval.evaluation.executors.base import Call, Died, Executor, on_one_thread
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+# Loky ends a worker that has grown by 300 MB. What a worker has read and computed for its next calls is no leak.
+_KEPT = {"LOKY_MAX_MEMORY_LEAK_SIZE": "1e18"}
 _STARTS = 3  # so many times in a row, processes may die before they compute
 _RUNNING = "running-"  # files in the shared folder: what each worker is doing
 KILLED = "failed: its process was killed twice, which the system does when memory is short"
@@ -104,7 +106,7 @@ class Processes(Executor):
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, initializer=prepare, initargs=(os.getpid(),), env=ONE_THREAD)
+    return ProcessPoolExecutor(workers, initializer=prepare, initargs=(os.getpid(),), env=ONE_THREAD | _KEPT)
 
 
 def _marked(place: str, number: int, function: Any, arguments: tuple[Any, ...]) -> Any:

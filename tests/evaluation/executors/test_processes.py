@@ -119,6 +119,21 @@ def _runs(pid):
         return False
 
 
+_held: list[bytes] = []
+
+
+def grow(place, size, seconds):
+    """Keep so many bytes more in this process, and return its number."""
+    _held.append(b"1" * size)
+    time.sleep(seconds)
+    return os.getpid()
+
+
+def test_a_process_that_keeps_much_for_its_next_calls_goes_on(tmp_path):
+    calls = [Call(grow, (size, seconds)) for size, seconds in ((1, 0), (400_000_000, 1.1), (1, 0), (1, 0))]
+    assert len(set(results(Processes(1), calls, tmp_path))) == 1
+
+
 def _semaphores(place):
     with patch("multiprocessing.resource_tracker.register") as register:
         list(tqdm(range(2), disable=True))
