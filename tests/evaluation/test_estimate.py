@@ -139,8 +139,8 @@ def test_networks_without_gradients_have_holes_and_no_surrogate_gap(asked):
         name: (lambda images, module=module: module(images).detach()) for name, module in asked["models"].items()
     }
     cost = saq_eval.estimate(**asked | {"models": networks, "metrics": ["SSIM"]})
-    # Occlusion, with and without noise, and the two controls; there are no networks with random weights.
-    assert (cost.cells, cost.maps, cost.backward) == (2, 2 * 2 + 2, 0)
+    # Occlusion, with and without noise, random of each, and edges once; there are no networks with random weights.
+    assert (cost.cells, cost.maps, cost.backward) == (2, 2 * 2 + 2 + 1, 0)
 
 
 def test_two_workers_take_less(asked):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from torch import nn
 
-from saq_eval import SaqEvalError
+from saq_eval import SaqEvalError, explain
 from saq_eval.attribution import CONTROLS
 from saq_eval.evaluation.cells import Cell
 from saq_eval.evaluation.clock import Clock
@@ -33,12 +33,10 @@ def test_all_that_was_planned_is_there(done, digits):
     jobs = [job for wave in plan_jobs(SUBJECTS, done.settings, "label").waves for job in wave]
     assert set(done.cells) == {cell for job in jobs for cell in job.cells}
     assert set(done.explained) == {(job.subject, job.method) for job in jobs}
-    # The same network in another role has the same maps, and those of controls are the same for all networks.
+    # The same network in another role has the same maps, and edges are the same for all networks.
     read = {key for key, maps in done.explained.items() if not maps.computed}
-    controls = {(s, control) for s in SUBJECTS if s.role == "model" for control in CONTROLS} - {
-        (FP32, c) for c in CONTROLS
-    }
-    assert read == {(AGAIN, method) for method in METHODS} | controls
+    edges = {(s, "edges") for s in SUBJECTS if s.role == "model"} - {(FP32, "edges")}
+    assert read == {(AGAIN, method) for method in METHODS} | edges
     assert all(value.scores.shape == (6,) and value.scores.dtype == np.float64 for value in done.cells.values())
     assert set(done.surrogate_gaps) == {s.name for s in SUBJECTS if s.role == "model"}
     assert set(done.logits) == {s.name for s in SUBJECTS if s.role != "retrained"} == set(done.predictions)
@@ -47,6 +45,21 @@ def test_all_that_was_planned_is_there(done, digits):
         if name in done.logits:
             assert accuracy == (done.logits[name].argmax(1) == digits.labels[:20].numpy()).mean()
     assert {s for s in SUBJECTS if s.role != "control"} == set(done.accuracies)
+
+
+@pytest.mark.parametrize("method", CONTROLS)
+def test_controls_maps_are_each_networks_own(method, done, networks):
+    sample = done.settings.sample
+    for subject in (FP32, W2A2):
+        own = explain(
+            method,
+            networks[subject.identity],
+            sample.images,
+            sample.labels,
+            seed=done.settings.seed,
+            indices=sample.indices.tolist(),
+        )
+        np.testing.assert_array_equal(done.maps(subject.name, method), own)
 
 
 def test_two_workers_give_the_same(done, networks, digits, tmp_path):

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from saq_eval.attribution import CONTROLS, Explainer, find_explainer
+from saq_eval.attribution import Explainer, find_explainer
 from saq_eval.core.code import checksum_of_files, checksum_of_packages
 from saq_eval.data.images import digest_of
 from saq_eval.evaluation.planning import Job
@@ -25,6 +25,7 @@ from saq_eval.evaluation.settings import INPUT_NOISE, Settings, Subject
 from saq_eval.evaluation.store.entries import Key, digest_of_key
 
 _OF_MAPS = ("saq_eval", "torch", "captum", "zennit", "numpy", "scikit-image")
+_OF_ANY_NETWORK = ("edges",)  # methods whose maps are the same for all networks
 OF_SCORES = (*_OF_MAPS, "quantus", "scipy", "pot")
 
 
@@ -64,7 +65,7 @@ class Keys:
         method, settings = explainer.method, self.settings
         return {
             "kind": "maps",
-            "network": "any" if method.name in CONTROLS else identity,
+            "network": "any" if method.name in _OF_ANY_NETWORK else identity,
             "method": method.name,
             "parameters": explainer.settings(settings.sample.image_shape),
             "code": method.code,
@@ -113,7 +114,7 @@ class Keys:
         what = (subject.identity, job.method, targets[place].tobytes())
         if what not in self._hashes:
             key = self.maps(subject.identity, self.settings.explainer[job.method], targets[place])
-            # A control does not look at the network, so its maps are the same for all; what they are scored by is not.
+            # Where maps are the same for all networks, what they are scored by is not.
             self._hashes[what] = digest_of_key({**key, "network": subject.identity})
         return self._hashes[what]
 

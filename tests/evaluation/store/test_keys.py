@@ -175,10 +175,11 @@ def test_the_images_of_logits_and_the_code_of_scoring_and_the_libraries_change_k
     assert changed(before, keys_of(settings)) == ALL
 
 
-def test_a_controls_maps_are_those_of_any_network_and_its_scores_are_not(settings):
-    keys, random = Keys(settings), find_explainer("random")
-    assert keys.maps("a", random, TARGETS[0]) == keys.maps("b", random, TARGETS[0])
-    one = replace(JOB, method="random")
+def test_edges_are_those_of_any_network_and_their_scores_are_not(settings):
+    keys, edges, random = Keys(settings), find_explainer("edges"), find_explainer("random")
+    assert keys.maps("a", edges, TARGETS[0]) == keys.maps("b", edges, TARGETS[0])
+    assert keys.maps("a", random, TARGETS[0]) != keys.maps("b", random, TARGETS[0])
+    one = replace(JOB, method="edges")
     other = replace(one, subject=replace(W2A2, identity="d"))
     assert changed(keys_of(settings, one), keys_of(settings, other)) == ALL - {"maps"}
 
