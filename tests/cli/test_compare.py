@@ -84,7 +84,7 @@ def test_a_configuration_file_and_the_command_line(tmp_path):
     run = json.loads((tmp_path / "here" / "run.json").read_text())
     assert run["samples"] == 5 and list(run["metrics"]) == ["SSIM"]
     assert list(run["methods"]) == ["saliency", "integrated_gradients:n_steps=4,fill=blur", "random", "edges"]
-    assert "18 sets computed, 4 taken from the store" in done.stdout
+    assert "20 sets computed, 2 taken from the store" in done.stdout
     # The command in the record does the same again.
     again = saq_eval_here(*shlex.split(run["command"])[1:], "--output", "here", cwd=tmp_path)
     assert "0 sets computed, 22 taken from the store" in again.stdout
