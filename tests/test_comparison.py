@@ -277,9 +277,9 @@ def test_scores_depend_neither_on_batch_size_nor_on_workers_nor_on_the_order_of_
 def test_what_is_computed_is_kept_and_another_metric_is_computed_alone(tmp_path, monkeypatch):
     arguments = {"models": ["cnn-w4a4"], "methods": ["saliency", "smoothgrad"], "samples": 4, "progress": False}
     first = saq_eval.compare("digits", metrics=["SSIM", "PointingGame"], output=tmp_path, save_maps=True, **arguments)
-    # Three networks by two methods, random weights and four retrained networks too; and two controls, once for all networks.
-    computed, controls = 3 * 2 + 2 + 4 * 2 + 2, 2 * 2
-    assert first.run["maps"] == {"kept": True, "computed": computed, "read": controls}
+    # Three networks by two methods, random weights and four retrained networks too; random of three, and edges once.
+    computed, edges = 3 * 2 + 2 + 4 * 2 + 3 + 1, 2
+    assert first.run["maps"] == {"kept": True, "computed": computed, "read": edges}
     assert first.run["cells"]["stored"] == 0
     files = {str(path.relative_to(tmp_path / "maps")) for path in (tmp_path / "maps").rglob("*.safetensors")}
     assert "cnn-w4a4/smoothgrad.safetensors" in files and "cnn-fp32 (random weights)/saliency.safetensors" in files
@@ -290,7 +290,7 @@ def test_what_is_computed_is_kept_and_another_metric_is_computed_alone(tmp_path,
 
     monkeypatch.setattr("saq_eval.evaluation.maps.explain", refuse)
     again = saq_eval.compare("digits", metrics=["Spearman", "SSIM"], output=tmp_path, save_maps=True, **arguments)
-    assert again.run["maps"] == {"kept": True, "computed": 0, "read": computed + controls}
+    assert again.run["maps"] == {"kept": True, "computed": 0, "read": computed + edges}
     similar = 3 * 2 + 2 + 4 * 2
     assert again.run["cells"] == {"computed": similar, "stored": similar}  # by Spearman, and by SSIM
     # All but what is adjusted to the whole table, which is another.
@@ -487,7 +487,7 @@ def test_run_json_is_the_whole_record(result, tmp_path):
     assert run["metrics"]["SSIM"]["settings"]["sigma"] == 1.5
     smoothgrad = run["methods"][SMOOTHGRAD]
     assert smoothgrad["parameters"] == {"n_samples": 8, "stdev": 0.15} and smoothgrad["sign"] == "absolute"
-    assert run["target"] == "label" and run["maps"]["computed"] == 6 * 2 + 2 + 2 * 2 + 2 * 4 * 2
+    assert run["target"] == "label" and run["maps"]["computed"] == 6 * 2 + 6 + 1 + 2 * 2 + 2 * 4 * 2
     card = saq_eval.load_model("digits", "cnn-w2a2").card
     assert run["models"]["cnn-w2a2"] == {
         **{"role": "model", "weights_sha256": card.weights_sha256},
