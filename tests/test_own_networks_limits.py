@@ -115,10 +115,10 @@ def test_kept_maps_are_those_of_the_same_network(tmp_path):
         maps = compare({"fp32": fp32, "b": other}, **QUICK, output=tmp_path, save_maps=True).run["maps"]
         counts.append((maps["computed"], maps["read"]))
     every = sum(counts[0])
-    # Noise and edges are the same for both networks, and computed once.
-    assert counts[0] == (every - 2, 2) and counts[1] == (0, every)
-    # All is taken but the changed network's own maps.
-    assert counts[2] == (1, every - 1)
+    # Edges are the same for both networks, and computed once.
+    assert counts[0] == (every - 1, 1) and counts[1] == (0, every)
+    # All is taken but the changed network's own maps, by the method and by random.
+    assert counts[2] == (2, every - 2)
 
 
 @pytest.mark.parametrize("target", ["predicted", "baseline"])
