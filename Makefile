@@ -17,7 +17,7 @@ test: $(READY)  ## run the tests, as many at once as there are cores; some want 
 	$(BIN)/python -m pytest -m "not validation" --numprocesses auto --dist worksteal
 
 validate: $(READY)  ## train networks and compare them, to see that verdicts err as seldom as they say: minutes
-	$(BIN)/python -m pytest -m validation --numprocesses auto --dist loadscope
+	$(BIN)/python -m pytest -m validation --numprocesses auto --dist loadscope --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check .
