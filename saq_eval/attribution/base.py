@@ -89,6 +89,7 @@ class Method:
             its keyword-only parameters are the method's parameters, see `saq_eval.core.specs`.
         random: whether it draws noise.
         needs_background: whether it compares with typical images.
+        uses_network: whether its maps depend on the network, on its weights too; if not, all networks share them.
         layers: for a method with rules, the classes of layers that it has a rule for; else `None`.
         in_flight: the number of images that pass through the network at once for each explained image.
         resolve: (parameters, image shape (c, h, w)) -> the parameters that are used for such an image: those whose default
@@ -107,6 +108,7 @@ class Method:
     attribute: Attribute
     random: bool = False
     needs_background: bool = False
+    uses_network: bool = True
     layers: tuple[type[nn.Module], ...] | None = None
     in_flight: int = 1
     resolve: Callable[[Parameters, Shape], Parameters] = lambda parameters, shape: parameters
@@ -151,6 +153,7 @@ def register_method(
     passes: Callable[[Parameters, Shape], int] = lambda parameters, shape: 1,
     random: bool = False,
     needs_background: bool = False,
+    uses_network: bool = True,
     layers: tuple[type[nn.Module], ...] | None = None,
     in_flight: int = 1,
     resolve: Callable[[Parameters, Shape], Parameters] = lambda parameters, shape: parameters,
@@ -178,6 +181,7 @@ def register_method(
             attribute=attribute,
             random=random,
             needs_background=needs_background,
+            uses_network=uses_network,
             layers=layers,
             in_flight=in_flight,
             resolve=resolve,

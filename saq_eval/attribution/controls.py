@@ -81,6 +81,7 @@ def _content(entry: Any) -> bytes | None:
     reference="Adebayo et al. 2018, arXiv 1810.03292; scikit-image",
     sign="absolute",
     passes=lambda parameters, shape: 0,
+    uses_network=False,
 )
 def edges(batch: Batch) -> Tensor:
     """Control: the magnitude of the Sobel gradient of the image's mean over channels; the network is not used."""

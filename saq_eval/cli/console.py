@@ -16,9 +16,8 @@ from rich.table import Table
 
 from saq_eval.core.errors import SaqEvalWarning
 
-_UNSAID = (
-    "DecompressionBombWarning",
-)  # of Pillow, about large pictures, for which this package has a limit of its own
+# Pillow warns of large pictures; this package has a limit of its own.
+_UNSAID = ("DecompressionBombWarning",)
 _MOST_CHARACTERS = 4_000  # of an error; a value in it may be as large as a file
 
 

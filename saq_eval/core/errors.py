@@ -48,7 +48,7 @@ class CannotWrite(SaqEvalError):
 
 
 class Stopped(BaseException):
-    """SIGTERM has arrived. No handler of errors takes it for one, as with `KeyboardInterrupt`."""
+    """SIGTERM has arrived. Like `KeyboardInterrupt`, it is no `Exception`, so that handlers of errors let it pass."""
 
 
 class SaqEvalWarning(UserWarning):

@@ -56,7 +56,7 @@ def retried(work: Shared, compute: Callable[[], T]) -> T:
     """Return what a function computes. If memory is short, it is called again, and half as many images pass at once.
 
     Raises:
-        MemoryError: if memory is short for one image, in the place of the error that a network or a method has made of it.
+        MemoryError: if memory is short even for one image, whatever error the network or the method has raised for it.
     """
     while True:
         try:

@@ -64,7 +64,9 @@ def ssim(a: np.ndarray, b: np.ndarray, *, maps: Maps = "normalised") -> np.ndarr
         reach = np.maximum(a.max(axis=(1, 2)), b.max(axis=(1, 2))) - np.minimum(a.min(axis=(1, 2)), b.min(axis=(1, 2)))
         a, b = a / reach[:, None, None], b / reach[:, None, None]
     sigma = _ssim_window(height, width)["sigma"]
-    # scikit-image compares two images. A call takes longer than its sums, so the maps pass one below the other, as one.
+    # scikit-image compares two images, and on small ones nearly all of the time is that of the call itself. So all maps are
+    # compared in one call, one below the other. Where the window reaches into the next map, the values are left out; these
+    # are the values at a map's edge, which scikit-image leaves out too.
     _, local = structural_similarity(
         a.reshape(-1, width),
         b.reshape(-1, width),
@@ -74,9 +76,7 @@ def ssim(a: np.ndarray, b: np.ndarray, *, maps: Maps = "normalised") -> np.ndarr
         use_sample_covariance=False,
         full=True,
     )
-    margin = int(
-        3.5 * sigma + 0.5
-    )  # of scikit-image's window; where it reaches over a map's edge is left out, as it does
+    margin = int(3.5 * sigma + 0.5)  # scikit-image's window ends 3.5 σ from its centre
     inside = local.reshape(count, height, width)[:, margin : height - margin, margin : width - margin]
     return inside.mean(axis=(1, 2))
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from saq_eval.reporting import write_report
-from tests.hostile.running import refused
+from tests.hostile.running import answered, refused
 from tests.reporting.fake_run import fake_run
 
 
@@ -111,6 +111,4 @@ def test_a_record_of_any_values_is_one_sentence_or_a_page(here, out):
     for key in record:
         for value in (None, 1, "x", [], {}, [[]], {"x": {}}):
             (out / "run.json").write_text(json.dumps(record | {key: value}))
-            from tests.hostile.running import answered
-
             answered(here, "report", "out", output="out")

@@ -21,7 +21,7 @@ from saq_eval.core.errors import CannotWrite, SaqEvalError
 from saq_eval.evaluation.executors.base import Call, Died, Executor, on_one_thread
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-# Loky ends a worker that has grown by 300 MB. What a worker has read and computed for its next calls is no leak.
+# Loky takes growth by 300 MB for a leak, and starts the worker anew. But a worker keeps what its next calls need.
 _KEPT = {"LOKY_MAX_MEMORY_LEAK_SIZE": "1e18"}
 _STARTS = 3  # so many times in a row, processes may die before they compute
 _RUNNING = "running-"  # files in the shared folder: what each worker is doing

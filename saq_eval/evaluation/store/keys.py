@@ -25,7 +25,6 @@ from saq_eval.evaluation.settings import INPUT_NOISE, Settings, Subject
 from saq_eval.evaluation.store.entries import Key, digest_of_key
 
 _OF_MAPS = ("saq_eval", "torch", "captum", "zennit", "numpy", "scikit-image")
-_OF_ANY_NETWORK = ("edges",)  # methods whose maps are the same for all networks
 OF_SCORES = (*_OF_MAPS, "quantus", "scipy", "pot")
 
 
@@ -65,7 +64,7 @@ class Keys:
         method, settings = explainer.method, self.settings
         return {
             "kind": "maps",
-            "network": "any" if method.name in _OF_ANY_NETWORK else identity,
+            "network": identity if method.uses_network else "any",
             "method": method.name,
             "parameters": explainer.settings(settings.sample.image_shape),
             "code": method.code,
@@ -114,7 +113,7 @@ class Keys:
         what = (subject.identity, job.method, targets[place].tobytes())
         if what not in self._hashes:
             key = self.maps(subject.identity, self.settings.explainer[job.method], targets[place])
-            # Where maps are the same for all networks, what they are scored by is not.
+            # Networks may share maps, but not their scores.
             self._hashes[what] = digest_of_key({**key, "network": subject.identity})
         return self._hashes[what]
 
